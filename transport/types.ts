@@ -1,0 +1,126 @@
+/**
+ * Where a node can be reached, as a URL: `"tcp://10.0.0.7:7946"`. Only the
+ * transport that owns the scheme looks inside.
+ */
+export type Address = string;
+
+/** Options of {@linkcode Transport.connect}. */
+export interface ConnectOptions {
+  /** Gives up the attempt: `connect` rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /**
+   * The identity that the other end must prove, where the transport can
+   * (a TLS server name).
+   */
+  readonly serverName?: string;
+}
+
+/** Options of {@linkcode Connection.receive}. */
+export interface ReceiveOptions {
+  /**
+   * The longest message to accept, in bytes. A longer one is refused before
+   * anything is allocated for it.
+   *
+   * @default {the limit of the transport, 1 MiB unless set}
+   */
+  readonly limit?: number;
+}
+
+/**
+ * A way to reach other nodes.
+ *
+ * - What a transport shares between its connections (a QUIC endpoint) it counts
+ *   and frees; there is nothing to close on the transport itself.
+ * - Nothing happens before `connect` or `listen` is called.
+ */
+export interface Transport {
+  /**
+   * The schemes it answers for, without `://`: `["tcp"]`. More than one where
+   * transports are combined.
+   */
+  readonly schemes: readonly string[];
+  /**
+   * Opens a connection.
+   *
+   * Rejects with a `ConnectionError` that names the address when it cannot be
+   * reached, with a `TypeError` when the address is malformed, and with the
+   * signal's reason when that aborts first. A connection that opens after the
+   * signal has aborted is closed.
+   */
+  connect(address: Address, options?: ConnectOptions): Promise<Connection>;
+  /**
+   * Starts to accept connections. Port 0 asks the transport to choose one.
+   *
+   * Rejects with a `ConnectionError` that names the address (port in use, no
+   * permission), or with a `TypeError` when the address is malformed.
+   */
+  listen(address: Address): Promise<Listener>;
+}
+
+/**
+ * Accepts connections, by iterating over it: also what a web server hands to
+ * `node.listen(listener)` for upgraded sockets.
+ *
+ * - One stranger's failed attempt never ends the iteration.
+ * - The iteration ends once the listener is closed; connections that it has
+ *   accepted stay open.
+ */
+export interface Listener extends AsyncIterable<Connection>, AsyncDisposable {
+  /** What others can connect to, with the port filled in. */
+  readonly address: Address;
+  /** Stops accepting and frees the address. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * An ordered, reliable, two-way channel of whole messages.
+ *
+ * - **Order.** Messages arrive in the order in which `send` was called, each
+ *   whole, each once.
+ * - **First word.** The side that connected speaks first (a QUIC stream is
+ *   invisible until its first byte).
+ * - **Back-pressure.** `send` resolves once there is room for more; what a
+ *   receiver does not take makes the sender's `send` wait, within a bound.
+ * - **Ownership.** Bytes given to `send` belong to the connection until the
+ *   promise settles: nobody writes to them again before that. Bytes from
+ *   `receive` belong to the caller for ever: nobody reuses the buffer.
+ * - **One receiver.** At most one `receive` is pending at a time; a second
+ *   rejects with a `TypeError`. Iterating is the same as receiving in a loop.
+ * - **End.** After the other end has closed, `receive` gives what arrived before
+ *   and then `null`, for ever. After the connection broke (or after a message
+ *   cut short), it rejects with a `ConnectionError`.
+ * - **Own end.** After this end has closed without a reason, `receive` (a pending
+ *   one too) gives `null`, and `send` rejects with a `ConnectionError`.
+ */
+export interface Connection extends AsyncIterable<Uint8Array>, AsyncDisposable {
+  /** The other end, as far as the transport knows. */
+  readonly remote: Address;
+  /**
+   * Queues a message. Resolves once there is room for more, which is not
+   * receipt. Rejects with a `RangeError` when the message is longer than the
+   * limit (the connection stays usable) and with a `ConnectionError` when the
+   * connection is closed or breaks.
+   */
+  send(message: Uint8Array): Promise<void>;
+  /**
+   * Resolves to the next message, or to `null` once the other end has closed.
+   * A message over the limit breaks the connection.
+   */
+  receive(options?: ReceiveOptions): Promise<Uint8Array | null>;
+  /**
+   * Without a reason: flushes what is queued, then closes. With one: drops what
+   * is queued and closes at once; pending calls reject with a `ConnectionError`
+   * whose cause is the reason. Idempotent, never rejects, and ends in bounded
+   * time (5 s) even where the other end takes nothing.
+   */
+  close(reason?: Error): Promise<void>;
+}
+
+/** A connection could not be opened, or it broke. `cause` says why. */
+export class ConnectionError extends Error {
+  /** Makes the error; `message` is a sentence that names the address. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "ConnectionError";
+  }
+}

@@ -1,0 +1,205 @@
+import {
+  type Address,
+  type Connection,
+  ConnectionError,
+  type ConnectOptions,
+  type Listener,
+  type Transport,
+} from "./types.ts";
+
+/** Who opened a connection: this side, or the other one. */
+export type ConnectionRole = "dialer" | "acceptor";
+
+/** What {@linkcode wrapConnection} puts in place of a connection's own methods. */
+export type ConnectionOverrides = Partial<
+  Pick<Connection, "send" | "receive" | "close">
+>;
+
+/** What {@linkcode wrapTransport} puts around a transport. */
+export interface TransportOverrides {
+  /** In place of the transport's own; it calls that one by itself. */
+  readonly connect?: Transport["connect"];
+  /** In place of the transport's own; it calls that one by itself. */
+  readonly listen?: Transport["listen"];
+  /**
+   * Around each connection, dialled or accepted, as soon as it is open. To refuse
+   * one, throw: it is closed, `connect` rejects with a `ConnectionError` that has
+   * what was thrown as its cause, and a listener goes on with the next.
+   */
+  readonly connection?: (
+    connection: Connection,
+    role: ConnectionRole,
+  ) => Connection;
+}
+
+/**
+ * Makes a connection of another one, with some methods replaced. Iterating goes
+ * through the replaced `receive`, disposing through the replaced `close`.
+ *
+ * @example Counting what is sent
+ * ```ts
+ * import { type Connection, wrapConnection } from "@devts/transport";
+ *
+ * function counted(connection: Connection, count: (bytes: number) => void): Connection {
+ *   return wrapConnection(connection, {
+ *     send(message) {
+ *       count(message.length);
+ *       return connection.send(message);
+ *     },
+ *   });
+ * }
+ * ```
+ *
+ * @param connection What stays underneath.
+ * @param overrides Methods that replace its own.
+ */
+export function wrapConnection(
+  connection: Connection,
+  overrides: ConnectionOverrides,
+): Connection {
+  return new WrappedConnection(connection, overrides);
+}
+
+/**
+ * Makes a transport of another one: the mechanism of plugins.
+ *
+ * @example Dialling one scheme only
+ * ```ts
+ * import { type Transport, wrapTransport } from "@devts/transport";
+ *
+ * function onlyLocal(transport: Transport): Transport {
+ *   return wrapTransport(transport, {
+ *     connect(address, options) {
+ *       if (address.startsWith("tcp://127.0.0.1:")) {
+ *         return transport.connect(address, options);
+ *       }
+ *       return Promise.reject(new TypeError(`Cannot connect to "${address}": it is not local`));
+ *     },
+ *   });
+ * }
+ * ```
+ *
+ * @param transport What stays underneath.
+ * @param overrides What replaces its methods, and what wraps its connections.
+ */
+export function wrapTransport(
+  transport: Transport,
+  overrides: TransportOverrides,
+): Transport {
+  return new WrappedTransport(transport, overrides);
+}
+
+class WrappedConnection implements Connection {
+  readonly #connection: Connection;
+  readonly send: Connection["send"];
+  readonly receive: Connection["receive"];
+  readonly close: Connection["close"];
+
+  constructor(connection: Connection, overrides: ConnectionOverrides) {
+    this.#connection = connection;
+    this.send = overrides.send ?? ((message) => connection.send(message));
+    this.receive = overrides.receive ??
+      ((options) => connection.receive(options));
+    this.close = overrides.close ?? ((reason) => connection.close(reason));
+  }
+
+  get remote(): Address {
+    return this.#connection.remote;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const message = await this.receive();
+      if (message === null) return;
+      yield message;
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+type Wrap = NonNullable<TransportOverrides["connection"]>;
+
+class WrappedTransport implements Transport {
+  readonly schemes: readonly string[];
+  readonly #connect: Transport["connect"];
+  readonly #listen: Transport["listen"];
+  readonly #wrap: Wrap | undefined;
+
+  constructor(transport: Transport, overrides: TransportOverrides) {
+    this.schemes = transport.schemes;
+    this.#connect = overrides.connect ??
+      ((address, options) => transport.connect(address, options));
+    this.#listen = overrides.listen ?? ((address) => transport.listen(address));
+    this.#wrap = overrides.connection;
+  }
+
+  async connect(
+    address: Address,
+    options?: ConnectOptions,
+  ): Promise<Connection> {
+    const connection = await this.#connect(address, options);
+    if (this.#wrap === undefined) return connection;
+    try {
+      return this.#wrap(connection, "dialer");
+    } catch (cause) {
+      await connection.close(asError(cause));
+      throw new ConnectionError(
+        `Cannot connect to "${address}": ${asError(cause).message}`,
+        { cause },
+      );
+    }
+  }
+
+  async listen(address: Address): Promise<Listener> {
+    const listener = await this.#listen(address);
+    return this.#wrap === undefined
+      ? listener
+      : new WrappedListener(listener, this.#wrap);
+  }
+}
+
+class WrappedListener implements Listener {
+  readonly #listener: Listener;
+  readonly #wrap: Wrap;
+
+  constructor(listener: Listener, wrap: Wrap) {
+    this.#listener = listener;
+    this.#wrap = wrap;
+  }
+
+  get address(): Address {
+    return this.#listener.address;
+  }
+
+  close(): Promise<void> {
+    return this.#listener.close();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Connection> {
+    for await (const connection of this.#listener) {
+      const wrapped = this.#tryWrap(connection);
+      if (wrapped !== undefined) yield wrapped;
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #tryWrap(connection: Connection): Connection | undefined {
+    try {
+      return this.#wrap(connection, "acceptor");
+    } catch (error) {
+      // Not awaited: a close that takes its time must not hold up the next one.
+      connection.close(asError(error));
+      return undefined;
+    }
+  }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
