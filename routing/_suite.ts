@@ -61,8 +61,8 @@ function forbid(owner: object, name: string): () => void {
     },
   });
   return () => {
-    Reflect.deleteProperty(owner, name);
-    if (original !== undefined) Object.defineProperty(owner, name, original);
+    if (original === undefined) Reflect.deleteProperty(owner, name);
+    else Object.defineProperty(owner, name, original);
   };
 }
 

@@ -163,6 +163,8 @@ interface Entry {
   met: boolean;
   /** Its link ended and has not come up since. */
   down: boolean;
+  /** Its link is up, and came up under this epoch. */
+  linked: boolean;
   /** How often in a row it was believed alive on the word of others, and failed. */
   strikes: number;
   /** When it was last answered with all this node knows. */
@@ -202,6 +204,7 @@ class Heartbeat implements Membership, Counted {
   #due = 0;
   #cancelTick: () => void = nothing;
   #cancelSync: () => void = nothing;
+  #started = false;
   #closed = false;
   readonly members = new IdMap<Peer>();
   readonly counters = {
@@ -226,9 +229,6 @@ class Heartbeat implements Membership, Counted {
     this.#timeout = timeout;
     this.#maxMembers = maxMembers;
     this.#epochOffset = epochOf(context.self.incarnation) - context.clock.now();
-    // Nodes that start together do not beat together.
-    this.#planTick(interval * context.random());
-    this.#planSync();
   }
 
   receive(from: NodeId, message: Uint8Array): void {
@@ -252,9 +252,13 @@ class Heartbeat implements Membership, Counted {
     if (event.type === "up") return this.#up(event.peer);
     const entry = this.#entries.get(event.id);
     if (entry === undefined) return;
-    if (event.type === "down") entry.down = true;
+    if (event.type === "down") {
+      entry.down = true;
+      entry.linked = false;
+      return;
+    }
     // A node that never told where to dial it is not gone because dialling fails.
-    else if (entry.down && entry.peer.addresses.length > 0) this.#fail(entry);
+    if (entry.down && entry.peer.addresses.length > 0) this.#fail(entry);
   }
 
   update(): void {
@@ -351,6 +355,7 @@ class Heartbeat implements Membership, Counted {
 
   #up(peer: Peer): void {
     if (peer.id === this.#context.self.id) return;
+    this.#start();
     const offset = epochOf(peer.incarnation) - this.#context.clock.now();
     this.#epochOffset = Math.max(this.#epochOffset, offset);
     const isNew = this.#learn(peer, BY_LINK);
@@ -358,6 +363,8 @@ class Heartbeat implements Membership, Counted {
     if (entry === undefined) return;
     entry.heard = true;
     entry.down = false;
+    entry.linked =
+      epochOf(peer.incarnation) === epochOf(entry.peer.incarnation);
     if (isNew) this.#greet(entry.peer);
     else this.#tell(peer.id, this.#vouched());
   }
@@ -378,7 +385,10 @@ class Heartbeat implements Membership, Counted {
       this.#ask(peer.id);
       return false;
     }
-    if (epochOf(peer.incarnation) > epochOf(known.incarnation)) {
+    // A restart ends the link, so over a living one a later epoch is a refutation.
+    const isRestart = epochOf(peer.incarnation) > epochOf(known.incarnation) &&
+      !(source.by === "itself" && entry.linked);
+    if (isRestart) {
       this.#remove(entry, "restarted");
       return this.#admit(peer, source);
     }
@@ -422,6 +432,7 @@ class Heartbeat implements Membership, Counted {
       heardAt: this.#context.clock.now(),
       met: isDirect,
       down: false,
+      linked: false,
       strikes: grave?.strikes ?? 0,
       answeredAt: -Infinity,
     });
@@ -486,6 +497,15 @@ class Heartbeat implements Membership, Counted {
   }
 
   // Timers
+
+  /** A node that nobody has met needs no timers. */
+  #start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    // Nodes that start together do not beat together.
+    this.#planTick(this.#interval * this.#context.random());
+    this.#planSync();
+  }
 
   #planTick(delay: number): void {
     this.#due = this.#context.clock.now() + delay;

@@ -488,8 +488,19 @@ Deno.test("heartbeat() does not let a far incarnation lock a node out", () => {
   assertEquals(bench.counters.implausible, 2);
   // Time passes, and so does what is plausible.
   bench.pass(3_600_000, "a", "b");
-  bench.news("b", peer("b", INCARNATION + 2 * HOUR));
-  assertEquals(bench.take(), ["leave b restarted", "join b"]);
+  const later = INCARNATION + 2 * HOUR;
+  bench.news("b", peer("b", later));
+  assertEquals(bench.membership.members.get("b")?.incarnation, later);
+});
+
+Deno.test("heartbeat() takes a later epoch over a living link for a refutation, not a restart", () => {
+  const bench = new Bench();
+  bench.up("a", "b");
+  assertEquals(bench.take(), ["join a", "join b"]);
+  const later = INCARNATION + HOUR / 2;
+  bench.news("b", peer("b", later));
+  assertEquals(bench.take(), []);
+  assertEquals(bench.membership.members.get("b")?.incarnation, later);
 });
 
 Deno.test("heartbeat() believes news up to the clock of a neighbour that is ahead", () => {

@@ -150,8 +150,8 @@ export type RouterFactory = (
 /**
  * Who is in the cluster and whether they live; over any router's `send`.
  *
- * Synchronous, no I/O, no timers but the context's clock. It never throws for
- * what a peer sent.
+ * Synchronous, no I/O, no timers but the context's clock, and none before the first
+ * link. It never throws for what a peer sent.
  */
 export interface Membership {
   /** Everyone else in the cluster, by id. Live: read it again later. */
