@@ -1,0 +1,384 @@
+/**
+ * The layout of a bundle: the events that travel together.
+ *
+ * ```text
+ * bundle   kind u8 = 1 · flags u8 = 0 · entry…
+ * entry    type u8 · name u8 · length u32 · [id u32] · [name bytes] · data
+ * type     0 event, 1 request, 2 reply, 3 failure; + 0x80: there is no data
+ * name     0…253: the nth name of this bundle; 254: a new one follows as
+ *          length u8 and bytes; 255: none (replies and failures)
+ * length   of the data, in bytes
+ * id       of the request, in requests, replies and failures
+ * ```
+ *
+ * Numbers are big-endian. A bundle stands alone: a relay or a group of receivers
+ * needs no state to read it.
+ */
+import type { BufferCodec, Codec } from "@devts/protocol";
+
+/** The first byte of what a node sends by its router. */
+export const PAYLOAD_EVENTS = 1;
+/** The first byte of a payload that carries a message of the membership. */
+export const PAYLOAD_MEMBERSHIP = 2;
+
+/** What an entry is. */
+export const EVENT = 0;
+/** An event that wants a reply. */
+export const REQUEST = 1;
+/** The reply to a request. */
+export const REPLY = 2;
+/** Why there is no reply. */
+export const FAILURE = 3;
+
+const NO_DATA = 0x80;
+const NEW_NAME = 254;
+const NO_NAME = 255;
+const BUNDLE_HEADER = 2;
+const ENTRY_HEADER = 6;
+
+/** A bundle is closed when it has grown to this many bytes. */
+export const BUNDLE_SIZE = 65536;
+/** What an entry costs beyond its data, at most. */
+export const ENTRY_OVERHEAD = BUNDLE_HEADER + ENTRY_HEADER + 4 + 256;
+// A slab with less room than this is not worth starting a bundle in.
+const SMALLEST_BUNDLE = 4096;
+
+/** A finished bundle. */
+export interface Bundle {
+  /** The payload, with the headroom asked for in front. */
+  readonly message: Uint8Array;
+  /** The payload alone, a view of `message`. */
+  readonly payload: Uint8Array;
+  /** How many events are in it. */
+  readonly count: number;
+}
+
+/** What data an entry has: a value for the codec, bytes as they are, or nothing. */
+export type EntryData =
+  | { readonly value: unknown }
+  | { readonly bytes: Uint8Array };
+
+/**
+ * Packs events into bundles. Bundles are cut out of slabs one after the other, so
+ * that a small one costs no buffer of its own; a slab is never written again
+ * where a bundle has been.
+ */
+export class BundleWriter {
+  readonly #headroom: number;
+  readonly #codec: Codec;
+  readonly #inPlace: BufferCodec | null;
+  #slab: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #start = 0;
+  #end = 0;
+  #count = 0;
+  #names: Uint8Array[] = [];
+
+  constructor(codec: Codec, headroom: number) {
+    this.#codec = codec;
+    this.#headroom = headroom;
+    this.#inPlace = isBufferCodec(codec) ? codec : null;
+  }
+
+  /** How many events are in the open bundle. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Adds an entry whose data is a value for the codec, or nothing where it is
+   * `undefined`.
+   *
+   * @returns False when it does not fit: take the bundle, then try again; when the
+   * bundle was empty, use {@linkcode BundleWriter.single}.
+   * @throws {TypeError} If the codec cannot carry the value.
+   */
+  add(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    value: unknown,
+  ): boolean {
+    if (value === undefined) return this.#addBytes(type, name, id, null);
+    const codec = this.#inPlace;
+    if (codec === null) {
+      return this.#addBytes(type, name, id, this.#codec.encode(value));
+    }
+    return this.#addInPlace(codec, type, name, id, value) ||
+      (this.#renew() && this.#addInPlace(codec, type, name, id, value));
+  }
+
+  /** As {@linkcode BundleWriter.add}, for data that is bytes as they are. */
+  addBytes(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    bytes: Uint8Array,
+  ): boolean {
+    return this.#addBytes(type, name, id, bytes);
+  }
+
+  /** A bundle of its own for one entry with encoded data of any size. */
+  single(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    bytes: Uint8Array,
+  ): Bundle {
+    const headroom = this.#headroom;
+    const message = new Uint8Array(headroom + ENTRY_OVERHEAD + bytes.length);
+    const start = writeBundleHeader(message, headroom);
+    const at = writeEntry(
+      message,
+      start,
+      type,
+      name,
+      name ? NEW_NAME : NO_NAME,
+      id,
+    );
+    message.set(bytes, at);
+    writeLength(message, start, bytes.length);
+    const end = at + bytes.length;
+    return {
+      message: message.subarray(0, end),
+      payload: message.subarray(headroom, end),
+      count: 1,
+    };
+  }
+
+  /** Takes the open bundle; the next entry starts another. */
+  take(): Bundle {
+    const start = this.#start - this.#headroom;
+    const bundle = {
+      message: this.#slab.subarray(start, this.#end),
+      payload: this.#slab.subarray(this.#start, this.#end),
+      count: this.#count,
+    };
+    this.#start = this.#end + this.#headroom;
+    this.#count = 0;
+    this.#names = [];
+    return bundle;
+  }
+
+  #addInPlace(
+    codec: BufferCodec,
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    value: unknown,
+  ): boolean {
+    const at = this.#begin(type, name, id);
+    if (at < 0) return false;
+    const end = codec.encodeInto(value, this.#slab, at);
+    if (end < 0) return false;
+    return this.#commit(at, end, name);
+  }
+
+  #addBytes(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    bytes: Uint8Array | null,
+  ): boolean {
+    return this.#tryBytes(type, name, id, bytes) ||
+      (this.#renew() && this.#tryBytes(type, name, id, bytes));
+  }
+
+  #tryBytes(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    bytes: Uint8Array | null,
+  ): boolean {
+    const at = this.#begin(bytes === null ? type | NO_DATA : type, name, id);
+    if (at < 0) return false;
+    if (bytes === null) return this.#commit(at, at, name);
+    if (this.#slab.length - at < bytes.length) return false;
+    this.#slab.set(bytes, at);
+    return this.#commit(at, at + bytes.length, name);
+  }
+
+  #open(): void {
+    if (this.#slab.length - this.#start < SMALLEST_BUNDLE) this.#newSlab();
+    this.#end = writeBundleHeader(this.#slab, this.#start);
+  }
+
+  #newSlab(): void {
+    this.#slab = new Uint8Array(this.#headroom + BUNDLE_SIZE);
+    this.#start = this.#headroom;
+  }
+
+  /** What does not fit in the rest of a slab may fit in a new one. */
+  #renew(): boolean {
+    if (this.#count > 0 || this.#start === this.#headroom) return false;
+    this.#newSlab();
+    return true;
+  }
+
+  /** Writes the entry up to its data; -1: no room. */
+  #begin(type: number, name: Uint8Array | null, id: number): number {
+    if (this.#count === 0) this.#open();
+    const at = this.#end;
+    if (this.#slab.length - at < ENTRY_OVERHEAD) return -1;
+    const ref = name === null ? NO_NAME : this.#refOf(name);
+    return writeEntry(this.#slab, at, type, name, ref, id);
+  }
+
+  #refOf(name: Uint8Array): number {
+    const known = this.#names.indexOf(name);
+    return known < 0 ? NEW_NAME : known;
+  }
+
+  #commit(dataStart: number, end: number, name: Uint8Array | null): true {
+    const start = this.#end;
+    writeLength(this.#slab, start, end - dataStart);
+    if (
+      name !== null && this.#slab[start + 1] === NEW_NAME &&
+      this.#names.length < NEW_NAME
+    ) {
+      this.#names.push(name);
+    }
+    this.#end = end;
+    this.#count++;
+    return true;
+  }
+}
+
+/** Whether a codec works in place. */
+export function isBufferCodec(codec: Codec): codec is BufferCodec {
+  return "encodeInto" in codec && typeof codec.encodeInto === "function" &&
+    "decodeAt" in codec && typeof codec.decodeAt === "function";
+}
+
+function writeBundleHeader(target: Uint8Array, at: number): number {
+  target[at] = PAYLOAD_EVENTS;
+  target[at + 1] = 0;
+  return at + BUNDLE_HEADER;
+}
+
+function writeEntry(
+  target: Uint8Array,
+  at: number,
+  type: number,
+  name: Uint8Array | null,
+  ref: number,
+  id: number,
+): number {
+  target[at] = type;
+  target[at + 1] = ref;
+  let next = at + ENTRY_HEADER;
+  if ((type & ~NO_DATA) !== EVENT) {
+    target[next] = id >>> 24;
+    target[next + 1] = id >>> 16;
+    target[next + 2] = id >>> 8;
+    target[next + 3] = id;
+    next += 4;
+  }
+  if (ref !== NEW_NAME || name === null) return next;
+  target[next] = name.length;
+  target.set(name, next + 1);
+  return next + 1 + name.length;
+}
+
+function writeLength(target: Uint8Array, entry: number, length: number): void {
+  target[entry + 2] = length >>> 24;
+  target[entry + 3] = length >>> 16;
+  target[entry + 4] = length >>> 8;
+  target[entry + 5] = length;
+}
+
+/** Takes the entries of a bundle. */
+export interface BundleVisitor<Name> {
+  /** Looks a name up, once per bundle. */
+  resolve(name: string): Name;
+  /**
+   * An event or a request. The data stands in the payload from `start` to `end`;
+   * `start` is -1 where there is none.
+   */
+  event(name: Name, request: number, start: number, end: number): void;
+  /** A reply, or a failure. */
+  reply(id: number, failed: boolean, start: number, end: number): void;
+}
+
+/** In {@linkcode BundleVisitor.event}: the event wants no reply. */
+export const NO_REQUEST = -1;
+
+/**
+ * Walks a bundle by offsets.
+ *
+ * @throws {SyntaxError} If it is malformed; the entries before have been visited.
+ */
+export function readBundle<Name>(
+  payload: Uint8Array,
+  visitor: BundleVisitor<Name>,
+): void {
+  if (payload.length < BUNDLE_HEADER || payload[1] !== 0) {
+    throw malformed("header");
+  }
+  const names: Name[] = [];
+  let at = BUNDLE_HEADER;
+  while (at < payload.length) {
+    if (payload.length - at < ENTRY_HEADER) throw malformed("entry");
+    const flags = byteAt(payload, at);
+    const type = flags & ~NO_DATA;
+    const ref = byteAt(payload, at + 1);
+    const length = uint32At(payload, at + 2);
+    at += ENTRY_HEADER;
+    let id = NO_REQUEST;
+    if (type !== EVENT) {
+      if (type > FAILURE) throw malformed("type");
+      if (payload.length - at < 4) throw malformed("id");
+      id = uint32At(payload, at);
+      at += 4;
+    }
+    let name: Name | undefined;
+    if (ref === NEW_NAME) {
+      const size = at < payload.length ? byteAt(payload, at) : 0;
+      at++;
+      if (size === 0 || payload.length - at < size) throw malformed("name");
+      name = visitor.resolve(textOf(payload, at, at + size));
+      if (names.length < NEW_NAME) names.push(name);
+      at += size;
+    } else if (ref !== NO_NAME) {
+      if (ref >= names.length) throw malformed("name");
+      name = names[ref];
+    }
+    const end = at + length;
+    if (end > payload.length || (flags !== type && length > 0)) {
+      throw malformed("length");
+    }
+    const start = flags === type ? at : -1;
+    if (type === EVENT || type === REQUEST) {
+      if (name === undefined) throw malformed("name");
+      visitor.event(name, id, start, end);
+    } else {
+      if (ref !== NO_NAME) throw malformed("name");
+      visitor.reply(id, type === FAILURE, start, end);
+    }
+    at = end;
+  }
+}
+
+function malformed(part: string): SyntaxError {
+  return new SyntaxError(
+    `Cannot read a bundle of events: its ${part} is malformed`,
+  );
+}
+
+function byteAt(source: Uint8Array, at: number): number {
+  return source[at] ?? 0;
+}
+
+function uint32At(source: Uint8Array, at: number): number {
+  return (byteAt(source, at) << 24 | byteAt(source, at + 1) << 16 |
+    byteAt(source, at + 2) << 8 | byteAt(source, at + 3)) >>> 0;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function textOf(source: Uint8Array, start: number, end: number): string {
+  try {
+    return decoder.decode(source.subarray(start, end));
+  } catch {
+    throw malformed("name");
+  }
+}

@@ -1,0 +1,96 @@
+import type {
+  Address,
+  Connection,
+  Listener,
+  Transport,
+} from "@devts/transport";
+import { type Reach, reachOf } from "./address.ts";
+import { ClosedError, reasonOf } from "./errors.ts";
+import type { Journal } from "./journal.ts";
+
+/** What listening needs. */
+export interface DoorsOptions {
+  readonly transport: Transport;
+  readonly insecure: boolean;
+  readonly journal: Journal;
+  /** Takes an incoming connection; never rejects. */
+  accept(connection: Connection): Promise<void>;
+}
+
+/** The listeners of a node. */
+export class Doors {
+  readonly #options: DoorsOptions;
+  readonly #listeners = new Set<Listener>();
+  readonly #serving = new Set<Promise<void>>();
+  #closed = false;
+
+  constructor(options: DoorsOptions) {
+    this.#options = options;
+  }
+
+  /** The addresses listened on. */
+  get addresses(): Address[] {
+    return [...this.#listeners].map(({ address }) => address);
+  }
+
+  /** Accepts connections on an address or from a listener. */
+  async open(
+    where: Address | Listener,
+  ): Promise<{ address: Address; reach: Reach }> {
+    const wanted = typeof where === "string" ? where : where.address;
+    const reach = reachOf(wanted);
+    if (reach !== "local" && !this.#options.insecure) {
+      throw new Error(
+        `Cannot listen on "${wanted}": it is not a loopback address, and nodes are not authenticated; ` +
+          "listen on 127.0.0.1, or pass `insecure: true` if everyone who can connect may read and send events",
+      );
+    }
+    const listener = typeof where === "string"
+      ? await this.#options.transport.listen(where)
+      : where;
+    if (this.#closed) {
+      await listener.close();
+      throw new ClosedError(
+        `Cannot listen on "${wanted}": the node was closed`,
+      );
+    }
+    this.#listeners.add(listener);
+    const serving = this.#serve(listener).finally(() =>
+      this.#serving.delete(serving)
+    );
+    this.#serving.add(serving);
+    return { address: listener.address, reach };
+  }
+
+  /** Accepts no more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(
+      [...this.#listeners].map((listener) => listener.close()),
+    );
+    await Promise.allSettled(this.#serving);
+  }
+
+  async #serve(listener: Listener): Promise<void> {
+    const { journal } = this.#options;
+    try {
+      for await (const connection of listener) this.#accept(connection);
+    } catch (error) {
+      journal.fault(
+        "listener",
+        error,
+        `accepting on "${listener.address}" ended: ${reasonOf(error)}`,
+      );
+    }
+  }
+
+  #accept(connection: Connection): void {
+    this.#options.accept(connection).catch((error) =>
+      this.#options.journal.fault(
+        "listener",
+        error,
+        `a connection from "${connection.remote}" failed: ${reasonOf(error)}`,
+      )
+    );
+  }
+}

@@ -1,0 +1,54 @@
+/** Why a request failed. */
+export type RequestFailure =
+  /** The node has no handler for the event. */
+  | "unhandled"
+  /** The handler threw or rejected; the message repeats what it said. */
+  | "handler"
+  /** No reply within the time given. */
+  | "timeout"
+  /** The way to the node was lost: it may or may not have handled the request. */
+  | "lost"
+  /** This node was closed. */
+  | "closed"
+  /** As many requests are waiting as this node keeps. */
+  | "limit";
+
+/** A request got no reply. */
+export class RequestError extends Error {
+  /** Why. */
+  readonly reason: RequestFailure;
+
+  /** Makes the error; `message` is a sentence that names the event and the node. */
+  constructor(reason: RequestFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "RequestError";
+    this.reason = reason;
+  }
+}
+
+/** No entry node took this node in, and one of them refused it for good. */
+export class JoinError extends Error {
+  /** Makes the error; `message` is a sentence that names the address and the reason. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "JoinError";
+  }
+}
+
+/** The node is closed, or closing: it does nothing any more. */
+export class ClosedError extends Error {
+  /** Makes the error; `message` is a sentence that names the call. */
+  constructor(message: string) {
+    super(message);
+    this.name = "ClosedError";
+  }
+}
+
+/** A sentence about whatever was thrown, with its cause where it does not repeat that. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const message = error.message || error.name;
+  if (!(error.cause instanceof Error)) return message;
+  const cause = reasonOf(error.cause);
+  return message.includes(cause) ? message : `${message}: ${cause}`;
+}

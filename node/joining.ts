@@ -1,0 +1,189 @@
+import type { Address } from "@devts/transport";
+import type { Clock, NodeId } from "@devts/routing";
+import { reachOf } from "./address.ts";
+import { ClosedError, JoinError, reasonOf } from "./errors.ts";
+import type { Journal } from "./journal.ts";
+import type { DialResult, Links } from "./links.ts";
+import { Seeds } from "./seeds.ts";
+
+// `join` resolves once the members that it learned of have a link or cannot be
+// reached, and after this long, in ms, at the latest.
+const SETTLE_TIMEOUT = 1_500;
+
+/** What joining needs. */
+export interface JoiningOptions {
+  readonly cluster: string;
+  readonly schemes: readonly string[];
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly links: Links;
+  readonly journal: Journal;
+  /** The ids of the members. */
+  members(): Iterable<NodeId>;
+  /** Whether there is a way to a node. */
+  reachable(id: NodeId): boolean;
+}
+
+/** How a node comes into a cluster, and when it is in. */
+export class Joining {
+  readonly #options: JoiningOptions;
+  readonly #seeds: Seeds;
+  /** Nodes that have told what they know of the cluster. */
+  readonly #informants = new Set<NodeId>();
+  /** Members that could not be dialled. */
+  readonly #unreachable = new Set<NodeId>();
+  readonly #checks = new Set<() => void>();
+  #closed = false;
+
+  constructor(options: JoiningOptions) {
+    const { clock, random, links, journal } = options;
+    this.#options = options;
+    this.#seeds = new Seeds({
+      clock,
+      random,
+      dial: (address) => links.dial(address),
+      linked: (id) => links.get(id) !== undefined,
+      answered: (address, result) => {
+        if (result.type === "linked") {
+          journal.info(`entry node "${address}" answered`);
+        }
+      },
+    });
+  }
+
+  /** Dials entry nodes; resolves to how many answered. */
+  async join(addresses: readonly Address[]): Promise<number> {
+    for (const address of addresses) this.#checkDialable(address);
+    const results = await Promise.all(
+      addresses.map((address) => this.#seeds.add(address)),
+    );
+    if (this.#closed) throw new ClosedError("Cannot join: the node was closed");
+    this.#refuseMalformed(addresses, results);
+    const entries = new Set<NodeId>();
+    for (const result of results) {
+      if (result.type === "linked") entries.add(result.id);
+    }
+    if (entries.size === 0) this.#nobodyAnswered(addresses, results);
+    else await this.#until(() => this.#isSettled(entries));
+    return entries.size;
+  }
+
+  /** A node told what it knows of the cluster. */
+  informed(by: NodeId): void {
+    this.#informants.add(by);
+    this.changed();
+  }
+
+  /** A node cannot be dialled. */
+  unreachable(id: NodeId): void {
+    this.#unreachable.add(id);
+    this.changed();
+  }
+
+  /** A link came up. */
+  linked(id: NodeId): void {
+    this.#unreachable.delete(id);
+    this.changed();
+  }
+
+  /** A link ended, or a member is gone. */
+  lost(id: NodeId): void {
+    this.#unreachable.delete(id);
+    if (!this.#options.links.get(id)) this.#informants.delete(id);
+    this.changed();
+  }
+
+  /** Something changed that a `join` may wait for. */
+  changed(): void {
+    for (const check of this.#checks) check();
+  }
+
+  /** Dials no more, and lets go whoever waits. */
+  close(): void {
+    this.#closed = true;
+    this.#seeds.close();
+    this.changed();
+  }
+
+  #checkDialable(address: Address): void {
+    reachOf(address);
+    const { schemes } = this.#options;
+    if (schemes.includes(address.slice(0, address.indexOf(":")))) return;
+    const known = schemes.map((scheme) => `"${scheme}://"`).join(", ");
+    throw new TypeError(
+      `Cannot join "${address}": the transport of this node knows ${known}`,
+    );
+  }
+
+  /** Only the transport knows which addresses make sense to it. */
+  #refuseMalformed(
+    addresses: readonly Address[],
+    results: readonly DialResult[],
+  ): void {
+    for (const result of results) {
+      if (result.type !== "failed" || !(result.error instanceof TypeError)) {
+        continue;
+      }
+      for (const address of addresses) this.#seeds.remove(address);
+      throw result.error;
+    }
+  }
+
+  #nobodyAnswered(
+    addresses: readonly Address[],
+    results: readonly DialResult[],
+  ): void {
+    for (const [index, result] of results.entries()) {
+      if (result.type !== "refused" || !isFinal(result.refusal.code)) continue;
+      for (const address of addresses) this.#seeds.remove(address);
+      throw new JoinError(
+        `Cannot join "${addresses[index]}": ${result.refusal.detail}`,
+      );
+    }
+    if (addresses.length === 0) return;
+    const tried = results.map((result, index) =>
+      result.type === "failed"
+        ? reasonOf(result.error)
+        : `"${addresses[index]}" is ${
+          result.type === "self" ? "this node" : "not taking links"
+        }`
+    );
+    this.#options.journal.warn(
+      `no entry node answered, so it starts as the first of cluster "${this.#options.cluster}" ` +
+        `and goes on trying: ${tried.join("; ")}`,
+    );
+  }
+
+  #isSettled(entries: ReadonlySet<NodeId>): boolean {
+    for (const id of entries) {
+      if (this.#options.links.get(id) && !this.#informants.has(id)) {
+        return false;
+      }
+    }
+    for (const id of this.#options.members()) {
+      if (!this.#options.reachable(id) && !this.#unreachable.has(id)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    if (condition()) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const check = (): void => {
+      if (this.#closed || condition()) resolve();
+    };
+    const cancel = this.#options.clock.after(SETTLE_TIMEOUT, resolve);
+    this.#checks.add(check);
+    await promise;
+    cancel();
+    this.#checks.delete(check);
+  }
+}
+
+/** Refusals that another attempt will not change. */
+function isFinal(code: string): boolean {
+  return code === "cluster" || code === "version" || code === "format" ||
+    code === "conflict";
+}

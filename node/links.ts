@@ -1,0 +1,580 @@
+import type { Address, Connection, Transport } from "@devts/transport";
+import type {
+  Introduced,
+  Introduction,
+  Protocol,
+  Refusal,
+} from "@devts/protocol";
+import type { Clock, NodeId, Peer } from "@devts/routing";
+import { Fifo } from "./_fifo.ts";
+import { reasonOf } from "./errors.ts";
+import { Link, type LinkLimits, type LinkOwner } from "./link.ts";
+
+/** How long a handshake may take, in ms. */
+export const HANDSHAKE_TIMEOUT = 5_000;
+/** How long a dial may take before the handshake starts, in ms. */
+export const DIAL_TIMEOUT = 10_000;
+// A peer that answered "not now" is dialled again after about this long, in ms.
+const RETRY_DELAY = 500;
+const RETRIES = 10;
+// Whoever is believed about members can name thousands of addresses to dial.
+const PARALLEL_DIALS = 16;
+
+/** What the links ask of the node, and tell it. */
+export interface LinksOwner extends LinkOwner {
+  /** What this node says of itself to the other end of a connection. */
+  introduce(remote: Address): Introduction;
+  /** The incarnation under which the membership knows a node. */
+  knownIncarnation(id: NodeId): number | undefined;
+  /** A later incarnation of this node is known elsewhere: continue above it. */
+  outrank(known: number): void;
+  /** A link came up. */
+  up(link: Link): void;
+  /** A node that was to be dialled could not be reached. */
+  unreachable(id: NodeId, reason: string): void;
+  /** A connection ended in the handshake. */
+  rejected(rejection: Rejection): void;
+}
+
+/** A connection that did not become a link. */
+export interface Rejection {
+  readonly address: Address;
+  /** Whether this node opened it. */
+  readonly dialed: boolean;
+  readonly reason: string;
+  /** Whether this is how it should be: another connection won. */
+  readonly expected: boolean;
+}
+
+/** How a dial ended. */
+export type DialResult =
+  /** There is a link to that node, by this dial or by another. */
+  | { readonly type: "linked"; readonly id: NodeId }
+  /** It is this node itself. */
+  | { readonly type: "self" }
+  /** It answered, and one of the two refused. */
+  | {
+    readonly type: "refused";
+    readonly refusal: Refusal;
+    readonly by: "us" | "them";
+  }
+  /** No answer, or none that makes sense. */
+  | { readonly type: "failed"; readonly error: unknown };
+
+/** A dial under way. */
+interface Dial {
+  /** Known from the second message of the handshake on. */
+  peerId: NodeId | null;
+  /** This node means to have a link by it. */
+  admitted: boolean;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+/** A link that has been promised to the other end and is about to exist. */
+interface Promised {
+  readonly peer: { readonly incarnation: number };
+  readonly since: number;
+}
+
+/** What the links are made with. */
+export interface LinksOptions {
+  readonly id: NodeId;
+  readonly transport: Transport;
+  readonly protocol: Protocol;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly wrap: (
+    connection: Connection,
+    peer: { readonly id: string },
+  ) => Connection;
+  readonly limits: LinkLimits & {
+    readonly links: number;
+    readonly pending: number;
+  };
+}
+
+/**
+ * The links of a node, one per peer.
+ *
+ * Where two nodes dial each other at the same time, the dial of the smaller id
+ * wins, and it is decided in the handshake, before any data:
+ *
+ * - A dial counts from the moment it has heard the other's id.
+ * - The acceptor with the smaller id, while its own dial to the same peer counts,
+ *   holds its last message back until that dial has ended; then it refuses if there
+ *   is a link, and accepts if there is none. The acceptor with the larger id
+ *   accepts at once.
+ * - A dialer that hears the id of a peer it is linked to, or has promised a link,
+ *   gives up.
+ *
+ * So no side ever promises two links, and only one of the two ever waits.
+ */
+export class Links {
+  readonly #owner: LinksOwner;
+  readonly #options: LinksOptions;
+  readonly #links = new Map<NodeId, Link>();
+  readonly #promised = new Map<NodeId, Promised>();
+  readonly #dials = new Set<Dial>();
+  readonly #wanted = new Set<NodeId>();
+  readonly #handshakes = new Set<Connection>();
+  readonly #waits = new Set<() => void>();
+  readonly #dialing = new Set<AbortController>();
+  readonly #turns = new Fifo<() => void>();
+  #connecting = 0;
+  #accepting = 0;
+  #closed = false;
+
+  constructor(owner: LinksOwner, options: LinksOptions) {
+    this.#owner = owner;
+    this.#options = options;
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#links.size;
+  }
+
+  /** The link to a node. */
+  get(id: NodeId): Link | undefined {
+    return this.#links.get(id);
+  }
+
+  /** All of them. */
+  all(): IterableIterator<Link> {
+    return this.#links.values();
+  }
+
+  /** Introduces itself to whoever connected. */
+  async accept(connection: Connection): Promise<void> {
+    if (this.#closed) return close(connection, "this node is closing");
+    if (this.#accepting >= this.#options.limits.pending) {
+      this.#reject(connection, "too many connections are in the handshake");
+      return close(connection, "too many connections are in the handshake");
+    }
+    this.#accepting++;
+    try {
+      await this.#acceptOne(connection);
+    } finally {
+      this.#accepting--;
+    }
+  }
+
+  /** Dials an address; `expect` is the node that should answer. Never rejects. */
+  async dial(address: Address, expect?: NodeId): Promise<DialResult> {
+    const dial: Dial = {
+      peerId: null,
+      admitted: false,
+      done: Promise.withResolvers<void>(),
+    };
+    this.#dials.add(dial);
+    try {
+      const result = await this.#dialOnce(dial, address, expect);
+      if (result.type !== "refused" || !isOutdated(result)) return result;
+      this.#owner.outrank(result.refusal.incarnation ?? 0);
+      dial.peerId = null;
+      return await this.#dialOnce(dial, address, expect);
+    } catch (error) {
+      return { type: "failed", error };
+    } finally {
+      this.#dials.delete(dial);
+      dial.done.resolve();
+    }
+  }
+
+  /** Dials a node until there is a link, or none of its addresses answers. */
+  async connect(peer: Peer): Promise<void> {
+    if (this.#closed || this.#links.has(peer.id) || this.#wanted.has(peer.id)) {
+      return;
+    }
+    this.#wanted.add(peer.id);
+    let reason: string | null;
+    await this.#takeTurn();
+    try {
+      reason = await this.#connect(peer);
+    } finally {
+      this.#giveTurn();
+      this.#wanted.delete(peer.id);
+    }
+    if (reason !== null && !this.#closed && !this.#links.has(peer.id)) {
+      this.#owner.unreachable(peer.id, reason);
+    }
+  }
+
+  /** Closes all links, politely, and everything under way. */
+  async close(reason: string): Promise<void> {
+    this.#closed = true;
+    for (const controller of this.#dialing) controller.abort(new Error(reason));
+    for (const connection of this.#handshakes) close(connection, reason);
+    for (const cancel of [...this.#waits]) cancel();
+    const links = [...this.#links.values()];
+    await Promise.all(links.map((link) => link.close(reason)));
+  }
+
+  async #acceptOne(connection: Connection): Promise<void> {
+    let promisedTo: NodeId | null = null;
+    try {
+      const introduced = await this.#introduce(connection, {
+        role: "acceptor",
+        admit: async (peer) => {
+          const refusal = await this.#admitAccepted(peer);
+          if (!refusal) promisedTo = peer.id;
+          return refusal;
+        },
+      });
+      if ("refusal" in introduced) {
+        if (isOutdated(introduced)) {
+          this.#owner.outrank(introduced.refusal.incarnation ?? 0);
+        }
+        this.#owner.rejected({
+          address: connection.remote,
+          dialed: false,
+          reason: refusalText(introduced),
+          expected: isExpected(introduced.refusal),
+        });
+        return closeRefused(connection);
+      }
+      this.#establish(connection, introduced.peer);
+    } catch (error) {
+      this.#reject(connection, reasonOf(error));
+      close(connection, reasonOf(error));
+    } finally {
+      if (promisedTo !== null) this.#promised.delete(promisedTo);
+    }
+  }
+
+  async #admitAccepted(peer: Introduction): Promise<Refusal | null> {
+    for (;;) {
+      const refusal = this.#refuse(peer);
+      if (refusal) return refusal;
+      const rival = this.#options.id < peer.id
+        ? this.#dialTo(peer.id)
+        : undefined;
+      if (!rival) break;
+      await rival.done.promise;
+    }
+    this.#promised.set(peer.id, { peer, since: this.#options.clock.now() });
+    return null;
+  }
+
+  /** Why an incoming peer cannot be taken at all. */
+  #refuse(peer: Introduction): Refusal | null {
+    if (this.#closed) return { code: "busy", detail: "the node is closing" };
+    const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
+    if (!current) return this.#outdated(peer) ?? this.#full();
+    if (current.peer.incarnation > peer.incarnation) {
+      return {
+        code: "conflict",
+        detail:
+          `a later start of node "${peer.id}" is connected: two programs share an id`,
+      };
+    }
+    // Our old link may be dead without our knowing, so a peer that dials again is
+    // believed; but not while the losing half of a simultaneous dial may still arrive.
+    const age = this.#options.clock.now() - current.since;
+    if (
+      current.peer.incarnation === peer.incarnation && age < HANDSHAKE_TIMEOUT
+    ) {
+      return duplicate(peer.id);
+    }
+    return null;
+  }
+
+  #outdated(peer: Introduction): Refusal | null {
+    const known = this.#owner.knownIncarnation(peer.id);
+    if (known === undefined || known <= peer.incarnation) return null;
+    return {
+      code: "stale",
+      detail: `a later incarnation of node "${peer.id}" is known`,
+      incarnation: known,
+    };
+  }
+
+  #full(): Refusal | null {
+    let taken = this.#links.size + this.#promised.size;
+    for (const dial of this.#dials) if (dial.admitted) taken++;
+    if (taken < this.#options.limits.links) return null;
+    return {
+      code: "busy",
+      detail: `the node has ${taken} links already`,
+    };
+  }
+
+  async #dialOnce(
+    dial: Dial,
+    address: Address,
+    expect?: NodeId,
+  ): Promise<DialResult> {
+    if (this.#closed) throw new Error("this node is closing");
+    const connection = await this.#open(address, expect);
+    try {
+      const introduced = await this.#introduce(connection, {
+        role: "dialer",
+        admit: (peer) => this.#admitDialed(dial, peer),
+        ...(expect === undefined ? {} : { expect }),
+      });
+      if ("peer" in introduced) {
+        this.#establish(connection, introduced.peer);
+        return { type: "linked", id: introduced.peer.id };
+      }
+      closeRefused(connection);
+      return this.#refused(dial, address, introduced);
+    } catch (error) {
+      close(connection, reasonOf(error));
+      throw error;
+    }
+  }
+
+  #refused(
+    dial: Dial,
+    address: Address,
+    introduced: Extract<Introduced, { refusal: Refusal }>,
+  ): DialResult {
+    const { refusal } = introduced;
+    if (refusal.code === "self") return { type: "self" };
+    const id = dial.peerId;
+    if (refusal.code === "duplicate" && id !== null && this.#links.has(id)) {
+      return { type: "linked", id };
+    }
+    this.#owner.rejected({
+      address,
+      dialed: true,
+      reason: refusalText(introduced),
+      expected: isExpected(refusal),
+    });
+    return { type: "refused", refusal, by: introduced.by };
+  }
+
+  async #admitDialed(dial: Dial, peer: Introduction): Promise<Refusal | null> {
+    for (;;) {
+      if (this.#closed) return { code: "busy", detail: "the node is closing" };
+      const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
+      if (current && current.peer.incarnation >= peer.incarnation) {
+        dial.peerId = peer.id;
+        return duplicate(peer.id);
+      }
+      const earlier = this.#dialTo(peer.id);
+      if (!earlier || earlier === dial) break;
+      await earlier.done.promise;
+    }
+    dial.peerId = peer.id;
+    const refusal = this.#outdated(peer) ?? this.#full();
+    dial.admitted = refusal === null;
+    return refusal;
+  }
+
+  #dialTo(id: NodeId): Dial | undefined {
+    for (const dial of this.#dials) if (dial.peerId === id) return dial;
+    return undefined;
+  }
+
+  async #open(address: Address, expect?: NodeId): Promise<Connection> {
+    const controller = new AbortController();
+    const seconds = DIAL_TIMEOUT / 1000;
+    const cancel = this.#options.clock.after(
+      DIAL_TIMEOUT,
+      () =>
+        controller.abort(
+          new Error(
+            `Cannot connect to "${address}": no answer in ${seconds} s`,
+          ),
+        ),
+    );
+    this.#dialing.add(controller);
+    try {
+      return await this.#options.transport.connect(address, {
+        signal: controller.signal,
+        ...(expect === undefined ? {} : { serverName: expect }),
+      });
+    } finally {
+      cancel();
+      this.#dialing.delete(controller);
+    }
+  }
+
+  async #introduce(
+    connection: Connection,
+    options: {
+      readonly role: "dialer" | "acceptor";
+      readonly expect?: NodeId;
+      readonly admit: (peer: Introduction) => Promise<Refusal | null>;
+    },
+  ): Promise<Introduced> {
+    const { clock, protocol } = this.#options;
+    const cancel = clock.after(
+      HANDSHAKE_TIMEOUT,
+      () =>
+        close(
+          connection,
+          `the handshake took longer than ${HANDSHAKE_TIMEOUT / 1000} s`,
+        ),
+    );
+    this.#handshakes.add(connection);
+    try {
+      return await protocol.introduce(connection, {
+        ...options,
+        self: () => this.#owner.introduce(connection.remote),
+      });
+    } finally {
+      cancel();
+      this.#handshakes.delete(connection);
+    }
+  }
+
+  #establish(connection: Connection, introduction: Introduction): void {
+    if (this.#closed) return close(connection, "this node is closing");
+    const { id, incarnation, addresses, meta } = introduction;
+    const peer: Peer = {
+      id,
+      incarnation,
+      addresses,
+      ...(meta.length > 0 ? { meta } : {}),
+    };
+    const link = new Link(this.#linkOwner(), {
+      peer,
+      connection: this.#options.wrap(connection, { id }),
+      maxMessage: introduction.maxMessage,
+      protocol: this.#options.protocol,
+      clock: this.#options.clock,
+      limits: this.#options.limits,
+    });
+    const old = this.#links.get(id);
+    this.#links.set(id, link);
+    old?.end("a later connection of the same node replaced it");
+    this.#owner.up(link);
+    link.start();
+  }
+
+  #linkOwner(): LinkOwner {
+    const owner = this.#owner;
+    return {
+      received: (link, message) => owner.received(link, message),
+      congestion: (link) => owner.congestion(link),
+      slow: (link, slow) => owner.slow(link, slow),
+      oversized: (link, error) => owner.oversized(link, error),
+      ended: (link, reason, error) => {
+        if (this.#links.get(link.peer.id) === link) {
+          this.#links.delete(link.peer.id);
+        }
+        owner.ended(link, reason, error);
+      },
+    };
+  }
+
+  /** Null: there is a link. Otherwise why there is none. */
+  async #connect(peer: Peer): Promise<string | null> {
+    if (this.#links.has(peer.id)) return null;
+    const { schemes } = this.#options.transport;
+    const addresses = peer.addresses.filter((address) =>
+      schemes.includes(schemeOf(address))
+    );
+    if (addresses.length === 0) {
+      return "it has no address that this node can dial";
+    }
+    for (let tries = 0; tries < RETRIES; tries++) {
+      const results: DialResult[] = [];
+      for (const address of addresses) {
+        const result = await this.dial(address, peer.id);
+        if (result.type === "linked" || this.#links.has(peer.id)) return null;
+        results.push(result);
+      }
+      if (!results.some(isPassing)) return results.map(resultText).join("; ");
+      await this.#wait(RETRY_DELAY * (0.5 + this.#options.random()));
+      if (this.#closed || this.#links.has(peer.id)) return null;
+    }
+    return "it refused again and again";
+  }
+
+  async #takeTurn(): Promise<void> {
+    if (this.#connecting >= PARALLEL_DIALS) {
+      const turn = Promise.withResolvers<void>();
+      this.#turns.push(turn.resolve);
+      await turn.promise;
+    } else this.#connecting++;
+  }
+
+  #giveTurn(): void {
+    const next = this.#turns.shift();
+    if (next) next();
+    else this.#connecting--;
+  }
+
+  #wait(delay: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        this.#waits.delete(end);
+        resolve();
+      };
+      const cancel = this.#options.clock.after(delay, end);
+      this.#waits.add(end);
+    });
+  }
+
+  #reject(connection: Connection, reason: string): void {
+    this.#owner.rejected({
+      address: connection.remote,
+      dialed: false,
+      reason,
+      expected: false,
+    });
+  }
+}
+
+/** A refusal that says the node lives and may take another dial soon. */
+function isPassing(result: DialResult): boolean {
+  return result.type === "refused" &&
+    (result.refusal.code === "duplicate" || result.refusal.code === "busy");
+}
+
+/** Whether the other end knows a later start of this node. */
+function isOutdated(
+  { refusal, by }: { refusal: Refusal; by: "us" | "them" },
+): boolean {
+  return refusal.code === "stale" && by === "them";
+}
+
+/** Whether a refusal is part of how two nodes come to have one link. */
+function isExpected({ code }: Refusal): boolean {
+  return code === "duplicate" || code === "stale";
+}
+
+function resultText(result: DialResult): string {
+  switch (result.type) {
+    case "refused":
+      return result.refusal.detail;
+    case "failed":
+      return reasonOf(result.error);
+    case "self":
+      return "the address is this node's own";
+    case "linked":
+      return "there is a link";
+  }
+}
+
+function refusalText(
+  { refusal, by }: Extract<Introduced, { refusal: Refusal }>,
+): string {
+  return by === "us"
+    ? refusal.detail
+    : `refused by the other end: ${refusal.detail}`;
+}
+
+function duplicate(id: NodeId): Refusal {
+  return {
+    code: "duplicate",
+    detail: `there is a link to node "${id}" already`,
+  };
+}
+
+function schemeOf(address: Address): string {
+  return address.slice(0, Math.max(0, address.indexOf(":")));
+}
+
+/** Lets the refusal reach the other end. */
+function closeRefused(connection: Connection): void {
+  connection.close().catch(() => {});
+}
+
+function close(connection: Connection, reason: string): void {
+  connection.close(new Error(reason)).catch(() => {});
+}

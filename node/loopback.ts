@@ -1,0 +1,55 @@
+import type { Clock } from "@devts/routing";
+import type { Bundle } from "./bundle.ts";
+import type { LinkLimits } from "./link.ts";
+
+/**
+ * Events of a node to itself: handled in a later turn of the event loop, in order,
+ * and bounded like a link.
+ */
+export class Loopback {
+  readonly #clock: Clock;
+  readonly #limits: LinkLimits;
+  readonly #deliver: (payload: Uint8Array) => void;
+  #queued = 0;
+  #room: PromiseWithResolvers<void> | null = null;
+
+  constructor(
+    clock: Clock,
+    limits: LinkLimits,
+    deliver: (payload: Uint8Array) => void,
+  ) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#deliver = deliver;
+  }
+
+  /** Whether events are being dropped. */
+  get dropping(): boolean {
+    return this.#queued >= this.#limits.outbox;
+  }
+
+  /** A promise while senders should wait. */
+  get room(): Promise<void> | null {
+    if (this.#queued < this.#limits.highWaterMark) return null;
+    this.#room ??= Promise.withResolvers<void>();
+    return this.#room.promise;
+  }
+
+  /** Queues a bundle; false: it was dropped. */
+  take({ payload }: Bundle): boolean {
+    if (this.dropping) return false;
+    this.#queued += payload.length;
+    this.#clock.soon(() => {
+      this.#queued -= payload.length;
+      this.#deliver(payload);
+      this.#giveRoom();
+    });
+    return true;
+  }
+
+  #giveRoom(): void {
+    if (this.#queued >= this.#limits.highWaterMark) return;
+    this.#room?.resolve();
+    this.#room = null;
+  }
+}

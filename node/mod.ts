@@ -1,0 +1,28 @@
+/**
+ * The node: it owns the links, packs events into bundles, and offers `on`, `emit`,
+ * `send` and `request`. It is made of parts; `createNode` of `@devts/devts` picks
+ * the usual ones.
+ *
+ * @example Two nodes that talk
+ * ```ts
+ * import { createNode } from "@devts/devts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * interface Maths {
+ *   sum(numbers: number[]): number;
+ * }
+ *
+ * await using one = createNode<Maths>({ cluster: "demo", logger: console });
+ * one.on("sum", (numbers) => numbers.reduce((a, b) => a + b, 0));
+ * const address = await one.listen("tcp://127.0.0.1:0");
+ *
+ * await using two = createNode<Maths>({ cluster: "demo", logger: console });
+ * await two.join(address);
+ * assertEquals(await two.request(one.id, "sum", [1, 2, 3]), 6);
+ * ```
+ *
+ * @module
+ */
+export * from "./errors.ts";
+export { Node } from "./node.ts";
+export type * from "./types.ts";

@@ -1,0 +1,1008 @@
+import type { Address, Listener } from "@devts/transport";
+import type { FrameKind } from "@devts/protocol";
+import type {
+  Lane,
+  LinkEvent,
+  MemberEvent,
+  Membership,
+  MembershipContext,
+  NodeId,
+  Peer,
+  Router,
+  RouterContext,
+} from "@devts/routing";
+import { type Reach, reachOfRemote } from "./address.ts";
+import {
+  type Bundle,
+  EVENT,
+  PAYLOAD_EVENTS,
+  PAYLOAD_MEMBERSHIP,
+  REQUEST,
+} from "./bundle.ts";
+import { Doors } from "./doors.ts";
+import { ClosedError, reasonOf } from "./errors.ts";
+import { Handlers } from "./handlers.ts";
+import { Inbound } from "./inbound.ts";
+import { Joining } from "./joining.ts";
+import { Journal } from "./journal.ts";
+import type { Link } from "./link.ts";
+import { withDefaults } from "./limits.ts";
+import { Links, type LinksOwner, type Rejection } from "./links.ts";
+import { Loopback } from "./loopback.ts";
+import { EVERYONE, MYSELF, OTHERS, Outbound, type Target } from "./outbound.ts";
+import { Outcomes } from "./outcomes.ts";
+import { Packets } from "./packets.ts";
+import { Replies } from "./replies.ts";
+import { Requests } from "./requests.ts";
+import { Self } from "./self.ts";
+import type {
+  AnyEvents,
+  DataArg,
+  DataArgs,
+  DataOf,
+  EmitOptions,
+  EventName,
+  Handled,
+  HandlerContext,
+  Member,
+  NodeCounters,
+  NodeParts,
+  Outcome,
+  ReplyOf,
+  RequestOptions,
+  SystemEventName,
+  SystemEvents,
+} from "./types.ts";
+
+const REQUEST_TIMEOUT = 10_000;
+// While this node does not read a link, its peer counts as heard this often, in ms.
+const PAUSED_BEAT = 500;
+// Whatever hangs, `close` ends after this long, in ms.
+const CLOSE_TIMEOUT = 4_500;
+// Names of events that nobody handles are logged once each, up to this many.
+const UNHANDLED_NAMES = 64;
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * A node of a cluster: it sends and receives events.
+ *
+ * - **Construction does no I/O**, so that no event arrives before its handler.
+ *   `listen` and `join` do not block the program.
+ * - **Delivery** is at most once. Events of one sender arrive in the order in
+ *   which it called `emit`, `send` and `request`.
+ * - **Back-pressure.** `await` what `emit` and `send` return: it waits for links
+ *   that are behind but make progress. Without `await`, memory stays bounded and
+ *   the outcome says what was dropped.
+ * - **No rejection ends the process.** Promises of a node that nobody awaits are
+ *   caught, counted and logged.
+ * - **Data is not checked.** The types describe what well-meaning peers send; check
+ *   what must hold.
+ *
+ * Build one with `createNode` of `@devts/devts`, or from parts of your own. Extend
+ * the class where being a node is the point; otherwise, give a node to your class.
+ *
+ * @typeParam E The events: an interface of methods, whose parameter is the data
+ * and whose result is the reply.
+ */
+export class Node<E extends object = AnyEvents> implements AsyncDisposable {
+  readonly #parts: NodeParts;
+  readonly #journal: Journal;
+  readonly #self: Self;
+  readonly #links: Links;
+  readonly #router: Router;
+  readonly #membership: Membership;
+  readonly #doors: Doors;
+  readonly #joining: Joining;
+  readonly #packets: Packets;
+  readonly #outbound: Outbound;
+  readonly #outcomes = new Outcomes();
+  readonly #handlers = new Handlers();
+  readonly #inbound: Inbound;
+  readonly #loopback: Loopback;
+  readonly #requests: Requests;
+  readonly #replies: Replies;
+  readonly #members = new Map<NodeId, Member>();
+  /** Members whose `join` has not been told. */
+  readonly #untold = new Set<NodeId>();
+  readonly #targets = new Map<NodeId, Target>();
+  readonly #unhandled = new Set<string>();
+  readonly #abort = new AbortController();
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #counts = {
+    sent: 0,
+    unhandled: 0,
+    handlerErrors: 0,
+    handlersStuck: 0,
+    dropped: 0,
+    missed: 0,
+    rejections: 0,
+    refused: 0,
+    violations: 0,
+    broken: 0,
+    undelivered: 0,
+    lateReplies: 0,
+  };
+  #ready = false;
+  #closing = false;
+  /** What was wrong with the packet that the router is taking. */
+  #violation: unknown = null;
+
+  /**
+   * Makes a node of parts. No I/O: it lives from `listen` or `join` on.
+   *
+   * @throws {TypeError} If the cluster's name, the id, an advertised address or the
+   * metadata is malformed.
+   * @throws {RangeError} If the metadata takes more than 512 bytes, or a limit is out of
+   * range.
+   */
+  constructor(parts: NodeParts) {
+    const { clock, random, protocol, codec, transport } = parts;
+    const limits = withDefaults(parts.limits);
+    const { maxMessage } = limits;
+    this.#parts = parts;
+    this.#journal = new Journal(parts.id, parts.logger, clock);
+    this.#self = new Self({ ...parts, maxMessage });
+    this.#packets = new Packets(protocol);
+    this.#requests = new Requests(clock, limits.requests);
+    this.#loopback = new Loopback(
+      clock,
+      limits,
+      (payload) => this.#deliverOwn(payload),
+    );
+    this.#outbound = new Outbound({
+      codec,
+      headroom: protocol.headerSize,
+      maxMessage,
+      clock,
+      ship: (bundle, target) => this.#ship(bundle, target),
+    });
+    this.#replies = new Replies({
+      outbound: this.#outbound,
+      requests: this.#requests,
+      journal: this.#journal,
+      counts: this.#counts,
+      target: (to) => this.#replyTarget(to),
+    });
+    this.#inbound = this.#makeInbound(limits.running);
+    this.#links = new Links(this.#linksOwner(), {
+      id: parts.id,
+      transport,
+      protocol,
+      clock,
+      random,
+      wrap: parts.link,
+      limits,
+    });
+    this.#doors = new Doors({
+      transport,
+      insecure: parts.insecure,
+      journal: this.#journal,
+      accept: (connection) => this.#links.accept(connection),
+    });
+    this.#joining = new Joining({
+      cluster: parts.cluster,
+      schemes: transport.schemes,
+      clock,
+      random,
+      links: this.#links,
+      journal: this.#journal,
+      members: () => this.#members.keys(),
+      reachable: (id) => this.#router.nodes.has(id),
+    });
+    this.#router = parts.router(this.#routerContext());
+    this.#membership = parts.membership(this.#membershipContext());
+  }
+
+  /** Its id. */
+  get id(): string {
+    return this.#parts.id;
+  }
+
+  /** The name of its cluster. */
+  get cluster(): string {
+    return this.#parts.cluster;
+  }
+
+  /** Its incarnation: rises with each start, and with each change of what it tells of itself. */
+  get incarnation(): number {
+    return this.#self.peer.incarnation;
+  }
+
+  /** Where others can dial it: what it tells them. */
+  get addresses(): readonly string[] {
+    return this.#self.peer.addresses;
+  }
+
+  /** Everyone else in the cluster, by id; live. */
+  get members(): ReadonlyMap<string, Member> {
+    return this.#members;
+  }
+
+  /** Resolves once the node is closed. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** What it did and met since its start. */
+  get counters(): NodeCounters {
+    return { ...this.#counts, received: this.#inbound.received };
+  }
+
+  /**
+   * Accepts connections from now on: on an address (port 0: any free one), or from
+   * a listener, such as one that a web server feeds. May be called several times.
+   *
+   * Outside loopback it needs `insecure: true`: whoever can connect could read and
+   * send every event.
+   *
+   * @returns The address with the port filled in: the cluster port for others to join.
+   * @throws {ConnectionError} If the address cannot be listened on.
+   */
+  listen(where: Address | Listener): Promise<Address> {
+    return this.#quiet(this.#listen(where));
+  }
+
+  /**
+   * Dials entry nodes: any node of the cluster by any of its addresses. Each is
+   * dialled once before the promise resolves, and again and again, with pauses of up
+   * to 10 s, whenever no link leads there.
+   *
+   * @returns How many entry nodes answered. 0: this node is the first of its cluster.
+   * @throws {JoinError} If none answered and one refused: it belongs to another
+   * cluster, or speaks another protocol or data format.
+   * @throws {TypeError} If an address is malformed.
+   */
+  join(...addresses: Address[]): Promise<number> {
+    return this.#quiet(this.#join(addresses));
+  }
+
+  /**
+   * Handles an event, from others and from this node. Several handlers of one name
+   * are called in the order of registration; the first replies to requests.
+   *
+   * Handlers are called one after the other without waiting for promises. What one
+   * throws is counted, logged and told as a system event `error`; for a request,
+   * it is also the reply. Byte fields of the data are views of the message they came
+   * in: keep a copy (`slice`) of a small one that is kept for long.
+   *
+   * @returns Dispose it to stop handling.
+   */
+  on<K extends EventName<E>>(
+    name: K,
+    handler: (
+      data: DataOf<E, K>,
+      context: HandlerContext,
+    ) => Handled<E, K>,
+  ): Disposable {
+    this.#outbound.name(name);
+    return this.#handlers.add(name, handler);
+  }
+
+  /**
+   * Calls back for what the node tells of itself and the cluster. These names cannot
+   * collide with those of events.
+   *
+   * @returns Dispose it to stop.
+   */
+  onSystem<K extends SystemEventName>(
+    name: K,
+    handler: (event: SystemEvents[K]) => void,
+  ): Disposable {
+    return this.#journal.on(name, handler);
+  }
+
+  /**
+   * Sends an event to every other node.
+   *
+   * @returns Resolves at once, or once links that are behind have room again.
+   * @throws {TypeError} If the data cannot be encoded.
+   * @throws {RangeError} If it is too long for a message.
+   */
+  emit<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, EmitOptions>
+  ): Promise<Outcome>;
+  emit(name: string, data?: unknown, options?: EmitOptions): Promise<Outcome> {
+    return this.#post(options?.self ? EVERYONE : OTHERS, name, data, "emit");
+  }
+
+  /**
+   * Sends an event to one node; also to this one.
+   *
+   * @returns Resolves at once, or once the link has room again. Rejects with a
+   * `NodeNotFoundError` when no way to the node is known.
+   * @throws {TypeError} If the data cannot be encoded.
+   * @throws {RangeError} If it is too long for a message.
+   */
+  send<K extends EventName<E>>(
+    to: string,
+    name: K,
+    ...rest: DataArg<E, K>
+  ): Promise<Outcome>;
+  send(to: string, name: string, data?: unknown): Promise<Outcome> {
+    const unknown = this.#unknownTarget(to);
+    if (unknown) return this.#rejected(unknown);
+    return this.#post(this.#targetOf(to), name, data, "send");
+  }
+
+  /**
+   * Sends an event to one node, also to this one, and waits for the reply.
+   *
+   * @returns Resolves to the reply. Rejects with a `NodeNotFoundError` when no way
+   * to the node is known, with a {@linkcode RequestError} when there is no reply, and
+   * with the signal's reason when that aborts.
+   * @throws {TypeError} If the data cannot be encoded.
+   * @throws {RangeError} If it is too long for a message, or the timeout out of range.
+   */
+  request<K extends EventName<E>>(
+    to: string,
+    name: K,
+    ...rest: DataArgs<E, K, RequestOptions>
+  ): Promise<ReplyOf<E, K>>;
+  request(
+    to: string,
+    name: string,
+    data?: unknown,
+    options: RequestOptions = {},
+  ): Promise<unknown> {
+    const { timeout = REQUEST_TIMEOUT, signal } = options;
+    if (!(timeout >= 1 && timeout < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot request "${name}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
+      );
+    }
+    if (this.#closing) {
+      return this.#rejected(
+        new ClosedError(`Cannot request "${name}": the node is closed`),
+      );
+    }
+    if (signal?.aborted) return this.#rejected(signal.reason);
+    const unknown = this.#unknownTarget(to);
+    if (unknown) return this.#rejected(unknown);
+    return this.#request(to, name, data, timeout, signal);
+  }
+
+  /**
+   * Replaces this node's metadata, and tells the others.
+   *
+   * @throws {TypeError} If it cannot be encoded.
+   * @throws {RangeError} If it takes more than 512 bytes.
+   */
+  update(meta: unknown): void {
+    this.#self.setMeta(meta);
+    this.#membership.update();
+  }
+
+  /**
+   * Says goodbye, lets what is queued leave, and closes everything: listeners,
+   * links, timers. Open requests reject. Idempotent; ends within 5 s from any state.
+   */
+  close(): Promise<void> {
+    if (!this.#closing) {
+      this.#closing = true;
+      this.#shutDown().then(this.#closed.resolve, this.#closed.reject);
+    }
+    return this.closed;
+  }
+
+  /** The same as {@linkcode Node.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  // -- Sending --
+
+  #post(
+    target: Target,
+    name: string,
+    data: unknown,
+    verb: string,
+  ): Promise<Outcome> {
+    if (this.#closing) {
+      return this.#rejected(
+        new ClosedError(`Cannot ${verb} "${name}": the node is closed`),
+      );
+    }
+    this.#add(target, EVENT, name, 0, data, verb);
+    if (target.self) return this.#withSelf(target);
+    if (target.to === "all") return this.#outcomes.ofAll(this.#reach, 0);
+    const link = this.#links.get(target.to[0] ?? "");
+    return link ? this.#outcomes.ofLink(link) : this.#outcomes.settled(1, 0);
+  }
+
+  #withSelf(target: Target): Promise<Outcome> {
+    const { room } = this.#loopback;
+    if (room) return room.then(() => this.#withSelf(target));
+    if (target === EVERYONE) return this.#outcomes.ofAll(this.#reach, 1);
+    return this.#outcomes.settled(1, 0);
+  }
+
+  readonly #reach = (): number => this.#router.nodes.size;
+
+  #add(
+    target: Target,
+    type: number,
+    name: string,
+    id: number,
+    data: unknown,
+    verb: string,
+  ): void {
+    try {
+      this.#outbound.add(target, type, this.#outbound.name(name), id, data);
+    } catch (error) {
+      const message = `Cannot ${verb} "${name}": ${reasonOf(error)}`;
+      if (error instanceof RangeError) {
+        throw new RangeError(message, { cause: error });
+      }
+      throw new TypeError(message, { cause: error });
+    }
+    this.#counts.sent++;
+  }
+
+  #targetOf(id: NodeId): Target {
+    if (id === this.id) return MYSELF;
+    const known = this.#targets.get(id);
+    if (known) return known;
+    const target: Target = { to: [id], self: false };
+    if (this.#router.nodes.has(id)) this.#targets.set(id, target);
+    return target;
+  }
+
+  #replyTarget(to: NodeId): Target | null {
+    if (this.#closing) return null;
+    return to === this.id || this.#router.nodes.has(to)
+      ? this.#targetOf(to)
+      : null;
+  }
+
+  /** What the router says of a node that it knows no way to. */
+  #unknownTarget(to: NodeId): unknown {
+    if (to === this.id || this.#router.nodes.has(to)) return null;
+    try {
+      this.#router.send([to], NOTHING);
+    } catch (error) {
+      return error;
+    }
+    return null;
+  }
+
+  #request(
+    to: NodeId,
+    name: string,
+    data: unknown,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    let opened;
+    try {
+      opened = this.#requests.open(to, name, timeout, signal);
+    } catch (error) {
+      return this.#rejected(error);
+    }
+    const { id, reply } = opened;
+    try {
+      this.#add(this.#targetOf(to), REQUEST, name, id, data, "request");
+    } catch (error) {
+      reply.catch(() => {}); // told by what is thrown
+      this.#requests.reject(id, to, () => error);
+      throw error;
+    }
+    return this.#quiet(reply);
+  }
+
+  #rejected(error: unknown): Promise<never> {
+    return this.#quiet(Promise.reject(error));
+  }
+
+  /** A rejection that nobody awaits is counted and logged, and does not end the process. */
+  #quiet<T>(promise: Promise<T>): Promise<T> {
+    promise.catch((error) => {
+      this.#counts.rejections++;
+      this.#journal.debug(reasonOf(error));
+    });
+    return promise;
+  }
+
+  #ship(bundle: Bundle, target: Target): void {
+    const { payload, count } = bundle;
+    if (target.self && !this.#loopback.take(bundle)) {
+      this.#counts.dropped += count;
+    }
+    if (target.to.length === 0) return;
+    try {
+      this.#packets.during(
+        bundle,
+        () => this.#router.send(target.to, payload, "data"),
+      );
+    } catch (error) {
+      this.#counts.undelivered += count;
+      this.#journal.debug(reasonOf(error));
+    }
+  }
+
+  // -- Links --
+
+  #sendPacket(id: NodeId, packet: Uint8Array, lane: Lane): boolean {
+    const link = this.#links.get(id);
+    if (!link) return false;
+    const frame = this.#packets.frame(packet, lane);
+    if (frame.length > link.maxMessage) {
+      this.#counts.undelivered++;
+      return false;
+    }
+    const events = this.#packets.eventsIn(packet);
+    const taken = link.send(frame, lane, events);
+    if (!taken && lane === "data") this.#counts.dropped += events;
+    return taken;
+  }
+
+  #linksOwner(): LinksOwner {
+    return {
+      introduce: (remote) => this.#self.introduction(remote),
+      knownIncarnation: (id) => this.#members.get(id)?.incarnation,
+      outrank: (known) => this.#outrank(known),
+      up: (link) => this.#linkUp(link),
+      unreachable: (id, reason) => this.#linkUnreachable(id, reason),
+      rejected: (rejection) => this.#linkRejected(rejection),
+      received: (link, message) => this.#received(link, message),
+      congestion: (link) => this.#outcomes.note(link),
+      slow: (link, slow) => this.#slow(link, slow),
+      oversized: (link, error) => this.#oversized(link, error),
+      ended: (link, reason, error) => this.#linkEnded(link, reason, error),
+    };
+  }
+
+  #linkUp({ peer, connection }: Link): void {
+    this.#journal.debug(`link to "${peer.id}" at ${connection.remote}`);
+    this.#tellParts({ type: "up", peer });
+    this.#joining.linked(peer.id);
+    this.#tellJoin(peer.id);
+  }
+
+  #linkUnreachable(id: NodeId, reason: string): void {
+    this.#journal.debug(`cannot reach "${id}": ${reason}`);
+    this.#tellParts({ type: "unreachable", id, reason });
+    if (!this.#members.has(id)) return;
+    this.#joining.unreachable(id);
+    this.#tellJoin(id, true);
+  }
+
+  #linkEnded(link: Link, reason: string, error: unknown): void {
+    const { id } = link.peer;
+    this.#outcomes.forget(link);
+    this.#noteEnd(id, reason, error);
+    this.#tellParts({ type: "down", id, reason });
+    this.#joining.lost(id);
+    if (!this.#members.has(id)) this.#inbound.forget(id);
+    this.#failUnreachable(reason);
+  }
+
+  #noteEnd(id: NodeId, reason: string, error: unknown): void {
+    if (isViolation(error)) {
+      this.#counts.violations++;
+      const message = `the link to node "${id}" was ended: ${reason}`;
+      this.#journal.fault("link", error, message);
+    } else if (error !== null) {
+      this.#counts.broken++;
+      this.#journal.warnSometimes(`the link to node "${id}" broke: ${reason}`);
+    } else this.#journal.debug(`the link to node "${id}" ended: ${reason}`);
+  }
+
+  #linkRejected({ address, dialed, reason, expected }: Rejection): void {
+    if (!dialed) this.#counts.refused++;
+    const what = dialed ? "cannot link to" : "refused a connection from";
+    const line = `${what} "${address}": ${reason}`;
+    if (expected) this.#journal.debug(line);
+    else this.#journal.warnSometimes(line);
+  }
+
+  #slow(link: Link, slow: boolean): void {
+    const { id } = link.peer;
+    if (slow) {
+      this.#journal.warn(
+        `node "${id}" takes nothing; events for it are dropped`,
+      );
+    } else this.#journal.info(`node "${id}" takes events again`);
+    this.#journal.tell("slow", { id, slow });
+  }
+
+  #oversized(link: Link, error: RangeError): void {
+    this.#counts.undelivered++;
+    const message =
+      `a message to node "${link.peer.id}" was lost: ${error.message}`;
+    this.#journal.fault("link", error, message);
+  }
+
+  /** A fault of the router or the membership must not end a loop that serves a link. */
+  #tellParts(event: LinkEvent): void {
+    try {
+      this.#router.link(event);
+      this.#membership.link(event);
+    } catch (error) {
+      const message =
+        `the router or the membership failed on "${event.type}": ${
+          reasonOf(error)
+        }`;
+      this.#journal.fault("link", error, message);
+    }
+  }
+
+  // -- Receiving --
+
+  #received(link: Link, message: Uint8Array): Promise<void> | undefined {
+    const { id } = link.peer;
+    this.#membership.heard(id);
+    const kind = this.#parts.protocol.readHeader(message);
+    if (kind === "data" || kind === "control") {
+      return this.#packet(link, message, kind);
+    }
+    this.#notice(link, message, kind);
+    return undefined;
+  }
+
+  #packet(
+    link: Link,
+    message: Uint8Array,
+    lane: Lane,
+  ): Promise<void> | undefined {
+    const { id } = link.peer;
+    this.#router.receive(
+      id,
+      message.subarray(this.#parts.protocol.headerSize),
+      lane,
+    );
+    this.#packets.forget();
+    if (this.#violation !== null) {
+      const violation = this.#violation;
+      this.#violation = null;
+      throw violation;
+    }
+    const pause = this.#inbound.room(id);
+    return pause && this.#paused(link, pause);
+  }
+
+  /** While this node does not read, its peer must not look silent to it. */
+  async #paused(link: Link, pause: Promise<void>): Promise<void> {
+    let cancel = (): void => {};
+    const hear = (): void => {
+      this.#membership.heard(link.peer.id);
+      cancel = this.#parts.clock.after(PAUSED_BEAT, hear);
+    };
+    hear();
+    await Promise.race([pause, link.done]);
+    cancel();
+  }
+
+  #notice(link: Link, message: Uint8Array, kind: FrameKind | null): void {
+    const { protocol } = this.#parts;
+    if (kind === "goodbye") return link.farewell(protocol.readGoodbye(message));
+    if (kind !== "gap") return;
+    const from = link.peer.id;
+    const missed = protocol.readGap(message);
+    this.#counts.missed += missed;
+    this.#journal.warn(
+      `node "${from}" dropped ${missed} events that this node did not take in time`,
+    );
+    this.#journal.tell("gap", { from, missed });
+  }
+
+  #deliver(from: NodeId, payload: Uint8Array): void {
+    const kind = payload[0];
+    if (kind === PAYLOAD_MEMBERSHIP) {
+      this.#membership.receive(from, payload.subarray(1));
+      this.#tellJoin(from);
+      return this.#joining.informed(from);
+    }
+    // Kinds that later versions add are for those who know them.
+    if (kind !== PAYLOAD_EVENTS || this.#closing) return;
+    try {
+      this.#inbound.take(from, payload);
+    } catch (error) {
+      this.#violation = error;
+    }
+  }
+
+  #deliverOwn(payload: Uint8Array): void {
+    this.#deliver(this.id, payload);
+    if (this.#violation === null) return;
+    const error = this.#violation;
+    this.#violation = null;
+    const message = `an event to itself was lost: ${reasonOf(error)}`;
+    this.#journal.fault("handler", error, message);
+  }
+
+  #makeInbound(running: number): Inbound {
+    return new Inbound({
+      unhandled: (name, from) => this.#noteUnhandled(name, from),
+      handlerFailed: (name, from, error) => {
+        this.#counts.handlerErrors++;
+        const message =
+          `a handler of "${name}" failed on an event of node "${from}": ${
+            reasonOf(error)
+          }`;
+        this.#journal.fault("handler", error, message);
+      },
+      handlerStuck: (name, from) => {
+        this.#counts.handlersStuck++;
+        const message =
+          `a handler of "${name}" has not ended 30 s after an event of node "${from}"`;
+        this.#journal.fault("handler", new Error(message), message);
+      },
+      reply: (to, request, value, name) =>
+        this.#replies.reply(to, request, value, name),
+      refuse: (to, request, reason, text) =>
+        this.#replies.refuse(to, request, reason, text),
+      replied: (from, request, value) =>
+        this.#replies.replied(from, request, value),
+      failed: (from, request, bytes) =>
+        this.#replies.failed(from, request, bytes),
+    }, {
+      codec: this.#parts.codec,
+      handlers: this.#handlers,
+      clock: this.#parts.clock,
+      signal: this.#abort.signal,
+      running,
+    });
+  }
+
+  #noteUnhandled(name: string, from: NodeId): void {
+    this.#counts.unhandled++;
+    // The prefix keeps names that look like integers from clustering in the table.
+    if (
+      this.#unhandled.size >= UNHANDLED_NAMES ||
+      this.#unhandled.has(`n:${name}`)
+    ) return;
+    this.#unhandled.add(`n:${name}`);
+    this.#journal.debug(`nobody handles "${name}", sent by node "${from}"`);
+  }
+
+  // -- Router and membership --
+
+  #routerContext(): RouterContext {
+    const self = this.#self;
+    return {
+      get self(): Peer {
+        return self.peer;
+      },
+      clock: this.#parts.clock,
+      random: this.#parts.random,
+      links: {
+        send: (id, packet, lane) => this.#sendPacket(id, packet, lane),
+        connect: (peer) => this.#connect(peer),
+        disconnect: (id, reason) => {
+          this.#links.get(id)?.close(reason);
+        },
+      },
+      up: {
+        deliver: (from, payload) => this.#deliver(from, payload),
+        undelivered: (to, _head, lastHop, reason) => {
+          this.#counts.undelivered++;
+          this.#journal.debug(
+            `could not reach "${to}": ${reason} (last at "${lastHop}")`,
+          );
+        },
+      },
+    };
+  }
+
+  #connect(peer: Peer): void {
+    this.#links.connect(peer).catch((error) =>
+      this.#journal.fault(
+        "link",
+        error,
+        `dialling node "${peer.id}" failed: ${reasonOf(error)}`,
+      )
+    );
+  }
+
+  #membershipContext(): MembershipContext {
+    const self = this.#self;
+    return {
+      get self(): Peer {
+        return self.peer;
+      },
+      clock: this.#parts.clock,
+      random: this.#parts.random,
+      send: (to, message) => this.#sendControl(to, message),
+      mayTell: (to, address) => this.#mayTell(to, address),
+      refute: (accused) => this.#outrank(accused),
+      changed: (event) => this.#memberChanged(event),
+    };
+  }
+
+  #sendControl(to: NodeId, message: Uint8Array): boolean {
+    if (!this.#router.nodes.has(to)) return false;
+    const payload = new Uint8Array(1 + message.length);
+    payload[0] = PAYLOAD_MEMBERSHIP;
+    payload.set(message, 1);
+    // The last word of a node that leaves must not overtake its events.
+    const lane = this.#closing ? "data" : "control";
+    try {
+      return this.#router.send([to], payload, lane) > 0;
+    } catch {
+      return false; // the way was lost between the two calls
+    }
+  }
+
+  #mayTell(to: NodeId, address: Address): boolean {
+    const reach = reachOfRemote(address);
+    if (reach !== "local") return reach === "network";
+    const link = this.#links.get(to);
+    return link !== undefined &&
+      reachOfRemote(link.connection.remote) === "local";
+  }
+
+  #outrank(known: number): void {
+    if (this.#self.outrank(known)) this.#membership.update();
+  }
+
+  #memberChanged(event: MemberEvent): void {
+    const member = this.#memberOf(event.member);
+    const { id } = member;
+    if (event.type === "leave") this.#members.delete(id);
+    else this.#members.set(id, member);
+    this.#router.member(event);
+    if (event.type === "leave") this.#forget(id, event.reason);
+    this.#joining.changed();
+    if (!this.#closing) this.#tellMember(event, member);
+  }
+
+  /**
+   * A member is told of as soon as it can be sent to, or is known not to be; until
+   * then, nothing else is told of it.
+   */
+  #tellMember(event: MemberEvent, member: Member): void {
+    const { id } = member;
+    if (event.type === "join") {
+      this.#untold.add(id);
+      return this.#tellJoin(id);
+    }
+    if (this.#untold.has(id)) {
+      if (event.type === "leave") this.#untold.delete(id);
+      return;
+    }
+    if (event.type === "update") return this.#journal.tell("update", member);
+    this.#journal.info(`"${id}" is gone: ${event.reason} (${this.#size})`);
+    this.#journal.tell("leave", { member, reason: event.reason });
+  }
+
+  #tellJoin(id: NodeId, reachable = this.#router.nodes.has(id)): void {
+    const member = this.#members.get(id);
+    if (!member || !reachable || !this.#untold.delete(id)) return;
+    this.#journal.info(`"${id}" joined (${this.#size})`);
+    this.#journal.tell("join", member);
+  }
+
+  get #size(): string {
+    const nodes = this.#members.size + 1;
+    return nodes === 1 ? "1 node" : `${nodes} nodes`;
+  }
+
+  #forget(id: NodeId, reason: string): void {
+    this.#targets.delete(id);
+    this.#inbound.forget(id);
+    this.#joining.lost(id);
+    this.#failUnreachable(`it is gone: ${reason}`);
+  }
+
+  #failUnreachable(why: string): void {
+    if (this.#requests.size === 0) return;
+    const { nodes } = this.#router;
+    this.#requests.rejectUnreachable(
+      (id) => id === this.id || nodes.has(id),
+      why,
+    );
+  }
+
+  #memberOf({ id, incarnation, addresses, meta }: Peer): Member {
+    let value: unknown;
+    try {
+      value = meta && meta.length > 0
+        ? this.#parts.codec.decode(meta)
+        : undefined;
+    } catch (error) {
+      this.#journal.fault(
+        "link",
+        error,
+        `the metadata of node "${id}" is malformed`,
+      );
+    }
+    return { id, incarnation, addresses, meta: value };
+  }
+
+  // -- Beginning and end --
+
+  async #listen(where: Address | Listener): Promise<Address> {
+    this.#assertOpen("listen");
+    const { address, reach } = await this.#doors.open(where);
+    if (this.#self.setBound(this.#doors.addresses)) this.#membership.update();
+    this.#logListening(address, reach);
+    this.#setReady();
+    return address;
+  }
+
+  async #join(addresses: readonly Address[]): Promise<number> {
+    this.#assertOpen("join");
+    const entries = await this.#joining.join(addresses);
+    this.#setReady();
+    return entries;
+  }
+
+  #logListening(address: Address, reach: Reach): void {
+    const port = /:(\d+)(?:\/|$)/.exec(address)?.[1];
+    this.#journal.info(
+      `listens on ${address} for cluster "${this.cluster}"` +
+        (port ? ` (cluster port ${port})` : ""),
+    );
+    if (reach === "local") return;
+    this.#journal.warn(
+      `${address} is open to everyone who can connect: \`insecure\` is set`,
+    );
+    if (reach === "wildcard" && this.#parts.advertise.length === 0) {
+      this.#journal.warn(
+        `others cannot dial ${address}; pass \`advertise\` with an address that they can`,
+      );
+    }
+  }
+
+  #setReady(): void {
+    if (this.#ready) return;
+    this.#ready = true;
+    this.#journal.tell("ready", { id: this.id });
+  }
+
+  #assertOpen(verb: string): void {
+    if (this.#closing) {
+      throw new ClosedError(`Cannot ${verb}: the node is closed`);
+    }
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#joining.close();
+    this.#outbound.close();
+    this.#leave();
+    this.#requests.close();
+    this.#abort.abort(new ClosedError("the node is closing"));
+    await this.#within(
+      Promise.allSettled([
+        this.#doors.close(),
+        this.#links.close("the node leaves the cluster"),
+      ]),
+      CLOSE_TIMEOUT,
+    );
+    this.#router.close();
+    this.#inbound.close();
+    // What was put off until the next turn of the event loop has had its turn then.
+    await new Promise<void>((resolve) => this.#parts.clock.soon(resolve));
+    this.#members.clear();
+    this.#journal.tell("close", { id: this.id });
+    this.#journal.close();
+  }
+
+  #leave(): void {
+    try {
+      this.#membership.leave();
+    } catch (error) {
+      this.#journal.fault(
+        "link",
+        error,
+        `the membership failed to leave: ${reasonOf(error)}`,
+      );
+    }
+  }
+
+  async #within(work: Promise<unknown>, timeout: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#parts.clock.after(timeout, resolve);
+    work.then(() => resolve(), () => resolve());
+    await promise;
+    cancel();
+  }
+}
+
+/** Whether a link ended because the peer broke the protocol. */
+function isViolation(error: unknown): boolean {
+  return error instanceof SyntaxError ||
+    (error instanceof Error && error.name === "ProtocolError");
+}

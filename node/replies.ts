@@ -1,0 +1,98 @@
+import type { NodeId } from "@devts/routing";
+import { FAILURE, REPLY } from "./bundle.ts";
+import { reasonOf, RequestError } from "./errors.ts";
+import type { Journal } from "./journal.ts";
+import type { Outbound, Target } from "./outbound.ts";
+import type { Requests } from "./requests.ts";
+
+const UNHANDLED = 1;
+const HANDLER = 2;
+const MAX_TEXT = 1_024;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What replies are made with. */
+export interface RepliesOptions {
+  readonly outbound: Outbound;
+  readonly requests: Requests;
+  readonly journal: Journal;
+  readonly counts: {
+    handlerErrors: number;
+    undelivered: number;
+    lateReplies: number;
+  };
+  /** Where a reply goes; null: there is no way any more. */
+  target(to: NodeId): Target | null;
+}
+
+/** Replies to requests, and those that come back. */
+export class Replies {
+  readonly #options: RepliesOptions;
+
+  constructor(options: RepliesOptions) {
+    this.#options = options;
+  }
+
+  /** Sends a handler's result; where the codec cannot carry it, a failure. */
+  reply(to: NodeId, request: number, value: unknown, name: string): void {
+    const target = this.#target(to);
+    if (!target) return;
+    const { outbound, counts, journal } = this.#options;
+    try {
+      outbound.add(target, REPLY, null, request, value);
+    } catch (error) {
+      counts.handlerErrors++;
+      const message = `Cannot reply to "${name}" of node "${to}": ${
+        reasonOf(error)
+      }`;
+      journal.fault("handler", error, message);
+      this.refuse(to, request, "handler", message);
+    }
+  }
+
+  /** Says that there is no reply, and why. */
+  refuse(
+    to: NodeId,
+    request: number,
+    reason: "unhandled" | "handler",
+    text: string,
+  ): void {
+    const target = this.#target(to);
+    if (!target) return;
+    const body = encoder.encode(text.slice(0, MAX_TEXT));
+    const bytes = new Uint8Array(1 + body.length);
+    bytes[0] = reason === "unhandled" ? UNHANDLED : HANDLER;
+    bytes.set(body, 1);
+    this.#options.outbound.addBytes(target, FAILURE, request, bytes);
+  }
+
+  /** A reply came. */
+  replied(from: NodeId, request: number, value: unknown): void {
+    if (!this.#options.requests.resolve(request, from, value)) {
+      this.#options.counts.lateReplies++;
+    }
+  }
+
+  /** A failure came. */
+  failed(from: NodeId, request: number, bytes: Uint8Array): void {
+    const known = this.#options.requests.reject(request, from, (name) => {
+      const attempt = `Request "${name}" to node "${from}" failed`;
+      if (bytes[0] === UNHANDLED) {
+        return new RequestError(
+          "unhandled",
+          `${attempt}: it does not handle the event`,
+        );
+      }
+      const text = decoder.decode(bytes.subarray(1, 1 + 4 * MAX_TEXT));
+      return new RequestError("handler", `${attempt}: ${text}`);
+    });
+    if (!known) this.#options.counts.lateReplies++;
+  }
+
+  #target(to: NodeId): Target | null {
+    const target = this.#options.target(to);
+    if (!target) this.#options.counts.undelivered++;
+    return target;
+  }
+}

@@ -1,0 +1,273 @@
+import type { Connection, Transport } from "@devts/transport";
+import type { Codec, Protocol } from "@devts/protocol";
+import type {
+  Clock,
+  LeaveReason,
+  MembershipFactory,
+  RouterFactory,
+} from "@devts/routing";
+
+/** Where a node logs: `console` and the `Logger` of `@std/log` both fit. */
+export interface Logger {
+  /** What only a developer of the system wants to see. */
+  debug(message: string): unknown;
+  /** What an operator wants to know: cluster ports, members that come and go. */
+  info(message: string): unknown;
+  /** What may need attention. */
+  warn(message: string): unknown;
+  /** What went wrong. */
+  error(message: string): unknown;
+}
+
+/** Another node of the cluster. */
+export interface Member {
+  /** Its id. */
+  readonly id: string;
+  /** Its incarnation; rises with each start. */
+  readonly incarnation: number;
+  /** Where it can be dialled, as far as it told. */
+  readonly addresses: readonly string[];
+  /** Its metadata; `undefined` where it has none. */
+  readonly meta: unknown;
+}
+
+/** What a handler is told beside the data. */
+export interface HandlerContext {
+  /** The id of the node that sent the event. */
+  readonly from: string;
+  /** Aborts when this node closes. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Handles an event. What it returns is the reply to a request; of several
+ * handlers of one name, the first replies.
+ *
+ * The parameter is checked where a handler is registered, so any function of one
+ * data argument fits.
+ */
+export type Handler = {
+  bivariant(data: unknown, context: HandlerContext): unknown;
+}["bivariant"];
+
+/** The names of the events of an interface of methods. */
+export type EventName<E extends object> = keyof E & string;
+
+/** The data of an event: the first parameter of its method. */
+export type DataOf<E extends object, K extends EventName<E>> = E[K] extends
+  (...args: infer A) => unknown ? A extends readonly [] ? undefined : A[0]
+  : never;
+
+/** The reply to an event: what its method returns, awaited. */
+export type ReplyOf<E extends object, K extends EventName<E>> = E[K] extends
+  (...args: never) => infer R ? Awaited<R> : never;
+
+/** The data after the name: an event without data may leave it out. */
+export type DataArg<E extends object, K extends EventName<E>> =
+  undefined extends DataOf<E, K> ? [data?: DataOf<E, K>]
+    : [data: DataOf<E, K>];
+
+/** The data and the options after the name. */
+export type DataArgs<E extends object, K extends EventName<E>, Options> =
+  undefined extends DataOf<E, K> ? [data?: DataOf<E, K>, options?: Options]
+    : [data: DataOf<E, K>, options?: Options];
+
+/** What a handler may return: for an event without a reply, anything. */
+export type Handled<E extends object, K extends EventName<E>> =
+  [ReplyOf<E, K>] extends [void] ? unknown
+    : ReplyOf<E, K> | Promise<ReplyOf<E, K>>;
+
+/** Events of any name with any data: what a node has without an interface. */
+export interface AnyEvents {
+  /** Data of any kind, and any reply. */
+  [name: string]: (data: unknown) => unknown;
+}
+
+/** What became of an event at its sender; what happens elsewhere is not known. */
+export interface Outcome {
+  /** How many nodes it was handed on for. */
+  readonly nodes: number;
+  /** For how many of them it was dropped instead, because their link takes nothing. */
+  readonly dropped: number;
+}
+
+/** Options of {@linkcode Node.emit}. */
+export interface EmitOptions {
+  /**
+   * Also handle the event on this node.
+   *
+   * @default {false}
+   */
+  readonly self?: boolean;
+}
+
+/** Options of {@linkcode Node.request}. */
+export interface RequestOptions {
+  /**
+   * How long to wait for the reply, in ms: 1 to 2^31 − 1.
+   *
+   * @default {10_000}
+   */
+  readonly timeout?: number;
+  /** Stops waiting: the request rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What went wrong outside any call of the program. */
+export interface NodeFault {
+  /** What was thrown, or what describes it. */
+  readonly error: unknown;
+  /** Where: while handling an event, on a link, on a listener, in a callback of a system event. */
+  readonly where: "handler" | "link" | "listener" | "system";
+  /** A sentence for the log. */
+  readonly message: string;
+}
+
+/** What a node tells of itself and the cluster. */
+export interface SystemEvents {
+  /** It listens or has joined: once. */
+  ready: { readonly id: string };
+  /** A node has come into the cluster, and can be sent to unless it cannot be reached. */
+  join: Member;
+  /** A node is gone, and why. */
+  leave: { readonly member: Member; readonly reason: LeaveReason };
+  /** A node's addresses or metadata changed. */
+  update: Member;
+  /** A peer dropped events for this node, because this node took them too slowly. */
+  gap: { readonly from: string; readonly missed: number };
+  /** The link to a node takes nothing (`slow: true`), or takes again what is sent. */
+  slow: { readonly id: string; readonly slow: boolean };
+  /** Something failed outside any call of the program. */
+  error: NodeFault;
+  /** The node is closed: once, as the last event. */
+  close: { readonly id: string };
+}
+
+/** The name of a system event. */
+export type SystemEventName = keyof SystemEvents;
+
+/** Bounds of a node. All have defaults that suit a cluster of some tens of nodes. */
+export interface NodeLimits {
+  /**
+   * The longest message that it accepts from a peer, in bytes; must not be above
+   * what its transport takes.
+   *
+   * @default {1_048_576}
+   */
+  readonly maxMessage?: number;
+  /**
+   * Bytes queued for one link above which `await emit()` waits.
+   *
+   * @default {1_048_576}
+   */
+  readonly highWaterMark?: number;
+  /**
+   * Bytes queued for one link above which events for it are dropped.
+   *
+   * @default {8_388_608}
+   */
+  readonly outbox?: number;
+  /**
+   * Links in all.
+   *
+   * @default {256}
+   */
+  readonly links?: number;
+  /**
+   * Incoming connections in the handshake at the same time.
+   *
+   * @default {64}
+   */
+  readonly pending?: number;
+  /**
+   * Requests waiting for a reply, in all.
+   *
+   * @default {65_536}
+   */
+  readonly requests?: number;
+  /**
+   * Asynchronous handlers running for one peer; beyond, its link is read no further.
+   *
+   * @default {1_024}
+   */
+  readonly running?: number;
+}
+
+/** The incarnations of a node: numbers that rise with each start and each change. */
+export interface Incarnations {
+  /** The first one, from the time of the start. */
+  readonly first: number;
+  /** The one after `current`, within the same start. */
+  next(current: number): number;
+  /** One above `known`, which others know of this node: a later start, where `known` is. */
+  above(current: number, known: number): number;
+}
+
+/** Everything a {@linkcode Node} is made of. `createNode` fills in the defaults. */
+export interface NodeParts {
+  /** The name of the cluster: 1 to 64 characters. A name, not a secret. */
+  readonly cluster: string;
+  /** The id of the node: 1 to 64 printable ASCII characters, unique in the cluster. */
+  readonly id: string;
+  /** Its incarnations. */
+  readonly incarnations: Incarnations;
+  /** How it reaches others. */
+  readonly transport: Transport;
+  /** Around each authenticated link. */
+  readonly link: (
+    connection: Connection,
+    peer: { readonly id: string },
+  ) => Connection;
+  /** How nodes introduce themselves and what messages mean. */
+  readonly protocol: Protocol;
+  /** What the bytes of the data mean. */
+  readonly codec: Codec;
+  /** Which neighbour gets a packet next. */
+  readonly router: RouterFactory;
+  /** Who is in the cluster. */
+  readonly membership: MembershipFactory;
+  /** Where it logs. */
+  readonly logger: Logger;
+  /** Where time comes from. */
+  readonly clock: Clock;
+  /** Where randomness comes from: 0 ≤ x < 1. */
+  readonly random: () => number;
+  /** The addresses to tell others, where they differ from those listened on. */
+  readonly advertise: readonly string[];
+  /** Whether it may listen outside loopback without authentication. */
+  readonly insecure: boolean;
+  /** Its metadata: encoded by the codec, at most 512 bytes. */
+  readonly meta: unknown;
+  /** Its bounds. */
+  readonly limits: NodeLimits;
+}
+
+/** Counts of what a node did and met since its start. */
+export interface NodeCounters {
+  /** Events, requests and replies sent, once each whatever the number of receivers. */
+  readonly sent: number;
+  /** Events, requests and replies received. */
+  readonly received: number;
+  /** Events received that nobody handles. */
+  readonly unhandled: number;
+  /** Handlers that threw or rejected. */
+  readonly handlerErrors: number;
+  /** Handlers that had not ended after 30 s. */
+  readonly handlersStuck: number;
+  /** Events dropped because a link took nothing, counted per link. */
+  readonly dropped: number;
+  /** Events that peers dropped for this node. */
+  readonly missed: number;
+  /** Rejections of `send` and `request`. */
+  readonly rejections: number;
+  /** Incoming connections refused or ended in the handshake. */
+  readonly refused: number;
+  /** Links that ended because the peer broke the protocol. */
+  readonly violations: number;
+  /** Links that broke for any other reason than a goodbye or an orderly end. */
+  readonly broken: number;
+  /** Packets that this node could not carry further, as the router reports. */
+  readonly undelivered: number;
+  /** Replies that nobody waited for. */
+  readonly lateReplies: number;
+}
