@@ -1,0 +1,12 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { ROOT } from "./members.ts";
+
+Deno.test("verify.ts names the areas when it is asked for an unknown one", async () => {
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "tools/verify.ts", "nowhere"],
+    cwd: ROOT,
+  }).output();
+  assertEquals(code, 2);
+  const text = new TextDecoder().decode(stderr);
+  assertStringIncludes(text, 'Cannot verify "nowhere": the areas are cluster');
+});
