@@ -1,0 +1,83 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  helpOf,
+  NODE_OPTIONS,
+  nodeArguments,
+  portOf,
+  readArguments,
+  type Usage,
+  UsageError,
+} from "./_arguments.ts";
+
+const USAGE: Usage = {
+  synopsis: "test.ts [cluster port] [word]",
+  about: "Tests.",
+  positional: 2,
+  options: { ...NODE_OPTIONS, loud: { help: "be loud" } },
+};
+
+Deno.test("readArguments() takes arguments and options in any order", () => {
+  const { positional, values, flags } = readArguments(USAGE, [
+    "007",
+    "--id",
+    "12",
+    "--loud",
+    "w",
+    "--port=1",
+  ]);
+  assertEquals(positional, ["007", "w"]);
+  assertEquals([...values], [["id", "12"], ["port", "1"]]);
+  assertEquals([...flags], ["loud"]);
+});
+
+Deno.test("readArguments() refuses what the program does not know", () => {
+  for (
+    const args of [["--nope"], ["-x"], ["1", "w", "3"], ["--id"], ["--id="]]
+  ) {
+    assertThrows(() => readArguments(USAGE, args), UsageError);
+  }
+});
+
+Deno.test("helpOf() shows every option", () => {
+  const help = helpOf(USAGE);
+  for (
+    const part of [
+      "test.ts [cluster port] [word]",
+      "--id NAME",
+      "--loud",
+      "--help",
+    ]
+  ) {
+    assertStringIncludes(help, part);
+  }
+});
+
+Deno.test("nodeArguments() makes addresses of ports", () => {
+  const args = readArguments(USAGE, ["7946", "--port", "1", "--id", "ada"]);
+  assertEquals(nodeArguments(args), {
+    options: { cluster: "example", id: "ada" },
+    listen: "tcp://127.0.0.1:1",
+    entries: ["tcp://127.0.0.1:7946"],
+  });
+  assertEquals(nodeArguments(args, "stcp").entries, ["stcp://127.0.0.1:7946"]);
+});
+
+Deno.test("nodeArguments() leaves out what was not given", () => {
+  assertEquals(nodeArguments(readArguments(USAGE, [])), {
+    options: { cluster: "example" },
+    listen: "tcp://127.0.0.1:0",
+    entries: [],
+  });
+});
+
+Deno.test("nodeArguments() takes a whole address", () => {
+  const args = readArguments(USAGE, ["tcp://10.0.0.7:7946"]);
+  assertEquals(nodeArguments(args).entries, ["tcp://10.0.0.7:7946"]);
+});
+
+Deno.test("portOf() refuses what is no port", () => {
+  assertEquals(portOf("65535", "It"), 65_535);
+  for (const text of ["", "x", "-1", "65536", "1.5", "0x1", "1e3"]) {
+    assertThrows(() => portOf(text, "It"), UsageError, `not "${text}"`);
+  }
+});
