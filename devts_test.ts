@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createNode, type Logger, type Node, type NodeOptions } from "@devts/devts";
+import {
+  createNode,
+  type Logger,
+  type Node,
+  type NodeOptions,
+} from "@devts/devts";
 import { analytics } from "@devts/plugins/analytics";
 import { json } from "@devts/protocol/json";
 import { msgpack } from "@devts/protocol/msgpack";
@@ -80,7 +85,8 @@ for (const { name, transport, address } of MESHES) {
       await node.listen(address);
       assertEquals(await node.join(entry), 1);
     }));
-    const links = () => [...open.values()].reduce((sum, count) => sum + count, 0);
+    const links = () =>
+      [...open.values()].reduce((sum, count) => sum + count, 0);
     await until(
       nodes,
       () => nodes.every((node) => node.members.size === size - 1),
@@ -229,7 +235,9 @@ Deno.test("createNode() links nodes over several transports", async () => {
 
 Deno.test("createNode() advertises one address or several", async () => {
   await using one = make({ advertise: "tcp://10.0.0.7:1" });
-  await using two = make({ advertise: ["tcp://10.0.0.7:1", "tcp://10.0.0.8:1"] });
+  await using two = make({
+    advertise: ["tcp://10.0.0.7:1", "tcp://10.0.0.8:1"],
+  });
   assertEquals(one.addresses, ["tcp://10.0.0.7:1"]);
   assertEquals(two.addresses.length, 2);
 });

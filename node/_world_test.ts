@@ -195,3 +195,49 @@ export function silent(transport: Transport): Transport {
       }),
   };
 }
+
+/** A transport whose dials and messages take as long as `delay` says; order is kept. */
+export function delayed(
+  network: MemoryNetwork,
+  clock: VirtualClock,
+  delay: () => number,
+): Transport {
+  const inner = memory(network);
+  return wrapTransport(inner, {
+    async connect(address, options) {
+      await new Promise<void>((resolve) => clock.after(delay(), resolve));
+      return await inner.connect(address, options);
+    },
+    connection: (connection) => late(connection, clock, delay),
+  });
+}
+
+function late(
+  connection: Connection,
+  clock: VirtualClock,
+  delay: () => number,
+): Connection {
+  let free = 0;
+  let broken = false;
+  function inTurn(action: () => Promise<void>): void {
+    free = Math.max(free, clock.now() + delay());
+    clock.after(free - clock.now(), () => {
+      if (!broken) action().catch(() => {});
+    });
+  }
+  return wrapConnection(connection, {
+    send(message) {
+      const copy = message.slice();
+      inTurn(() => connection.send(copy));
+      return Promise.resolve();
+    },
+    close(reason) {
+      if (reason) {
+        broken = true;
+        return connection.close(reason);
+      }
+      inTurn(() => connection.close());
+      return Promise.resolve();
+    },
+  });
+}

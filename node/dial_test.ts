@@ -1,61 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { seededRandom } from "@devts/routing/testing";
-import type { VirtualClock } from "@devts/routing/testing";
-import {
-  type Connection,
-  type Transport,
-  wrapConnection,
-  wrapTransport,
-} from "@devts/transport";
-import { memory, type MemoryNetwork } from "@devts/transport/memory";
+import { wrapConnection } from "@devts/transport";
 import { pass } from "./_support_test.ts";
-import { tally, type Tested, virtualWorld } from "./_world_test.ts";
-
-/** A transport whose dials and messages take as long as `delay` says; order is kept. */
-function delayed(
-  network: MemoryNetwork,
-  clock: VirtualClock,
-  delay: () => number,
-): Transport {
-  const inner = memory(network);
-  return wrapTransport(inner, {
-    async connect(address, options) {
-      await new Promise<void>((resolve) => clock.after(delay(), resolve));
-      return await inner.connect(address, options);
-    },
-    connection: (connection) => late(connection, clock, delay),
-  });
-}
-
-function late(
-  connection: Connection,
-  clock: VirtualClock,
-  delay: () => number,
-): Connection {
-  let free = 0;
-  let broken = false;
-  function inTurn(action: () => Promise<void>): void {
-    free = Math.max(free, clock.now() + delay());
-    clock.after(free - clock.now(), () => {
-      if (!broken) action().catch(() => {});
-    });
-  }
-  return wrapConnection(connection, {
-    send(message) {
-      const copy = message.slice();
-      inTurn(() => connection.send(copy));
-      return Promise.resolve();
-    },
-    close(reason) {
-      if (reason) {
-        broken = true;
-        return connection.close(reason);
-      }
-      inTurn(() => connection.close());
-      return Promise.resolve();
-    },
-  });
-}
+import { delayed, tally, type Tested, virtualWorld } from "./_world_test.ts";
 
 interface Events {
   hello(number: number): void;

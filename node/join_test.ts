@@ -6,7 +6,7 @@ import { memory } from "@devts/transport/memory";
 import { ConnectionError, wrapTransport } from "@devts/transport";
 import { ClosedError, JoinError } from "./errors.ts";
 import { isSettled, pass, passFor, passUntil, START } from "./_support_test.ts";
-import { pair, tally, virtualWorld } from "./_world_test.ts";
+import { delayed, pair, tally, virtualWorld } from "./_world_test.ts";
 
 Deno.test("Node.join() resolves to 0 and warns with the addresses tried when nobody answers", async () => {
   await using world = virtualWorld();
@@ -101,6 +101,33 @@ Deno.test("Node.join() resolves after every member can be reached", async () => 
   }
 });
 
+Deno.test("Node.join() waits for the way to every member where messages take their time", async () => {
+  await using world = virtualWorld();
+  const slow = () => delayed(world.network, world.clock, () => 20);
+  const entry = world.add("entry", { transport: slow() });
+  await passFor(world.clock, entry.node.listen("memory://entry"));
+  for (let i = 0; i < 5; i++) {
+    const { node } = world.add(`n${i}`, { transport: slow() });
+    await passFor(world.clock, node.listen(`memory://n${i}`));
+    const join = node.join("memory://entry");
+    assertEquals(await passFor(world.clock, join, 1_400), 1);
+    assertEquals(node.members.size, i + 1);
+    assertEquals(await node.emit("x"), { nodes: i + 1, dropped: 0 });
+  }
+});
+
+Deno.test("Node.join() does not wait for members that neither side can dial", async () => {
+  await using world = virtualWorld();
+  const hub = world.add("hub");
+  await hub.node.listen("memory://hub");
+  const first = world.add("first");
+  assertEquals(await passFor(world.clock, first.node.join("memory://hub")), 1);
+  const second = world.add("second");
+  const start = world.clock.now();
+  assertEquals(await passFor(world.clock, second.node.join("memory://hub")), 1);
+  assertEquals(world.clock.now() - start, 0);
+});
+
 Deno.test("Node.join() resolves although a member cannot be dialled", async () => {
   await using world = virtualWorld();
   const { one } = await pair(world);
@@ -121,7 +148,6 @@ Deno.test("Node.join() refuses a malformed address and a scheme that it cannot d
     TypeError,
     '"memory://"',
   );
-  assertEquals(world.clock.pending < 4, true);
 });
 
 Deno.test("Node.join() to itself is not an entry node, and is not dialled again", async () => {
@@ -133,7 +159,6 @@ Deno.test("Node.join() to itself is not an entry node, and is not dialled again"
   await pass(world.clock, 60_000);
   assertEquals(log.lines.length, before, "nothing is tried again");
   assertEquals(node.members.size, 0);
-  assertEquals(tally([]), {});
 });
 
 Deno.test("Node.join() rejects with a JoinError that says why, and both sides log it", async () => {
@@ -272,7 +297,7 @@ Deno.test("Node bounds its links also where all dial at once", async () => {
 
 Deno.test("Node takes a restart under the same id while the old link is half open", async () => {
   await using world = virtualWorld();
-  const { one, two } = await pair(world);
+  const { one } = await pair(world);
   // The old program is gone without a word.
   world.cut("bob");
   const later = incarnationAt(Date.UTC(2026, 0, 1) + 60_000);
@@ -296,12 +321,11 @@ Deno.test("Node takes a restart under the same id while the old link is half ope
   assertEquals(events.map(({ name }) => name), ["join", "leave", "join"]);
   const leave = events.find((told) => told.name === "leave");
   assertEquals(leave?.event.reason, "restarted");
-  void two;
 });
 
 Deno.test("Node that restarts with its clock set back continues above its past", async () => {
   await using world = virtualWorld();
-  const { one, two } = await pair(world);
+  const { one } = await pair(world);
   const before = one.node.members.get("bob")?.incarnation ?? 0;
   world.cut("bob");
   await passUntil(world.clock, () => one.node.members.size === 0, 20_000);
@@ -318,7 +342,6 @@ Deno.test("Node that restarts with its clock set back continues above its past",
   assert(restarted.node.incarnation > before);
   const known = one.node.members.get("bob")?.incarnation;
   assertEquals(known, restarted.node.incarnation);
-  void two;
 });
 
 Deno.test("Node that changes while it is being linked is not taken for a restart", async () => {
@@ -591,8 +614,6 @@ Deno.test("Node never tells a wildcard, and a loopback address only over loopbac
       ["tcp://127.0.0.1:1234", ["tcp://127.0.0.1:1", "tcp://10.0.0.7:2"]],
     ] as const
   ) {
-    await using world2 = virtualWorld();
-    void world2;
     const { node, log } = world.add(`ada-${expected.length}`, {
       transport: transport(remote),
       insecure: true,

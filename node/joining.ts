@@ -1,5 +1,5 @@
 import type { Address } from "@devts/transport";
-import type { Clock, NodeId } from "@devts/routing";
+import type { Clock, NodeId, Peer } from "@devts/routing";
 import { reachOf } from "./address.ts";
 import { ClosedError, JoinError, reasonOf } from "./errors.ts";
 import type { Journal } from "./journal.ts";
@@ -18,8 +18,10 @@ export interface JoiningOptions {
   readonly random: () => number;
   readonly links: Links;
   readonly journal: Journal;
-  /** The ids of the members. */
-  members(): Iterable<NodeId>;
+  /** The members. */
+  members(): Iterable<Peer>;
+  /** Where others can dial this node. */
+  addresses(): readonly Address[];
   /** Whether there is a way to a node. */
   reachable(id: NodeId): boolean;
 }
@@ -160,7 +162,9 @@ export class Joining {
         return false;
       }
     }
-    for (const id of this.#options.members()) {
+    const canBeDialled = this.#options.addresses().length > 0;
+    for (const { id, addresses } of this.#options.members()) {
+      if (addresses.length === 0 && !canBeDialled) continue; // no link is possible
       if (!this.#options.reachable(id) && !this.#unreachable.has(id)) {
         return false;
       }

@@ -96,15 +96,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #joining: Joining;
   readonly #packets: Packets;
   readonly #outbound: Outbound;
-  readonly #outcomes = new Outcomes();
+  readonly #outcomes: Outcomes;
   readonly #handlers = new Handlers();
   readonly #inbound: Inbound;
   readonly #loopback: Loopback;
   readonly #requests: Requests;
   readonly #replies: Replies;
   readonly #members = new Map<NodeId, Member>();
-  /** Members whose `join` has not been told. */
-  readonly #untold = new Set<NodeId>();
+  /** Nodes that the membership knows, and that nothing has been heard of beyond that. */
+  readonly #untold = new Map<NodeId, Member>();
   readonly #targets = new Map<NodeId, Target>();
   readonly #unhandled = new Set<string>();
   readonly #abort = new AbortController();
@@ -150,6 +150,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       limits,
       (payload) => this.#deliverOwn(payload),
     );
+    this.#outcomes = new Outcomes(
+      () => this.#router.nodes.size,
+      this.#loopback,
+    );
     this.#outbound = new Outbound({
       codec,
       headroom: protocol.headerSize,
@@ -187,7 +191,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       random,
       links: this.#links,
       journal: this.#journal,
-      members: () => this.#members.keys(),
+      members: () => this.#membership.members.values(),
+      addresses: () => this.addresses,
       reachable: (id) => this.#router.nodes.has(id),
     });
     this.#router = parts.router(this.#routerContext());
@@ -214,7 +219,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return this.#self.peer.addresses;
   }
 
-  /** Everyone else in the cluster, by id; live. */
+  /**
+   * Everyone else in the cluster, by id; live. A node that this one has heard of from
+   * others counts once there is a way to it, or once it is found to be unreachable.
+   */
   get members(): ReadonlyMap<string, Member> {
     return this.#members;
   }
@@ -405,20 +413,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       );
     }
     this.#add(target, EVENT, name, 0, data, verb);
-    if (target.self) return this.#withSelf(target);
-    if (target.to === "all") return this.#outcomes.ofAll(this.#reach, 0);
+    if (target === OTHERS) return this.#outcomes.ofOthers();
+    if (target === EVERYONE) return this.#outcomes.ofEveryone();
+    if (target === MYSELF) return this.#outcomes.ofMyself();
     const link = this.#links.get(target.to[0] ?? "");
-    return link ? this.#outcomes.ofLink(link) : this.#outcomes.settled(1, 0);
+    return link ? this.#outcomes.ofLink(link) : this.#outcomes.ofDistant();
   }
-
-  #withSelf(target: Target): Promise<Outcome> {
-    const { room } = this.#loopback;
-    if (room) return room.then(() => this.#withSelf(target));
-    if (target === EVERYONE) return this.#outcomes.ofAll(this.#reach, 1);
-    return this.#outcomes.settled(1, 0);
-  }
-
-  readonly #reach = (): number => this.#router.nodes.size;
 
   #add(
     target: Target,
@@ -540,7 +540,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #linksOwner(): LinksOwner {
     return {
       introduce: (remote) => this.#self.introduction(remote),
-      knownIncarnation: (id) => this.#members.get(id)?.incarnation,
+      knownIncarnation: (id) => this.#membership.members.get(id)?.incarnation,
       outrank: (known) => this.#outrank(known),
       up: (link) => this.#linkUp(link),
       unreachable: (id, reason) => this.#linkUnreachable(id, reason),
@@ -563,7 +563,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #linkUnreachable(id: NodeId, reason: string): void {
     this.#journal.debug(`cannot reach "${id}": ${reason}`);
     this.#tellParts({ type: "unreachable", id, reason });
-    if (!this.#members.has(id)) return;
+    if (!this.#membership.members.has(id)) return;
     this.#joining.unreachable(id);
     this.#tellJoin(id, true);
   }
@@ -574,7 +574,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#noteEnd(id, reason, error);
     this.#tellParts({ type: "down", id, reason });
     this.#joining.lost(id);
-    if (!this.#members.has(id)) this.#inbound.forget(id);
+    if (!this.#membership.members.has(id)) this.#inbound.forget(id);
     this.#failUnreachable(reason);
   }
 
@@ -839,37 +839,37 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #memberChanged(event: MemberEvent): void {
     const member = this.#memberOf(event.member);
-    const { id } = member;
-    if (event.type === "leave") this.#members.delete(id);
-    else this.#members.set(id, member);
     this.#router.member(event);
-    if (event.type === "leave") this.#forget(id, event.reason);
+    if (event.type === "leave") this.#forget(member.id, event.reason);
+    this.#tellMember(event, member);
     this.#joining.changed();
-    if (!this.#closing) this.#tellMember(event, member);
   }
 
   /**
-   * A member is told of as soon as it can be sent to, or is known not to be; until
-   * then, nothing else is told of it.
+   * A node counts as a member as soon as it can be sent to, or is known not to be;
+   * until then, nothing is told of it.
    */
   #tellMember(event: MemberEvent, member: Member): void {
     const { id } = member;
-    if (event.type === "join") {
-      this.#untold.add(id);
+    if (!this.#members.has(id)) {
+      if (event.type === "leave") this.#untold.delete(id);
+      else this.#untold.set(id, member);
       return this.#tellJoin(id);
     }
-    if (this.#untold.has(id)) {
-      if (event.type === "leave") this.#untold.delete(id);
-      return;
-    }
-    if (event.type === "update") return this.#journal.tell("update", member);
+    if (event.type === "leave") this.#members.delete(id);
+    else this.#members.set(id, member);
+    if (this.#closing) return;
+    if (event.type !== "leave") return this.#journal.tell("update", member);
     this.#journal.info(`"${id}" is gone: ${event.reason} (${this.#size})`);
     this.#journal.tell("leave", { member, reason: event.reason });
   }
 
   #tellJoin(id: NodeId, reachable = this.#router.nodes.has(id)): void {
-    const member = this.#members.get(id);
-    if (!member || !reachable || !this.#untold.delete(id)) return;
+    const member = this.#untold.get(id);
+    if (!member || !reachable) return;
+    this.#untold.delete(id);
+    this.#members.set(id, member);
+    if (this.#closing) return;
     this.#journal.info(`"${id}" joined (${this.#size})`);
     this.#journal.tell("join", member);
   }
@@ -976,6 +976,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     // What was put off until the next turn of the event loop has had its turn then.
     await new Promise<void>((resolve) => this.#parts.clock.soon(resolve));
     this.#members.clear();
+    this.#untold.clear();
     this.#journal.tell("close", { id: this.id });
     this.#journal.close();
   }

@@ -217,6 +217,45 @@ Deno.test("Node.send() to itself in a loop that is awaited lets the event loop t
   assert(turned, "18 MB were queued before the first was handled");
 });
 
+Deno.test("Node.send() to itself in a loop that nobody awaits is bounded, and says so", async () => {
+  await using world = virtualWorld();
+  const { node } = world.add<Events>("ada", {
+    limits: { outbox: 100_000, highWaterMark: 50_000 },
+  });
+  let heard = 0;
+  node.on("blob", () => {
+    heard++;
+  });
+  const sent: Promise<Outcome>[] = [];
+  for (let i = 0; i < 50; i++) {
+    sent.push(node.send("ada", "blob", new Uint8Array(9_000)));
+  }
+  const outcomes = await passFor(world.clock, Promise.all(sent));
+  await pass(world.clock, 0);
+  const { dropped } = node.counters;
+  assert(dropped > 20, `${dropped} were dropped`);
+  assertEquals(heard, 50 - dropped);
+  // Events of the bundle that is open when the limit is reached may say otherwise.
+  const said = outcomes.filter((outcome) => outcome.dropped === 1).length;
+  assert(Math.abs(said - dropped) <= 7, `${said} of ${dropped} say so`);
+});
+
+Deno.test("Node.emit() in a loop that nobody awaits shares its promises while a link is behind", async () => {
+  const { world, gate, one } = await setUp({ highWaterMark: 20_000 });
+  await using _world = world;
+  gate.shut();
+  await fill(world, () => one.node.emit("blob", new Uint8Array(45_000)));
+  const promises = new Set<Promise<Outcome>>();
+  for (let i = 0; i < 1_000; i++) promises.add(one.node.emit("count", i));
+  assertLess(promises.size, 10);
+  promises.clear();
+  for (let i = 0; i < 1_000; i++) {
+    promises.add(one.node.send("bob", "count", i));
+  }
+  assertLess(promises.size, 10);
+  gate.open();
+});
+
 Deno.test("Node keeps a link whose outbox is smaller than a message", async () => {
   await using world = virtualWorld();
   const { one, two } = await pair<Events>(world, {

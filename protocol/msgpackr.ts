@@ -139,16 +139,21 @@ function packWith(packr: Packr, value: unknown): Uint8Array {
   return packed;
 }
 
+/** Where `msgpackr` reads; it looks at them before anything else. */
+const range = { start: 0, end: 0 };
+
 function decode(bytes: Uint8Array): unknown {
-  return decodeAt(bytes, 0, bytes.length);
+  // `msgpackr` leaves a property of its own on what it reads.
+  return decodeAt(view(bytes, 0, bytes.length), 0, bytes.length);
 }
 
 function decodeAt(source: Uint8Array, start: number, end: number): unknown {
+  // Also keeps `msgpackr` from looking past the end.
   scan(source, start, end);
+  range.start = start;
+  range.end = end;
   try {
-    // A view, since msgpackr is slower in a long source, looks past the end, and
-    // leaves a property of its own on what it reads.
-    return strict.unpack(view(source, start, end));
+    return strict.unpack(source, range);
   } catch (cause) {
     throw new SyntaxError("Cannot decode MessagePack", { cause });
   }
