@@ -48,6 +48,8 @@ export class Outbound {
   readonly #names = new Map<string, Uint8Array>();
   readonly #maxData: number;
   #target: Target = OTHERS;
+  #lastName: string | null = null;
+  #lastBytes: Uint8Array = new Uint8Array(0);
   #busy = false;
   /** Whether the codec is at work: it calls the value's own code, which must not add. */
   #encoding = false;
@@ -102,8 +104,15 @@ export class Outbound {
    * @throws {TypeError} If it is not a name.
    */
   name(name: string): Uint8Array {
+    if (name === this.#lastName) return this.#lastBytes;
     const known = this.#names.get(name);
-    if (known) return known;
+    if (!known) return this.#encodeName(name);
+    this.#lastName = name;
+    this.#lastBytes = known;
+    return known;
+  }
+
+  #encodeName(name: string): Uint8Array {
     if (typeof name !== "string" || name.length === 0 || !name.isWellFormed()) {
       throw new TypeError(
         `Cannot use ${JSON.stringify(name)} as the name of an event`,

@@ -15,7 +15,7 @@
  * @module
  */
 
-import { Packr, RESET_BUFFER_MODE } from "msgpackr/pack";
+import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE } from "msgpackr/pack";
 import { checkData } from "./_data.ts";
 import { judge, view } from "./_msgpack.ts";
 import { scan } from "./scan.ts";
@@ -94,11 +94,23 @@ const lenient = new Packr({ useRecords: false, useToJSON: false });
 /** A longer scratch buffer than this, in bytes, is given up after use. */
 const MAX_SCRATCH = 16 << 20;
 
+/** The buffer into which `msgpackr` has encoded, from `start` to `end`. */
+interface Scratch extends Uint8Array<ArrayBuffer> {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Gives the scratch buffer itself, since a view of it would be made by the class
+ * of buffer that `msgpackr` uses, and takes it back at once.
+ */
+const MODE = REUSE_BUFFER_MODE | RESET_BUFFER_MODE;
+
 function encode(value: unknown): Uint8Array {
   const doubts = strict.doubts;
-  const packed = pack(value);
-  const bytes = new Uint8Array(packed.length);
-  bytes.set(packed);
+  const scratch = pack(value);
+  const bytes = new Uint8Array(scratch.end - scratch.start);
+  bytes.set(packed(scratch));
   // Last, since the getters of a value may encode something into the scratch buffer.
   if (strict.doubts !== doubts) checkData(value, judge);
   return bytes;
@@ -110,16 +122,20 @@ function encodeInto(
   offset: number,
 ): number {
   const doubts = strict.doubts;
-  const packed = pack(value);
-  const end = offset + packed.length;
+  const scratch = pack(value);
+  const end = offset + scratch.end - scratch.start;
   const fits = end <= target.length;
-  if (fits) target.set(packed, offset);
+  if (fits) target.set(packed(scratch), offset);
   if (strict.doubts !== doubts) checkData(value, judge);
   return fits ? end : -1;
 }
 
+function packed(scratch: Scratch): Uint8Array {
+  return view(scratch, scratch.start, scratch.end);
+}
+
 /** Encodes into the scratch buffer of `msgpackr`: valid until it encodes again. */
-function pack(value: unknown): Uint8Array {
+function pack(value: unknown): Scratch {
   try {
     return packWith(strict, value);
   } catch {
@@ -128,15 +144,16 @@ function pack(value: unknown): Uint8Array {
   }
 }
 
-function packWith(packr: Packr, value: unknown): Uint8Array {
-  const packed = packr.pack(value, RESET_BUFFER_MODE);
-  scan(packed, 0, packed.length);
+function packWith(packr: Packr, value: unknown): Scratch {
+  // The types of `msgpackr` leave out what this mode adds.
+  const scratch = packr.pack(value, MODE) as unknown as Scratch;
+  const { start, end } = scratch;
+  scan(scratch, start, end);
   // A position that is not 0 may belong to an encoding around this one.
-  if (packed.buffer.byteLength > MAX_SCRATCH && packr.position === 0) {
-    // The copy is of the class that `msgpackr` needs, with memory of its own.
-    packr.useBuffer(Uint8Array.prototype.slice.call(packed, 0, 0x2000));
-  }
-  return packed;
+  if (scratch.length <= MAX_SCRATCH || packr.position !== 0) return scratch;
+  // The copy is of the class that `msgpackr` needs, with memory of its own.
+  packr.useBuffer(Uint8Array.prototype.slice.call(scratch, 0, 0x2000));
+  return scratch;
 }
 
 /** Where `msgpackr` reads; it looks at them before anything else. */

@@ -3,7 +3,7 @@ import { Child } from "./child.ts";
 import { FIRST_ID } from "./item.ts";
 
 const SUBSCRIBERS = 3;
-const REPETITIONS = 5;
+const REPETITIONS = 9;
 const TARGET = 0.8;
 
 /** One publisher and its subscribers, each a process. */
@@ -35,7 +35,7 @@ async function measure(
   await using processes = new AsyncDisposableStack();
   const ours = await devtsParty(processes);
   const raw = await rawParty(processes);
-  const count = short ? 200_000 : 1_000_000;
+  const count = short ? 300_000 : 1_000_000;
   const samples: { ours: Sample; raw: Sample }[] = [];
   for (let i = 0; i <= REPETITIONS; i++) {
     const sample = { raw: await run(raw, count), ours: await run(ours, count) };
