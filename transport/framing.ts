@@ -96,6 +96,8 @@ const SMALL_READ = 8 * KIB;
 const LARGE_READ = 256 * KIB;
 /** A write buffer up to this size is kept while a link is quiet. */
 const SMALL_WRITE = 2 * KIB;
+/** The largest write buffer that a busy link keeps between two writes, in bytes. */
+const KEPT_WRITE = 256 * 1024;
 /** Ends a close whose other end takes nothing, in ms. */
 const CLOSE_TIMEOUT = 5_000;
 
@@ -136,8 +138,8 @@ class FramedConnection implements Connection {
   #end = 0;
   #small = EMPTY;
   #large: WeakRef<Uint8Array<ArrayBuffer>> | undefined;
-  /** Whether the last read filled its buffer: more is likely to be there. */
-  #filledUp = false;
+  /** Whether the last read brought a lot: more is likely to be there. */
+  #flowing = false;
   #receiving = false;
   #ended = false;
 
@@ -146,6 +148,8 @@ class FramedConnection implements Connection {
   #back = EMPTY;
   #spare: WeakRef<Uint8Array<ArrayBuffer>> | undefined;
   #collected = 0;
+  /** Whether more than a small buffer holds has left since the last pause. */
+  #busy = false;
   /** Bytes collected or in flight. */
   #queued = 0;
   #writing: Promise<void> | undefined;
@@ -305,7 +309,7 @@ class FramedConnection implements Connection {
     const read = await this.#stream.read(target);
     if (read === null) return false;
     this.#end += read;
-    this.#filledUp = read === target.length;
+    this.#flowing = read === target.length || read > SMALL_READ;
     return true;
   }
 
@@ -315,7 +319,7 @@ class FramedConnection implements Connection {
    */
   #makeRoom(needed: number): void {
     const there = this.#end - this.#start;
-    const large = this.#filledUp || Math.max(needed, there + 1) > SMALL_READ;
+    const large = this.#flowing || Math.max(needed, there + 1) > SMALL_READ;
     const buffer = large ? this.#largeBuffer() : this.#smallBuffer();
     if (buffer !== this.#buffer) {
       buffer.set(this.#buffer.subarray(this.#start, this.#end));
@@ -377,6 +381,7 @@ class FramedConnection implements Connection {
     }
     this.#front = this.#retire(this.#front);
     this.#back = this.#retire(this.#back);
+    this.#busy = false;
     this.#writing = undefined;
   }
 
@@ -386,6 +391,7 @@ class FramedConnection implements Connection {
     this.#front = this.#back;
     this.#back = batch;
     this.#collected = 0;
+    if (end > SMALL_WRITE) this.#busy = true;
     for (let start = 0; start < end;) {
       const written = await this.#stream.write(batch.subarray(start, end));
       if (this.#error !== undefined) throw this.#error;
@@ -395,9 +401,14 @@ class FramedConnection implements Connection {
     }
   }
 
-  /** Keeps a small buffer for a quiet link; a large one the garbage collector may take. */
+  /**
+   * Keeps a small buffer for a quiet link. A large one stays until less than it is
+   * made for was written: making one costs as much as filling it. Then, or if it is
+   * very large, the garbage collector may take it.
+   */
   #retire(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (buffer.length <= SMALL_WRITE) return buffer;
+    if (this.#busy && buffer.length <= KEPT_WRITE) return buffer;
     this.#spare = new WeakRef(buffer);
     return EMPTY;
   }

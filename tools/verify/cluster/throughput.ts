@@ -3,7 +3,7 @@ import { Child } from "./child.ts";
 import { FIRST_ID } from "./item.ts";
 
 const SUBSCRIBERS = 3;
-const REPETITIONS = 9;
+const REPETITIONS = 15;
 const TARGET = 0.8;
 
 /** One publisher and its subscribers, each a process. */
