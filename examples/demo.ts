@@ -16,7 +16,7 @@ import { type Process, start } from "./_process.ts";
 import { interrupted, run } from "./_program.ts";
 
 /** How long all steps together may take, in ms. */
-const DEADLINE = 14_000;
+const DEADLINE = 12_500;
 
 const COLOURS = { web: 36, web2: 34, value: 33, writer: 35, demo: 32 } as const;
 type Label = keyof typeof COLOURS;

@@ -9,8 +9,8 @@ export type Reach =
 
 /**
  * How far an address reaches, by its host: the one part of a URL that means the
- * same for every transport. An address without a host (memory, a Unix socket)
- * is local.
+ * same for every transport. A name in memory and the path of a Unix socket are
+ * local; a host that is not known to be local is of the network.
  *
  * @throws {TypeError} If it is not a URL.
  */
@@ -30,12 +30,13 @@ export function reachOfRemote(address: string): Reach {
   }
 }
 
-/** What stands after "memory://" or "unix://" is a name or a path: nothing of the network. */
+/**
+ * What stands after "memory://" is a name, and after "unix://" a path: nothing of
+ * the network. In any other scheme a host without a port may have one by default.
+ */
 function isName(address: string, host: string): boolean {
-  return /^(?!wss?:)[a-z][a-z0-9+.-]*:\/\/(?:\/.*|[\w-]+(?:\.[\w-]+)*)$/i.test(
-    address,
-  ) &&
-    !/^\d+(\.\d+)+$/.test(host);
+  return /^(?:memory|virtual):/i.test(address) ||
+    (host === "" && /^[a-z][a-z0-9+.-]*:\/\/\//i.test(address));
 }
 
 function hostOf(address: string): string {
@@ -50,11 +51,13 @@ function hostOf(address: string): string {
 
 function isWildcard(host: string): boolean {
   return /^0+(\.0+){0,3}$/.test(host) || /^[0:]*:[0:]*$/.test(host) ||
-    host === "::ffff:0.0.0.0" || host === "*";
+    host === "::ffff:0.0.0.0" || /^(0*:)*ffff:0+:0+$/.test(host) ||
+    host === "*";
 }
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host.endsWith(".localhost") ||
     /^127(\.\d{1,3}){3}$/.test(host) || /^(0*:)+0*1$/.test(host) ||
-    /^::ffff:127(\.\d{1,3}){3}$/.test(host);
+    /^::ffff:127(\.\d{1,3}){3}$/.test(host) ||
+    /^(0*:)*ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}$/.test(host);
 }

@@ -12,6 +12,7 @@ const REACHES: Readonly<Record<Reach, readonly string[]>> = {
     "tcp://[0:0:0:0:0:0:0:0]:7946",
     "tcp://[0000::0000]:7946",
     "tcp://[::ffff:0.0.0.0]:7946",
+    "tcp://[::ffff:0:0]:7946",
     "tls://0.0.0.0:7946",
     "quic://[::]:7946",
     "ws://0.0.0.0:80/path",
@@ -19,6 +20,7 @@ const REACHES: Readonly<Record<Reach, readonly string[]>> = {
     "TCP://0.0.0.0:80",
   ],
   local: [
+    "tcp://[::ffff:7f00:1]:7946",
     "tcp://127.0.0.1:7946",
     "tcp://127.255.0.3:0",
     "tcp://localhost:7946",
@@ -34,6 +36,8 @@ const REACHES: Readonly<Record<Reach, readonly string[]>> = {
     "unix:///run/node.sock",
   ],
   network: [
+    "stcp://example.com",
+    "stcp://0x0",
     "tcp://10.0.0.7:7946",
     "tcp://192.168.1.1:0",
     "tcp://128.0.0.1:7946",

@@ -53,11 +53,6 @@ export interface Bundle {
   readonly count: number;
 }
 
-/** What data an entry has: a value for the codec, bytes as they are, or nothing. */
-export type EntryData =
-  | { readonly value: unknown }
-  | { readonly bytes: Uint8Array };
-
 /**
  * Packs events into bundles. Bundles are cut out of slabs one after the other, so
  * that a small one costs no buffer of its own; a slab is never written again

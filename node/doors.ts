@@ -15,6 +15,8 @@ export interface DoorsOptions {
   readonly journal: Journal;
   /** Takes an incoming connection; never rejects. */
   accept(connection: Connection): Promise<void>;
+  /** A listener has ended by itself. */
+  changed(): void;
 }
 
 /** The listeners of a node. */
@@ -38,16 +40,17 @@ export class Doors {
     where: Address | Listener,
   ): Promise<{ address: Address; reach: Reach }> {
     const wanted = typeof where === "string" ? where : where.address;
-    const reach = reachOf(wanted);
-    if (reach !== "local" && !this.#options.insecure) {
-      throw new Error(
-        `Cannot listen on "${wanted}": it is not a loopback address, and nodes are not authenticated; ` +
-          "listen on 127.0.0.1, or pass `insecure: true` if everyone who can connect may read and send events",
-      );
-    }
+    this.#refuseOpen(wanted);
     const listener = typeof where === "string"
       ? await this.#options.transport.listen(where)
       : where;
+    const { address } = listener;
+    try {
+      this.#refuseOpen(address);
+    } catch (error) {
+      await listener.close();
+      throw error;
+    }
     if (this.#closed) {
       await listener.close();
       throw new ClosedError(
@@ -59,7 +62,15 @@ export class Doors {
       this.#serving.delete(serving)
     );
     this.#serving.add(serving);
-    return { address: listener.address, reach };
+    return { address, reach: reachOf(address) };
+  }
+
+  #refuseOpen(address: Address): void {
+    if (this.#options.insecure || reachOf(address) === "local") return;
+    throw new Error(
+      `Cannot listen on "${address}": it is not a loopback address, and nodes are not authenticated; ` +
+        "listen on 127.0.0.1, or pass `insecure: true` if everyone who can connect may read and send events",
+    );
   }
 
   /** Accepts no more. */
@@ -75,13 +86,18 @@ export class Doors {
     const { journal } = this.#options;
     try {
       for await (const connection of listener) this.#accept(connection);
+      if (this.#closed) return;
+      journal.warn(`accepting on "${listener.address}" has ended`);
     } catch (error) {
-      journal.fault(
-        "listener",
-        error,
-        `accepting on "${listener.address}" ended: ${reasonOf(error)}`,
-      );
+      const message = `accepting on "${listener.address}" has ended: ${
+        reasonOf(error)
+      }`;
+      journal.fault("listener", error, message);
     }
+    if (this.#closed) return;
+    this.#listeners.delete(listener);
+    await listener.close().catch(() => {});
+    this.#options.changed();
   }
 
   #accept(connection: Connection): void {

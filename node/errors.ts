@@ -44,11 +44,15 @@ export class ClosedError extends Error {
   }
 }
 
-/** A sentence about whatever was thrown, with its cause where it does not repeat that. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const message = error.message || error.name;
-  if (!(error.cause instanceof Error)) return message;
-  const cause = reasonOf(error.cause);
-  return message.includes(cause) ? message : `${message}: ${cause}`;
+/** A sentence about whatever was thrown, with its causes where it does not repeat them. */
+export function reasonOf(error: unknown, causes = 4): string {
+  try {
+    if (!(error instanceof Error)) return String(error);
+    const message = String(error.message || error.name);
+    if (causes === 0 || !(error.cause instanceof Error)) return message;
+    const cause = reasonOf(error.cause, causes - 1);
+    return message.includes(cause) ? message : `${message}: ${cause}`;
+  } catch {
+    return "something was thrown that cannot be shown";
+  }
 }

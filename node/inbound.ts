@@ -11,7 +11,7 @@ import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { HandlerContext } from "./types.ts";
 
 /** A handler that has not ended after this long, in ms, is reported and waited for no longer. */
-export const STUCK_AFTER = 30_000;
+const STUCK_AFTER = 30_000;
 
 /** What the inbound side tells the node. */
 export interface InboundOwner {

@@ -648,3 +648,14 @@ Deno.test("Node refuses to listen and to join once it is closed", async () => {
   await assertRejects(() => node.request("ada", "x"), ClosedError);
   assert(await isSettled(node.closed));
 });
+
+Deno.test("Node.join() of one address twice at once leaves no timer behind", async () => {
+  const world = virtualWorld();
+  const { node } = world.add("ada");
+  await passFor(
+    world.clock,
+    Promise.all([node.join("memory://nobody"), node.join("memory://nobody")]),
+  );
+  await passFor(world.clock, node.close());
+  assertEquals(world.clock.pending, 0);
+});

@@ -8,7 +8,7 @@ import type {
   SystemEvents,
 } from "./types.ts";
 
-type Callback = { bivariant(event: unknown): void }["bivariant"];
+type Callback = { bivariant(event: unknown): unknown }["bivariant"];
 
 /** What a node tells its program: log lines and system events. */
 export class Journal {
@@ -25,38 +25,36 @@ export class Journal {
 
   /** Logs what only a developer of the system wants to see. */
   debug(line: string): void {
-    this.#logger.debug(`${this.#name}: ${line}`);
+    this.#log("debug", line);
   }
 
   /** Logs what an operator wants to know. */
   info(line: string): void {
-    this.#logger.info(`${this.#name}: ${line}`);
+    this.#log("info", line);
   }
 
   /** Logs what may need attention. */
   warn(line: string): void {
-    this.#logger.warn(`${this.#name}: ${line}`);
+    this.#log("warn", line);
   }
 
-  /** As `warn`, for what strangers can cause as often as they like. */
+  /** As `warn`, for what others can cause as often as they like. */
   warnSometimes(line: string): void {
     const remark = this.#throttle.pass();
-    if (remark !== null) this.warn(line + remark);
+    if (remark !== null) this.#log("warn", line + remark);
   }
 
   /** Logs and tells what went wrong outside any call of the program. */
   fault(where: NodeFault["where"], error: unknown, message: string): void {
     const remark = this.#throttle.pass();
-    if (remark !== null) {
-      this.#logger.error(`${this.#name}: ${message}${remark}`);
-    }
+    if (remark !== null) this.#log("error", message + remark);
     this.tell("error", { error, where, message });
   }
 
   /** Calls back for a system event until disposed. */
   on<K extends SystemEventName>(
     name: K,
-    callback: (event: SystemEvents[K]) => void,
+    callback: (event: SystemEvents[K]) => unknown,
   ): Disposable {
     const own: Callback = (event: SystemEvents[K]) => callback(event);
     this.#callbacks.set(name, [...this.#callbacks.get(name) ?? [], own]);
@@ -69,18 +67,34 @@ export class Journal {
     };
   }
 
-  /** Tells a system event. What a callback throws is logged. */
+  /** Tells a system event. What a callback throws or rejects with is a fault. */
   tell<K extends SystemEventName>(name: K, event: SystemEvents[K]): void {
     for (const callback of this.#callbacks.get(name) ?? []) {
       try {
-        callback(event);
+        const result = callback(event);
+        if (!(result instanceof Promise)) continue;
+        result.catch((error) => this.#failed(name, error));
       } catch (error) {
-        this.#logger.error(
-          `${this.#name}: a callback of the system event "${name}" failed: ${
-            reasonOf(error)
-          }`,
-        );
+        this.#failed(name, error);
       }
+    }
+  }
+
+  #failed(name: SystemEventName, error: unknown): void {
+    const message = `a callback of the system event "${name}" failed: ${
+      reasonOf(error)
+    }`;
+    // Telling a callback of "error" that it has failed would not end.
+    if (name === "error") this.#log("error", message);
+    else this.fault("system", error, message);
+  }
+
+  /** A logger that throws must not end what is logged about. */
+  #log(level: keyof Logger, line: string): void {
+    try {
+      this.#logger[level](`${this.#name}: ${line}`);
+    } catch {
+      // There is nowhere left to say so.
     }
   }
 

@@ -8,7 +8,8 @@ const RANGES: {
     max: number,
   ];
 } = {
-  maxMessage: [1_048_576, 4_096, 2 ** 30],
+  // A bundle of 64 KiB must fit, with what routers put in front.
+  maxMessage: [1_048_576, 131_072, 2 ** 30],
   highWaterMark: [1_048_576, 1, 2 ** 40],
   outbox: [8_388_608, 1, 2 ** 40],
   links: [256, 1, 2 ** 20],

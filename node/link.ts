@@ -5,9 +5,9 @@ import { Fifo } from "./_fifo.ts";
 import { reasonOf } from "./errors.ts";
 
 /** A link that makes no progress for this long, in ms, is slow: events for it are dropped. */
-export const SLOW_AFTER = 1_000;
+const SLOW_AFTER = 1_000;
 /** A link that makes no progress for this long, in ms, is closed. */
-export const CLOSE_AFTER = 10_000;
+const CLOSE_AFTER = 10_000;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
 const FAREWELL_TIMEOUT = 2_000;
 // Acknowledgements and probes are small: a peer that lets this much of them pile

@@ -11,9 +11,9 @@ import { reasonOf } from "./errors.ts";
 import { Link, type LinkLimits, type LinkOwner } from "./link.ts";
 
 /** How long a handshake may take, in ms. */
-export const HANDSHAKE_TIMEOUT = 5_000;
+const HANDSHAKE_TIMEOUT = 5_000;
 /** How long a dial may take before the handshake starts, in ms. */
-export const DIAL_TIMEOUT = 10_000;
+const DIAL_TIMEOUT = 10_000;
 // A peer that answered "not now" is dialled again after about this long, in ms.
 const RETRY_DELAY = 500;
 const RETRIES = 10;
@@ -129,11 +129,6 @@ export class Links {
     this.#options = options;
   }
 
-  /** How many there are. */
-  get size(): number {
-    return this.#links.size;
-  }
-
   /** The link to a node. */
   get(id: NodeId): Link | undefined {
     return this.#links.get(id);
@@ -212,12 +207,15 @@ export class Links {
 
   async #acceptOne(connection: Connection): Promise<void> {
     let promisedTo: NodeId | null = null;
+    let promised: Promised | undefined;
     try {
       const introduced = await this.#introduce(connection, {
         role: "acceptor",
         admit: async (peer) => {
           const refusal = await this.#admitAccepted(peer);
-          if (!refusal) promisedTo = peer.id;
+          if (refusal) return refusal;
+          promisedTo = peer.id;
+          promised = this.#promised.get(peer.id);
           return refusal;
         },
       });
@@ -238,7 +236,10 @@ export class Links {
       this.#reject(connection, reasonOf(error));
       close(connection, reasonOf(error));
     } finally {
-      if (promisedTo !== null) this.#promised.delete(promisedTo);
+      // A later start of the same node may have been promised a link meanwhile.
+      if (
+        promisedTo !== null && this.#promised.get(promisedTo) === promised
+      ) this.#promised.delete(promisedTo);
     }
   }
 

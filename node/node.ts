@@ -121,6 +121,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     violations: 0,
     broken: 0,
     undelivered: 0,
+    skipped: 0,
     lateReplies: 0,
   };
   #ready = false;
@@ -183,6 +184,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       insecure: parts.insecure,
       journal: this.#journal,
       accept: (connection) => this.#links.accept(connection),
+      changed: () => this.#tellAddresses(),
     });
     this.#joining = new Joining({
       cluster: parts.cluster,
@@ -289,13 +291,14 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   /**
    * Calls back for what the node tells of itself and the cluster. These names cannot
-   * collide with those of events.
+   * collide with those of events. What a callback throws, or rejects with, is logged
+   * and told as an `error`.
    *
    * @returns Dispose it to stop.
    */
   onSystem<K extends SystemEventName>(
     name: K,
-    handler: (event: SystemEvents[K]) => void,
+    handler: (event: SystemEvents[K]) => unknown,
   ): Disposable {
     return this.#journal.on(name, handler);
   }
@@ -378,6 +381,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @throws {RangeError} If it takes more than 512 bytes.
    */
   update(meta: unknown): void {
+    this.#assertOpen("update");
     this.#self.setMeta(meta);
     this.#membership.update();
   }
@@ -527,11 +531,14 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const link = this.#links.get(id);
     if (!link) return false;
     const frame = this.#packets.frame(packet, lane);
+    const events = this.#packets.eventsIn(packet);
     if (frame.length > link.maxMessage) {
-      this.#counts.undelivered++;
+      this.#counts.undelivered += events;
+      this.#journal.warnSometimes(
+        `a message of ${frame.length} bytes to node "${id}" was lost: it takes at most ${link.maxMessage}`,
+      );
       return false;
     }
-    const events = this.#packets.eventsIn(packet);
     const taken = link.send(frame, lane, events);
     if (!taken && lane === "data") this.#counts.dropped += events;
     return taken;
@@ -599,11 +606,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #slow(link: Link, slow: boolean): void {
     const { id } = link.peer;
-    if (slow) {
-      this.#journal.warn(
-        `node "${id}" takes nothing; events for it are dropped`,
-      );
-    } else this.#journal.info(`node "${id}" takes events again`);
+    this.#journal.warnSometimes(
+      slow
+        ? `node "${id}" takes nothing; events for it are dropped`
+        : `node "${id}" takes events again`,
+    );
     this.#journal.tell("slow", { id, slow });
   }
 
@@ -677,11 +684,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #notice(link: Link, message: Uint8Array, kind: FrameKind | null): void {
     const { protocol } = this.#parts;
     if (kind === "goodbye") return link.farewell(protocol.readGoodbye(message));
+    if (kind === null) this.#counts.skipped++;
     if (kind !== "gap") return;
     const from = link.peer.id;
     const missed = protocol.readGap(message);
-    this.#counts.missed += missed;
-    this.#journal.warn(
+    this.#counts.missed = Math.min(
+      Number.MAX_SAFE_INTEGER,
+      this.#counts.missed + missed,
+    );
+    this.#journal.warnSometimes(
       `node "${from}" dropped ${missed} events that this node did not take in time`,
     );
     this.#journal.tell("gap", { from, missed });
@@ -916,7 +927,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   async #listen(where: Address | Listener): Promise<Address> {
     this.#assertOpen("listen");
     const { address, reach } = await this.#doors.open(where);
-    if (this.#self.setBound(this.#doors.addresses)) this.#membership.update();
+    this.#tellAddresses();
     this.#logListening(address, reach);
     this.#setReady();
     return address;
@@ -946,6 +957,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
   }
 
+  #tellAddresses(): void {
+    if (this.#self.setBound(this.#doors.addresses)) this.#membership.update();
+  }
+
   #setReady(): void {
     if (this.#ready) return;
     this.#ready = true;
@@ -971,7 +986,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       ]),
       CLOSE_TIMEOUT,
     );
-    this.#router.close();
+    this.#closeRouter();
     this.#inbound.close();
     // What was put off until the next turn of the event loop has had its turn then.
     await new Promise<void>((resolve) => this.#parts.clock.soon(resolve));
@@ -990,6 +1005,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         error,
         `the membership failed to leave: ${reasonOf(error)}`,
       );
+    }
+  }
+
+  #closeRouter(): void {
+    try {
+      this.#router.close();
+    } catch (error) {
+      const message = `the router failed to close: ${reasonOf(error)}`;
+      this.#journal.fault("link", error, message);
     }
   }
 

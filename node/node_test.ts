@@ -383,8 +383,23 @@ Deno.test("Node.onSystem() survives a callback that throws", async () => {
   await node.listen("memory://ada");
   const other = world.add<Events>("bob");
   await passFor(world.clock, other.node.join("memory://ada"));
-  assertEquals(tally(told), { ready: 1, join: 1 });
+  assertEquals(tally(told), { ready: 1, join: 1, error: 1 });
   assert(log.of("error").some((line) => line.includes("in the callback")));
+});
+
+Deno.test("Node.onSystem() survives a callback that rejects, or fails on the failure", async () => {
+  await using world = virtualWorld();
+  const { node, log, told } = world.add<Events>("ada");
+  node.onSystem("ready", () => Promise.reject(new Error("in the promise")));
+  node.onSystem("error", () => {
+    throw new Error("once more");
+  });
+  await node.listen("memory://ada");
+  await pass(world.clock, 1);
+  assertEquals(tally(told), { ready: 1, error: 1 });
+  const lines = log.of("error");
+  assert(lines.some((line) => line.includes("in the promise")));
+  assert(lines.some((line) => line.includes("once more")));
 });
 
 Deno.test("Node works with a codec that does not work in place", async () => {

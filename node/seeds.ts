@@ -2,8 +2,8 @@ import type { Address } from "@devts/transport";
 import type { Clock, NodeId } from "@devts/routing";
 import type { DialResult } from "./links.ts";
 
-// A seed that does not answer is dialled again after a random time up to a limit
-// that doubles from the first of these to the second, in ms.
+// A seed that does not answer is dialled again after half to all of a limit, in ms,
+// that doubles with each failure up to the second of these.
 const FIRST_DELAY = 1_000;
 const LAST_DELAY = 10_000;
 
@@ -28,8 +28,8 @@ interface Seed {
 }
 
 /**
- * The addresses by which this node came into the cluster. Whenever none of them
- * leads to a link, it is dialled again, for ever, so that two nodes started in
+ * The addresses by which this node came into the cluster. Whenever one of them does
+ * not lead to a link, it is dialled again, for ever, so that two nodes started in
  * either order, or cut off and back, end in one cluster. Names are resolved anew by
  * each dial.
  */
@@ -84,6 +84,7 @@ export class Seeds {
   #schedule(seed: Seed): void {
     if (this.#closed || this.#seeds.get(seed.address) !== seed) return;
     const delay = seed.limit * (0.5 + this.#options.random() / 2);
+    seed.cancel(); // of two dials at the same time, the later one plans the next
     seed.cancel = this.#options.clock.after(delay, () => this.#check(seed));
   }
 

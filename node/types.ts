@@ -149,8 +149,8 @@ export type SystemEventName = keyof SystemEvents;
 /** Bounds of a node. All have defaults that suit a cluster of some tens of nodes. */
 export interface NodeLimits {
   /**
-   * The longest message that it accepts from a peer, in bytes; must not be above
-   * what its transport takes.
+   * The longest message that it accepts from a peer, in bytes: 128 KiB to 1 GiB. Must
+   * not be above what its transport takes.
    *
    * @default {1_048_576}
    */
@@ -254,11 +254,11 @@ export interface NodeCounters {
   readonly handlerErrors: number;
   /** Handlers that had not ended after 30 s. */
   readonly handlersStuck: number;
-  /** Events dropped because a link took nothing, counted per link. */
+  /** Events dropped because a link, or this node itself, took nothing, counted per receiver. */
   readonly dropped: number;
   /** Events that peers dropped for this node. */
   readonly missed: number;
-  /** Rejections of `send` and `request`. */
+  /** Promises of this node that were rejected, whether or not somebody awaited them. */
   readonly rejections: number;
   /** Incoming connections refused or ended in the handshake. */
   readonly refused: number;
@@ -268,6 +268,8 @@ export interface NodeCounters {
   readonly broken: number;
   /** Packets that this node could not carry further, as the router reports. */
   readonly undelivered: number;
+  /** Frames of kinds that this version does not know and may ignore. */
+  readonly skipped: number;
   /** Replies that nobody waited for. */
   readonly lateReplies: number;
 }

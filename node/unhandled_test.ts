@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import type { Router } from "@devts/routing";
 import { memory } from "@devts/transport/memory";
 import { pass, passFor, turns } from "./_support_test.ts";
 import { pair, virtualWorld } from "./_world_test.ts";
@@ -96,3 +97,67 @@ Deno.test("Node leaves no rejection unhandled when strangers come and go", async
   });
   assertEquals(seen, []);
 });
+
+Deno.test("Node survives whatever a handler throws", async () => {
+  const seen = await unhandledDuring(async () => {
+    await using world = virtualWorld();
+    const { one, two } = await pair<{ fail(which: number): void }>(world);
+    const cyclic = new Error("again");
+    cyclic.cause = cyclic;
+    const thrown = [
+      Object.create(null),
+      { toString: 1 },
+      cyclic,
+      Object.defineProperty(new Error(), "message", {
+        get() {
+          throw new Error("no");
+        },
+      }),
+      undefined,
+    ];
+    two.node.on("fail", (which) => {
+      throw thrown[which];
+    });
+    for (const which of thrown.keys()) {
+      const error = await passFor(
+        world.clock,
+        one.node.request("bob", "fail", which).catch((error) => error),
+      );
+      assert(error instanceof Error);
+    }
+    assertEquals(two.node.counters.handlerErrors, thrown.length);
+  });
+  assertEquals(seen, []);
+});
+
+Deno.test("Node survives a logger that throws and a router that cannot close", async () => {
+  const fail = (): never => {
+    throw new Error("no");
+  };
+  const logger = { debug: fail, info: fail, warn: fail, error: fail };
+  const seen = await unhandledDuring(async () => {
+    await using world = virtualWorld();
+    const { node } = world.add("ada", {
+      logger,
+      router: (context) => ({ ...stubRouter(context.self.id), close: fail }),
+    });
+    await node.listen("memory://ada");
+    node.send("nobody", "x");
+    node.close();
+    await passFor(world.clock, node.closed);
+  });
+  assertEquals(seen, []);
+});
+
+function stubRouter(id: string): Router {
+  return {
+    nodes: new Set<string>(),
+    send: () => {
+      throw new Error(`"${id}" knows no way`);
+    },
+    receive: () => {},
+    link: () => {},
+    member: () => {},
+    close: () => {},
+  };
+}

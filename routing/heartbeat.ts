@@ -76,6 +76,8 @@ const ANSWER = 1;
 const MAX_MESSAGE = 16 * 1024;
 /** Time between two exchanges with a random member, in ms; ± 20 %. */
 const SYNC_INTERVAL = 30_000;
+/** How long a node that cannot be dialled may take to dial again, in ms. */
+const RETURN_TIMEOUT = 500;
 /** Nodes remembered that left or failed. */
 const MAX_GRAVES = 1024;
 /** How long they are remembered after their quarantine, in ms; also the longest quarantine. */
@@ -96,7 +98,8 @@ const MAX_INCARNATION = (2 ** 41 - 1) * 4096;
  *   those that it has heard itself.
  * - **Failure.** A member that is silent for `timeout` has failed; that is noticed
  *   at most two intervals later. One whose link ended and that then cannot be
- *   dialled at the addresses it told has failed at once: its program is gone. Each
+ *   dialled at the addresses it told has failed at once: its program is gone; one
+ *   that told none, if it does not dial again within 500 ms. Each
  *   node judges for itself; accusations are not spread.
  * - **Own pauses.** When this node's own timer comes more than an interval late,
  *   everybody is given that much longer, and nobody is accused.
@@ -163,6 +166,8 @@ interface Entry {
   met: boolean;
   /** Its link ended and has not come up since. */
   down: boolean;
+  /** Cancels the wait for its return. */
+  cancel: () => void;
   /** Its link is up, and came up under this epoch. */
   linked: boolean;
   /** How often in a row it was believed alive on the word of others, and failed. */
@@ -255,10 +260,20 @@ class Heartbeat implements Membership, Counted {
     if (event.type === "down") {
       entry.down = true;
       entry.linked = false;
+      this.#awaitReturn(entry);
       return;
     }
     // A node that never told where to dial it is not gone because dialling fails.
     if (entry.down && entry.peer.addresses.length > 0) this.#fail(entry);
+  }
+
+  /** A node that cannot be dialled comes back by itself, soon, or not at all. */
+  #awaitReturn(entry: Entry): void {
+    entry.cancel();
+    if (entry.peer.addresses.length > 0) return;
+    entry.cancel = this.#context.clock.after(RETURN_TIMEOUT, () => {
+      if (entry.down) this.#fail(entry);
+    });
   }
 
   update(): void {
@@ -272,6 +287,7 @@ class Heartbeat implements Membership, Counted {
     this.#closed = true;
     this.#cancelTick();
     this.#cancelSync();
+    for (const entry of this.#entries.values()) entry.cancel();
   }
 
   // Messages in
@@ -363,6 +379,7 @@ class Heartbeat implements Membership, Counted {
     if (entry === undefined) return;
     entry.heard = true;
     entry.down = false;
+    entry.cancel();
     entry.linked =
       epochOf(peer.incarnation) === epochOf(entry.peer.incarnation);
     if (isNew) this.#greet(entry.peer);
@@ -433,6 +450,7 @@ class Heartbeat implements Membership, Counted {
       met: isDirect,
       down: false,
       linked: false,
+      cancel: nothing,
       strikes: grave?.strikes ?? 0,
       answeredAt: -Infinity,
     });
@@ -472,6 +490,7 @@ class Heartbeat implements Membership, Counted {
 
   #remove(entry: Entry, reason: LeaveReason): void {
     const { peer } = entry;
+    entry.cancel();
     this.#entries.delete(peer.id);
     this.members.delete(peer.id);
     if (reason !== "restarted") this.#bury(peer, reason, entry.strikes);

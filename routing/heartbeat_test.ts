@@ -568,3 +568,20 @@ Deno.test("heartbeat() costs N - 1 messages per node and interval", () => {
     `${perSecond} per node and second`,
   );
 });
+
+Deno.test("heartbeat() gives a node that cannot be dialled half a second to come back", () => {
+  const bench = new Bench();
+  const shy: Peer = { ...peer("a"), addresses: [] };
+  bench.membership.link({ type: "up", peer: shy });
+  assertEquals(bench.take(), ["join a"]);
+  bench.membership.link({ type: "down", id: "a", reason: "broken" });
+  bench.clock.tick(400);
+  bench.membership.link({ type: "up", peer: shy });
+  bench.clock.tick(600);
+  assertEquals(bench.take(), []);
+  bench.membership.link({ type: "down", id: "a", reason: "broken" });
+  bench.clock.tick(499);
+  assertEquals(bench.take(), []);
+  bench.clock.tick(1);
+  assertEquals(bench.take(), ["leave a failed"]);
+});
