@@ -17,11 +17,10 @@ interface Events {
 
 /** A node under a storm of malformed handshakes and frames. */
 export const hostility: Row = {
-  what: `${
+  what: "mutated handshakes and frames against a live node",
+  target: `${
     HANDSHAKES + FRAMES
-  } mutated handshakes and frames against a live node`,
-  target:
-    `nothing uncaught, all refusals counted, memory within ${MEMORY} MiB, an honest client served within ${LATENCY} ms`,
+  } of them (fewer in the short form): nothing uncaught, all refusals counted, memory within ${MEMORY} MiB, an honest client served within ${LATENCY} ms`,
   measure,
 };
 
