@@ -18,6 +18,7 @@ export interface RepliesOptions {
   readonly requests: Requests;
   readonly journal: Journal;
   readonly counts: {
+    sent: number;
     handlerErrors: number;
     undelivered: number;
     lateReplies: number;
@@ -41,6 +42,7 @@ export class Replies {
     const { outbound, counts, journal } = this.#options;
     try {
       outbound.add(target, REPLY, null, request, value);
+      counts.sent++;
     } catch (error) {
       counts.handlerErrors++;
       const message = `Cannot reply to "${name}" of node "${to}": ${
@@ -65,6 +67,7 @@ export class Replies {
     bytes[0] = reason === "unhandled" ? UNHANDLED : HANDLER;
     bytes.set(body, 1);
     this.#options.outbound.addBytes(target, FAILURE, request, bytes);
+    this.#options.counts.sent++;
   }
 
   /** A reply came. */
