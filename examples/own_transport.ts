@@ -48,8 +48,7 @@ export function stcp(pem: string): Transport {
   return {
     schemes: ["stcp"],
     connect: (address, options) => connect(address, pem, options),
-    // `async`, so that what is wrong rejects, as the interface says, and does not throw.
-    // deno-lint-ignore require-await
+    // deno-lint-ignore require-await -- what is wrong rejects, as the interface says
     listen: async (address) => listen(address, pem),
   };
 }

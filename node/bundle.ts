@@ -93,23 +93,24 @@ export class BundleWriter {
     id: number,
     value: unknown,
   ): boolean {
-    if (value === undefined) return this.#addBytes(type, name, id, null);
+    if (value === undefined) return this.addBytes(type, name, id, null);
     const codec = this.#inPlace;
     if (codec === null) {
-      return this.#addBytes(type, name, id, this.#codec.encode(value));
+      return this.addBytes(type, name, id, this.#codec.encode(value));
     }
     return this.#addInPlace(codec, type, name, id, value) ||
       (this.#renew() && this.#addInPlace(codec, type, name, id, value));
   }
 
-  /** As {@linkcode BundleWriter.add}, for data that is bytes as they are. */
+  /** As {@linkcode BundleWriter.add}, for data that is bytes as they are; null: no data. */
   addBytes(
     type: number,
     name: Uint8Array | null,
     id: number,
-    bytes: Uint8Array,
+    bytes: Uint8Array | null,
   ): boolean {
-    return this.#addBytes(type, name, id, bytes);
+    return this.#tryBytes(type, name, id, bytes) ||
+      (this.#renew() && this.#tryBytes(type, name, id, bytes));
   }
 
   /** A bundle of its own for one entry with encoded data of any size. */
@@ -166,16 +167,6 @@ export class BundleWriter {
     const end = codec.encodeInto(value, this.#slab, at);
     if (end < 0) return false;
     return this.#commit(at, end, name);
-  }
-
-  #addBytes(
-    type: number,
-    name: Uint8Array | null,
-    id: number,
-    bytes: Uint8Array | null,
-  ): boolean {
-    return this.#tryBytes(type, name, id, bytes) ||
-      (this.#renew() && this.#tryBytes(type, name, id, bytes));
   }
 
   #tryBytes(

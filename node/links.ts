@@ -134,11 +134,6 @@ export class Links {
     return this.#links.get(id);
   }
 
-  /** All of them. */
-  all(): IterableIterator<Link> {
-    return this.#links.values();
-  }
-
   /** Introduces itself to whoever connected. */
   async accept(connection: Connection): Promise<void> {
     if (this.#closed) return close(connection, "this node is closing");

@@ -623,15 +623,20 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   /** A fault of the router or the membership must not end a loop that serves a link. */
   #tellParts(event: LinkEvent): void {
+    this.#guard(
+      `the router or the membership failed on "${event.type}"`,
+      () => {
+        this.#router.link(event);
+        this.#membership.link(event);
+      },
+    );
+  }
+
+  #guard(failure: string, work: () => void): void {
     try {
-      this.#router.link(event);
-      this.#membership.link(event);
+      work();
     } catch (error) {
-      const message =
-        `the router or the membership failed on "${event.type}": ${
-          reasonOf(error)
-        }`;
-      this.#journal.fault("link", error, message);
+      this.#journal.fault("link", error, `${failure}: ${reasonOf(error)}`);
     }
   }
 
@@ -976,7 +981,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   async #shutDown(): Promise<void> {
     this.#joining.close();
     this.#outbound.close();
-    this.#leave();
+    this.#guard(
+      "the membership failed to leave",
+      () => this.#membership.leave(),
+    );
     this.#requests.close();
     this.#abort.abort(new ClosedError("the node is closing"));
     await this.#within(
@@ -986,7 +994,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       ]),
       CLOSE_TIMEOUT,
     );
-    this.#closeRouter();
+    this.#guard("the router failed to close", () => this.#router.close());
     this.#inbound.close();
     // What was put off until the next turn of the event loop has had its turn then.
     await new Promise<void>((resolve) => this.#parts.clock.soon(resolve));
@@ -994,27 +1002,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#untold.clear();
     this.#journal.tell("close", { id: this.id });
     this.#journal.close();
-  }
-
-  #leave(): void {
-    try {
-      this.#membership.leave();
-    } catch (error) {
-      this.#journal.fault(
-        "link",
-        error,
-        `the membership failed to leave: ${reasonOf(error)}`,
-      );
-    }
-  }
-
-  #closeRouter(): void {
-    try {
-      this.#router.close();
-    } catch (error) {
-      const message = `the router failed to close: ${reasonOf(error)}`;
-      this.#journal.fault("link", error, message);
-    }
   }
 
   async #within(work: Promise<unknown>, timeout: number): Promise<void> {

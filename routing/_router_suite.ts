@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { seededRandom } from "./_random.ts";
 import {
+  assertSelfContained,
   garbage,
   registerSuite,
   type Suite,
-  withoutGlobals,
 } from "./_suite.ts";
 import {
   VirtualNetwork,
@@ -358,17 +358,14 @@ function routerSuite(factory: RouterFactory, topology: Topology): Suite {
     },
 
     "knows no time and no randomness but the context's": () => {
-      const trace = (): unknown[] => {
+      assertSelfContained(() => {
         const network = make({ jitter: 5, seed: 9 });
         for (const node of network.nodes) node.send("all", text(node.id));
         network.clock.tick(SETTLE);
         return network.nodes.map((
           { delivered, sent, sentBytes },
         ) => [delivered, sent, sentBytes]);
-      };
-      const traces: unknown[] = [];
-      withoutGlobals(() => traces.push(trace(), trace()));
-      assertEquals(traces[0], traces[1]);
+      });
     },
   };
 }

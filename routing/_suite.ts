@@ -1,3 +1,5 @@
+import { assertEquals } from "@std/assert";
+
 /** The tests of a suite: fact and proof. */
 export type Suite = Readonly<Record<string, () => void>>;
 
@@ -28,7 +30,7 @@ export function registerSuite(
  * Runs synchronous code during which the runtime's own time and randomness throw:
  * proof that it depends on what is injected alone.
  */
-export function withoutGlobals(run: () => void): void {
+function withoutGlobals(run: () => void): void {
   const restore: (() => void)[] = [];
   try {
     restore.push(
@@ -50,6 +52,16 @@ export function withoutGlobals(run: () => void): void {
   } finally {
     for (const undo of restore) undo();
   }
+}
+
+/**
+ * Runs a trace twice without the runtime's own time and randomness: both must be the
+ * same.
+ */
+export function assertSelfContained(trace: () => unknown): void {
+  const traces: unknown[] = [];
+  withoutGlobals(() => traces.push(trace(), trace()));
+  assertEquals(traces[0], traces[1]);
 }
 
 function forbid(owner: object, name: string): () => void {

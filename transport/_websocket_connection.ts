@@ -1,3 +1,4 @@
+import { closedFor, messagesOf } from "./_connection.ts";
 import { handled, handledResolvers, rejected } from "./_promise.ts";
 import {
   type Address,
@@ -155,22 +156,15 @@ export class WebSocketConnection implements Connection {
   close(reason?: Error): Promise<void> {
     if (reason !== undefined && !this.#over) {
       this.#abort(
-        new ConnectionError(
-          `The connection to "${this.remote}" was closed: ${reason.message}`,
-          { cause: reason },
-        ),
+        closedFor(this.remote, reason),
       );
     }
     this.#closed ??= this.#finish();
     return this.#closed;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const message = await this.receive();
-      if (message === null) return;
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    return messagesOf(this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

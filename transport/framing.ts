@@ -36,6 +36,7 @@
  * @module
  */
 
+import { closedFor, messagesOf } from "./_connection.ts";
 import { handled, handledResolvers, rejected } from "./_promise.ts";
 import {
   type Address,
@@ -211,22 +212,15 @@ class FramedConnection implements Connection {
   close(reason?: Error): Promise<void> {
     if (reason !== undefined && !this.#finished) {
       this.#abort(
-        new ConnectionError(
-          `The connection to "${this.remote}" was closed: ${reason.message}`,
-          { cause: reason },
-        ),
+        closedFor(this.remote, reason),
       );
     }
     this.#closed ??= this.#finish();
     return this.#closed;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const message = await this.receive();
-      if (message === null) return;
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    return messagesOf(this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -22,6 +22,7 @@
  * @module
  */
 
+import { closedFor, messagesOf } from "./_connection.ts";
 import { handled, handledResolvers, rejected } from "./_promise.ts";
 import {
   type Address,
@@ -247,21 +248,14 @@ class MemoryConnection implements Connection {
       this.#incoming.leave();
     } else {
       this.#abort(
-        new ConnectionError(
-          `The connection to "${this.remote}" was closed: ${reason.message}`,
-          { cause: reason },
-        ),
+        closedFor(this.remote, reason),
       );
     }
     return DONE;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const message = await this.receive();
-      if (message === null) return;
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    return messagesOf(this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,3 +1,4 @@
+import { messagesOf } from "./_connection.ts";
 import {
   type Address,
   type Connection,
@@ -107,12 +108,8 @@ class WrappedConnection implements Connection {
     return this.#connection.remote;
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const message = await this.receive();
-      if (message === null) return;
-      yield message;
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    return messagesOf(this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
