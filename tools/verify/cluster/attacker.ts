@@ -9,7 +9,7 @@ import { incarnationAt } from "@devts/routing";
 import { seededRandom } from "@devts/routing/testing";
 import { converse } from "./honest.ts";
 import { type Corpus, type Mutant, Mutator, requestFrame } from "./mutate.ts";
-import { pause, serve } from "./serve.ts";
+import { pause, serve } from "../../../bench/serve.ts";
 import { framed, Stranger } from "./stranger.ts";
 
 const WORKERS = 16;

@@ -6,7 +6,7 @@
  */
 
 import { createNode } from "@devts/devts";
-import { serve, silent, until } from "./serve.ts";
+import { serve, silent, until } from "../../../bench/serve.ts";
 
 const NOBODY = "a node that never was";
 

@@ -1,6 +1,6 @@
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
-import { Child } from "./child.ts";
-import { pause } from "./serve.ts";
+import { Child } from "../../../bench/child.ts";
+import { pause } from "../../../bench/serve.ts";
 
 const PEERS = 3;
 
@@ -15,7 +15,12 @@ async function measure({ short }: MeasureOptions): Promise<Measurement> {
   await using processes = new AsyncDisposableStack();
   const peers = Array.from(
     { length: PEERS },
-    (_, i) => processes.use(new Child("member.ts", { args: [`peer-${i}`] })),
+    (_, i) =>
+      processes.use(
+        new Child(new URL("member.ts", import.meta.url), {
+          args: [`peer-${i}`],
+        }),
+      ),
   );
   let address: string | undefined;
   for (const peer of peers) {
@@ -23,7 +28,9 @@ async function measure({ short }: MeasureOptions): Promise<Measurement> {
     if (address !== undefined) await peer.ask("join", { address });
     address ??= own;
   }
-  const program = processes.use(new Child("careless.ts"));
+  const program = processes.use(
+    new Child(new URL("careless.ts", import.meta.url)),
+  );
   const joined = await program.ask("join", {
     address: address ?? "",
     nodes: PEERS,

@@ -1,5 +1,5 @@
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
-import { Child } from "./child.ts";
+import { Child } from "../../../bench/child.ts";
 
 const PROCESSES = 8;
 const EVENTS = 10_000;
@@ -28,7 +28,9 @@ async function measure(
   const count = short ? EVENTS_SHORT : EVENTS;
   const spawn = (id: string): Member => ({
     id,
-    child: processes.use(new Child("member.ts", { args: [id] })),
+    child: processes.use(
+      new Child(new URL("member.ts", import.meta.url), { args: [id] }),
+    ),
   });
   const members = Array.from(
     { length: PROCESSES },

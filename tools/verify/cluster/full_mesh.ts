@@ -1,6 +1,6 @@
 import type { Measurement, Row } from "../runner.ts";
 import { ROOT } from "../../members.ts";
-import { Values } from "./values.ts";
+import { Values } from "../../../bench/values.ts";
 
 const NODES = 50;
 const ENDS_WITHIN = 1_000;

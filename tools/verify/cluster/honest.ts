@@ -6,7 +6,7 @@ import {
 } from "@devts/transport";
 import { tcp } from "@devts/transport/tcp";
 import type { Corpus } from "./mutate.ts";
-import { quiet } from "./serve.ts";
+import { quiet } from "../../../bench/serve.ts";
 
 /** How many nodes converse at the same time, in pairs. */
 const PAIRS = 8;

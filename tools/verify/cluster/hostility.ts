@@ -1,7 +1,7 @@
 import { createNode, type Node } from "@devts/devts";
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
-import { Child } from "./child.ts";
-import { pause, silent } from "./serve.ts";
+import { Child } from "../../../bench/child.ts";
+import { pause, silent } from "../../../bench/serve.ts";
 
 const SEED = 20_261_122;
 const HANDSHAKES = 30_000;
@@ -29,12 +29,14 @@ async function measure(
 ): Promise<Measurement> {
   await using processes = new AsyncDisposableStack();
   const target = processes.use(
-    new Child("target.ts", {
+    new Child(new URL("target.ts", import.meta.url), {
       // It may be told to dial any address, and must not reach beyond this machine.
       flags: ["--allow-net=127.0.0.1", "--allow-env", "--v8-flags=--expose-gc"],
     }),
   );
-  const attacker = processes.use(new Child("attacker.ts"));
+  const attacker = processes.use(
+    new Child(new URL("attacker.ts", import.meta.url)),
+  );
   const address = (await target.ask("listen")).text("address");
   const client = processes.use(
     createNode<Events>({ cluster: "verify", id: "client", logger: silent }),

@@ -1,5 +1,5 @@
-import { cpuTime, now } from "./serve.ts";
-import type { Named } from "./values.ts";
+import { cpuTime, now } from "../../../bench/serve.ts";
+import type { Named } from "../../../bench/values.ts";
 
 /** What is published: 128 bytes as MessagePack. */
 export interface Item {

@@ -6,7 +6,7 @@
  */
 
 import { createNode } from "@devts/devts";
-import { pause, quiet, serve, until } from "./serve.ts";
+import { pause, quiet, serve, until } from "../../../bench/serve.ts";
 import { Sequences } from "./sequences.ts";
 
 interface Events {

@@ -8,8 +8,8 @@
 import { createNode, type Node } from "@devts/devts";
 import { memory } from "@devts/transport/memory";
 import { tcp } from "@devts/transport/tcp";
-import { collectGarbage, pause, quiet, until } from "./serve.ts";
-import type { Named } from "./values.ts";
+import { collectGarbage, pause, quiet, until } from "../../../bench/serve.ts";
+import type { Named } from "../../../bench/values.ts";
 
 interface Events {
   hello(): void;

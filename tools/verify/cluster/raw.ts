@@ -8,7 +8,7 @@
 
 import { Packr } from "msgpackr/pack";
 import { Arrivals, type Item, itemOf } from "./item.ts";
-import { cpuTime, now, serve } from "./serve.ts";
+import { cpuTime, now, serve } from "../../../bench/serve.ts";
 
 const BATCH = 65_536;
 const READ_BUFFER = 262_144;

@@ -6,7 +6,7 @@
 
 import { createNode } from "@devts/devts";
 import { Arrivals, type Item, itemOf } from "./item.ts";
-import { cpuTime, now, quiet, serve, until } from "./serve.ts";
+import { cpuTime, now, quiet, serve, until } from "../../../bench/serve.ts";
 
 interface Events {
   item(item: Item): void;

@@ -5,7 +5,7 @@
  */
 
 import { createNode } from "@devts/devts";
-import { collectGarbage, pause, serve, until } from "./serve.ts";
+import { collectGarbage, pause, serve, until } from "../../../bench/serve.ts";
 
 interface Events {
   echo(value: unknown): unknown;

@@ -1,5 +1,5 @@
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
-import { Child } from "./child.ts";
+import { Child } from "../../../bench/child.ts";
 import { FIRST_ID } from "./item.ts";
 
 const SUBSCRIBERS = 3;
@@ -80,7 +80,8 @@ async function rawParty(processes: AsyncDisposableStack): Promise<Party> {
 }
 
 function start(processes: AsyncDisposableStack, program: string): Party {
-  const spawn = () => processes.use(new Child(program));
+  const spawn = () =>
+    processes.use(new Child(new URL(program, import.meta.url)));
   return {
     publisher: spawn(),
     subscribers: Array.from({ length: SUBSCRIBERS }, spawn),

@@ -1,24 +1,40 @@
-import { ROOT } from "../../members.ts";
+import { ROOT } from "../tools/members.ts";
 import { type Named, Values } from "./values.ts";
 
 /** How a program is started. */
 export interface SpawnOptions {
   /**
-   * Options of `deno run`.
+   * Options of `deno run`, or of another runtime.
    *
    * @default {["-A"]}
    */
   readonly flags?: readonly string[];
   /** Arguments of the program. */
   readonly args?: readonly string[];
+  /**
+   * The command that runs programs.
+   *
+   * @default {[Deno.execPath(), "run", "--no-check", "--no-prompt"]}
+   */
+  readonly runtime?: readonly string[];
+  /** The only processor that it may use, counted from 0. */
+  readonly processor?: number;
 }
+
+const DENO: readonly string[] = [
+  Deno.execPath(),
+  "run",
+  "--no-check",
+  "--no-prompt",
+];
 
 const encoder = new TextEncoder();
 const STDERR_KEPT = 100_000;
 
 /**
- * A program of this folder in a process of its own, which answers one command at
- * a time. Disposing kills it.
+ * A program in a process of its own, which answers one command at a time: a line of
+ * JSON on its stdin, `{ "verb": …, "args": {…} }`, by a line of JSON on its stdout.
+ * Disposing kills it.
  */
 export class Child implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
@@ -29,25 +45,26 @@ export class Child implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve();
   #stderr = "";
 
-  /** Starts the program `name`. */
-  constructor(name: string, options: SpawnOptions = {}) {
-    const { flags = ["-A"], args = [] } = options;
-    const program = new URL(name, import.meta.url);
-    const command = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "--no-check",
-        "--no-prompt",
-        ...flags,
-        program.pathname,
-        ...args,
-      ],
+  /** Starts a program. */
+  constructor(program: URL, options: SpawnOptions = {}) {
+    const { flags = ["-A"], args = [], runtime = DENO, processor } = options;
+    const pin = processor === undefined
+      ? []
+      : ["taskset", "--cpu-list", String(processor)];
+    const [command = "", ...rest] = [
+      ...pin,
+      ...runtime,
+      ...flags,
+      program.pathname,
+      ...args,
+    ];
+    this.#process = new Deno.Command(command, {
+      args: rest,
       cwd: ROOT,
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
-    });
-    this.#process = command.spawn();
+    }).spawn();
     this.#input = this.#process.stdin.getWriter();
     this.#output = this.#process.stdout.pipeThrough(new TextDecoderStream())
       .getReader();
