@@ -18,6 +18,8 @@ const KIB = 1024;
 class TestStream implements ByteStream {
   /** What `write` took, one entry a write. */
   readonly written: Uint8Array[] = [];
+  /** The memory that each write was given. */
+  readonly memory: ArrayBufferLike[] = [];
   /** How large the buffers were that `read` was given. */
   readonly readSizes: number[] = [];
   /** What `close` was called with. */
@@ -49,6 +51,7 @@ class TestStream implements ByteStream {
   }
 
   async write(bytes: Uint8Array): Promise<number> {
+    this.memory.push(bytes.buffer);
     await this.#gate;
     const taken = bytes.slice(0, Math.min(bytes.length, this.maxWrite));
     this.written.push(taken);
@@ -73,6 +76,57 @@ function framed(message: Uint8Array): Uint8Array {
 
 function filled(size: number, byte: number): Uint8Array {
   return new Uint8Array(size).fill(byte);
+}
+
+/** Bytes of no regular pattern, the same for the same number. */
+function noise(number: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  let state = number * 7919 + 1;
+  for (let index = 0; index < size; index++) {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    bytes[index] = state >>> 16;
+  }
+  return bytes;
+}
+
+/** Like `assertEquals`, for bytes that are too long to print. */
+function assertSame(
+  actual: Uint8Array | null | undefined,
+  expected: Uint8Array,
+  what = "",
+): void {
+  assert(actual instanceof Uint8Array, `${what}: ${actual}`);
+  assertEquals(actual.length, expected.length, what);
+  const index = expected.findIndex((byte, index) => actual[index] !== byte);
+  assertEquals(index, -1, `${what}: the byte at ${index} differs`);
+}
+
+/** Lets so many promises settle one after the other. */
+async function ticks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await null;
+}
+
+/** As `join`, for many bytes. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+/** The bytes in pieces of the given sizes, over and over. */
+function cutUp(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let start = 0; start < bytes.length;) {
+    const size = sizes[pieces.length % sizes.length] ?? bytes.length;
+    pieces.push(bytes.slice(start, start + size));
+    start += size;
+  }
+  return pieces;
 }
 
 // -- Reading --
@@ -242,6 +296,211 @@ Deno.test("frame() rejects with the cause when reading fails", async () => {
   await assertRejects(() => connection.send(filled(1, 1)), ConnectionError);
 });
 
+// -- Borrowing --
+
+Deno.test("frame().borrow() lends bytes that change with the next message", async () => {
+  const stream = new TestStream(framed(filled(5, 1)), framed(filled(5, 2)));
+  await using connection = frame(stream, { remote: REMOTE });
+  const first = await connection.borrow();
+  assertEquals(first, filled(5, 1));
+  const second = await connection.borrow();
+  assertEquals(second, filled(5, 2));
+  assertEquals(first, filled(5, 2), "it was not lent, but copied");
+});
+
+Deno.test("frame().keep() leaves what was lent, and every view of it, as it is", async () => {
+  const stream = new TestStream(framed(filled(5, 1)), framed(filled(5, 2)));
+  await using connection = frame(stream, { remote: REMOTE });
+  const first = await connection.borrow();
+  const part = first?.subarray(1, 3);
+  connection.keep();
+  assertEquals(await connection.borrow(), filled(5, 2));
+  assertEquals(await connection.borrow(), null);
+  assertEquals(first, filled(5, 1));
+  assertEquals(part, filled(2, 1));
+});
+
+Deno.test("frame().keep() does nothing where nothing was lent", async () => {
+  const stream = new TestStream(framed(filled(5, 1)), framed(filled(5, 2)));
+  await using connection = frame(stream, { remote: REMOTE });
+  connection.keep();
+  assertEquals(await connection.receive(), filled(5, 1));
+  connection.keep();
+  const second = await connection.borrow();
+  assertEquals(second, filled(5, 2));
+  assertEquals(stream.readSizes, [8 * KIB, 8 * KIB]);
+});
+
+Deno.test("frame() gives what was kept and received for ever, whatever follows", async () => {
+  const step = fc.record({
+    size: fc.oneof(
+      { weight: 6, arbitrary: fc.nat(300) },
+      { weight: 3, arbitrary: fc.nat(20 * KIB) },
+      { weight: 1, arbitrary: fc.integer({ min: 200, max: 300 }) },
+    ),
+    how: fc.constantFrom("receive", "borrow", "keep", "spoil"),
+  });
+  const cut = fc.oneof(fc.integer({ min: 1, max: 500 }), fc.constant(100_000));
+  let lentMemory = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 60 }),
+      fc.array(cut, { minLength: 1, maxLength: 10 }),
+      async (steps, cuts) => {
+        // Some of 200 to 300 KiB: more than what is read at once, or nearly.
+        const messages = steps.map(({ size, how }, index) =>
+          noise(index, how === "keep" && index % 16 === 15 ? size * KIB : size)
+        );
+        const bytes = joined(messages.map(framed));
+        const stream = new TestStream(...cutUp(bytes, cuts));
+        await using connection = frame(stream, { remote: REMOTE });
+        const kept: { index: number; bytes: Uint8Array }[] = [];
+        const buffers = new Set<ArrayBufferLike>();
+        for (const [index, { how }] of steps.entries()) {
+          const expected = messages[index] ?? filled(0, 0);
+          const got = await (how === "receive"
+            ? connection.receive()
+            : connection.borrow());
+          assertSame(got, expected, `message ${index}, ${how}`);
+          if (got === null) {
+            return;
+          }
+          if (how === "keep") {
+            connection.keep();
+          }
+          if (how === "receive" || how === "keep") {
+            kept.push({ index, bytes: got });
+          } else {
+            buffers.add(got.buffer);
+            // It is the borrower's until the next message, and no more than this.
+            if (how === "spoil") {
+              got.fill(0xee);
+            }
+          }
+        }
+        assertEquals(await connection.borrow(), null);
+        for (const { index, bytes } of kept) {
+          assertSame(bytes, messages[index] ?? filled(0, 0), `kept ${index}`);
+        }
+        lentMemory += steps.length - buffers.size;
+      },
+    ),
+    { numRuns: 300, seed: 3 },
+  );
+  assert(lentMemory > 0, "no buffer was used again");
+});
+
+Deno.test("frame() does not let what is done to kept bytes reach others", async () => {
+  const messages = Array.from({ length: 50 }, (_, i) => noise(i, 100 * i));
+  const bytes = joined(messages.map(framed));
+  const stream = new TestStream(...cutUp(bytes, [3_000, 70, 9_000]));
+  await using connection = frame(stream, { remote: REMOTE });
+  for (const message of messages) {
+    const got = await connection.borrow();
+    assertSame(got, message);
+    connection.keep();
+    got?.fill(0xee);
+  }
+});
+
+Deno.test("frame().borrow() lends a message longer than a read buffer", async () => {
+  const long = noise(1, 300 * KIB);
+  const stream = new TestStream(
+    joined([filled(3, 1), long, filled(3, 2), long, filled(3, 3)].map(framed)),
+  );
+  await using connection = frame(stream, { remote: REMOTE });
+  const kept: (Uint8Array | null)[] = [];
+  for (let i = 0; i < 5; i++) {
+    kept.push(await connection.borrow());
+    connection.keep();
+  }
+  assertEquals(await connection.borrow(), null);
+  assertSame(kept[1], long);
+  assertSame(kept[3], long);
+  assertEquals([kept[0], kept[2], kept[4]], [1, 2, 3].map((i) => filled(3, i)));
+});
+
+Deno.test("frame().borrow() and receive() have the same limits, in turns", async () => {
+  for (const how of ["borrow", "receive"] as const) {
+    const stream = new TestStream(
+      joined([filled(10, 1), filled(10, 2), filled(11, 3)].map(framed)),
+    );
+    await using connection = frame(stream, { remote: REMOTE });
+    assertEquals(await connection.borrow({ limit: 10 }), filled(10, 1));
+    assertEquals(await connection.receive({ limit: 10 }), filled(10, 2));
+    const error = await assertRejects(
+      () => connection[how]({ limit: 10 }),
+      ConnectionError,
+      "11 bytes",
+    );
+    assertStrictEquals(await assertRejects(() => connection.borrow()), error);
+    assertEquals(stream.readSizes.length, 1);
+  }
+});
+
+Deno.test("frame() has one receive or borrow pending at a time", async () => {
+  const stream = new TestStream();
+  const arrival = Promise.withResolvers<number | null>();
+  stream.read = (buffer) => {
+    buffer.set(framed(filled(2, 1)));
+    return arrival.promise;
+  };
+  await using connection = frame(stream, { remote: REMOTE });
+  const pending = connection.borrow();
+  await assertRejects(() => connection.receive(), TypeError, "pending");
+  await assertRejects(() => connection.borrow(), TypeError, "pending");
+  arrival.resolve(6);
+  assertEquals(await pending, filled(2, 1));
+});
+
+Deno.test("frame().borrow() ends as receive() does", async () => {
+  const gone = frame(new TestStream(), { remote: REMOTE });
+  assertStrictEquals(await gone.borrow(), null);
+  assertStrictEquals(await gone.borrow(), null);
+  await gone.close();
+  assertStrictEquals(await gone.borrow(), null);
+  const short = frame(new TestStream(Uint8Array.of(0, 0, 0, 5, 1)), {
+    remote: REMOTE,
+  });
+  const error = await assertRejects(() => short.borrow(), ConnectionError);
+  assertStrictEquals(await assertRejects(() => short.borrow()), error);
+});
+
+Deno.test("frame() gives back a small buffer once it is quiet, although messages are borrowed", async () => {
+  const quiet = Array.from({ length: 5 }, () => framed(filled(10, 2)));
+  const stream = new TestStream(
+    ...Array.from({ length: 3 }, () => framed(filled(100 * KIB, 1))),
+    ...quiet,
+  );
+  await using connection = frame(stream, { remote: REMOTE });
+  while (await connection.borrow() !== null);
+  assert(Math.max(...stream.readSizes) > 8 * KIB);
+  assertEquals(stream.readSizes.slice(-4), [
+    8 * KIB,
+    8 * KIB,
+    8 * KIB,
+    8 * KIB,
+  ]);
+});
+
+Deno.test("frame().keep() costs a quiet connection small buffers only", async () => {
+  const messages = Array.from({ length: 300 }, (_, i) => noise(i, 100));
+  const stream = new TestStream(...messages.map(framed));
+  await using connection = frame(stream, { remote: REMOTE });
+  const kept: Uint8Array[] = [];
+  for (;;) {
+    const message = await connection.borrow();
+    if (message === null) break;
+    connection.keep();
+    kept.push(message);
+  }
+  assertEquals(kept, messages);
+  const buffers = new Set(kept.map(({ buffer }) => buffer));
+  for (const { byteLength } of buffers) assertEquals(byteLength, 8 * KIB);
+  // 104 bytes each, and a buffer is given up with a good part of it unused.
+  assert(buffers.size < 2 * 300 * 104 / (8 * KIB), `${buffers.size} buffers`);
+});
+
 // -- Writing --
 
 Deno.test("frame() writes the first message at once and joins those behind it", async () => {
@@ -343,6 +602,338 @@ Deno.test("frame() goes on receiving after writing has failed", async () => {
   await assertRejects(() => connection.send(filled(1, 1)), ConnectionError);
   assertEquals(await connection.receive(), filled(3, 1));
   assertStrictEquals(await connection.receive(), null);
+});
+
+// -- Sending in place --
+
+/** Messages with their headers, one behind the other in one memory. */
+function inOneMemory(...messages: Uint8Array[]): Uint8Array[] {
+  const memory = joined(messages.map(framed));
+  let at = 0;
+  return messages.map(({ length }) => memory.subarray(at, at += 4 + length));
+}
+
+Deno.test("frame().framing writes the header, and is one for all connections", async () => {
+  await using one = frame(new TestStream(), { remote: REMOTE });
+  await using other = frame(new TestStream(), { remote: REMOTE });
+  const { framing } = one;
+  assertStrictEquals(framing, other.framing);
+  assertEquals(framing.size, 4);
+  for (const size of [0, 1, 255, 256, 65_536, 70_000]) {
+    const bytes = filled(4 + size, 9);
+    framing.write(bytes);
+    assertSame(bytes, framed(filled(size, 9)));
+  }
+});
+
+Deno.test("frame().sendFrame() joins frames that stand one behind the other, without a copy", async () => {
+  const stream = new TestStream();
+  await using connection = frame(stream, { remote: REMOTE });
+  const gate = Promise.withResolvers<void>();
+  stream.holdWrites(gate.promise);
+  const frames = inOneMemory(filled(1, 1), filled(0, 2), filled(3, 3));
+  const apart = inOneMemory(filled(5_000, 4), filled(2, 5), filled(6_000, 6));
+  for (const one of [...frames, ...apart]) connection.sendFrame(one);
+  gate.resolve();
+  await connection.close();
+  assertEquals(stream.written.map(({ length }) => length), [
+    5, // at once
+    4 + 7, // what stood behind it
+    5_004 + 6 + 6_004,
+  ]);
+  assertEquals(
+    stream.memory,
+    [frames[0], frames[1], apart[0]].map((one) => one?.buffer),
+  );
+  assertSame(joined(stream.written), joined([...frames, ...apart]));
+});
+
+Deno.test("frame().sendFrame() copies a small frame that stands apart, and is done with it at once", async () => {
+  const stream = new TestStream();
+  await using connection = frame(stream, { remote: REMOTE });
+  const gate = Promise.withResolvers<void>();
+  stream.holdWrites(gate.promise);
+  const done: number[] = [];
+  connection.send(filled(1, 0));
+  for (const byte of [1, 2, 3]) {
+    const one = framed(filled(400, byte));
+    connection.sendFrame(one, () => done.push(byte));
+    assertEquals(done.at(-1), byte);
+    one.fill(0xee);
+  }
+  connection.send(filled(1, 4));
+  assertEquals(stream.written, []);
+  gate.resolve();
+  await connection.close();
+  assertEquals(done, [1, 2, 3]);
+  assertEquals(stream.written.length, 2);
+  assertSame(
+    joined(stream.written),
+    joined([
+      framed(filled(1, 0)),
+      ...[1, 2, 3].map((byte) => framed(filled(400, byte))),
+      framed(filled(1, 4)),
+    ]),
+  );
+});
+
+Deno.test("frame().sendFrame() sends a long frame from where it stands, and is done once all of it has left", async () => {
+  const stream = new TestStream();
+  stream.maxWrite = 5_000;
+  await using connection = frame(stream, { remote: REMOTE });
+  const long = framed(noise(1, 12_000));
+  let leftWhenDone = 0;
+  connection.send(filled(1, 0));
+  connection.sendFrame(long, () => leftWhenDone = stream.written.length);
+  connection.send(filled(1, 2));
+  assertEquals(leftWhenDone, 0);
+  await connection.close();
+  // 5 bytes; then 5,000, 5,000 and 2,004; then 5.
+  assertEquals(stream.written.length, 5);
+  assertEquals(leftWhenDone, 4);
+  assertEquals(
+    stream.memory.map((memory) => memory === long.buffer),
+    [false, true, true, true, false],
+  );
+});
+
+Deno.test("frame().sendFrame() keeps the order where done sends", async () => {
+  const stream = new TestStream();
+  await using connection = frame(stream, { remote: REMOTE });
+  connection.send(filled(1, 1));
+  for (const byte of [2, 5]) {
+    connection.sendFrame(framed(filled(1, byte)), () => {
+      connection.send(filled(1, byte + 1));
+      connection.sendFrame(framed(filled(1, byte + 2)));
+    });
+  }
+  await connection.close();
+  assertEquals(
+    join(...stream.written),
+    join(...[1, 2, 3, 4, 5, 6, 7].map((byte) => framed(filled(1, byte)))),
+  );
+});
+
+Deno.test("frame().sendFrame() is never done with what did not leave", async () => {
+  for (const how of ["the write fails", "it is closed"]) {
+    const stream = new TestStream();
+    const gate = Promise.withResolvers<void>();
+    stream.holdWrites(gate.promise);
+    stream.maxWrite = 9_000;
+    const connection = frame(stream, { remote: REMOTE });
+    const done: number[] = [];
+    for (let number = 0; number < 4; number++) {
+      connection.sendFrame(
+        framed(filled(5_000, number)),
+        () => done.push(number),
+      );
+    }
+    if (how === "it is closed") {
+      const closing = connection.close(new Error("enough"));
+      gate.resolve();
+      await closing;
+    } else {
+      // The first frame leaves whole; what follows does not.
+      const write = stream.write.bind(stream);
+      stream.write = (bytes) =>
+        stream.written.length < 1
+          ? write(bytes)
+          : Promise.reject(new Error("broken pipe"));
+      gate.resolve();
+      await connection.close();
+    }
+    await ticks(20);
+    assertEquals(done, how === "it is closed" ? [] : [0]);
+    await assertRejects(
+      () => connection.sendFrame(framed(filled(1, 1)), () => done.push(9)),
+      ConnectionError,
+    );
+    assert(!done.includes(9));
+  }
+});
+
+Deno.test("frame().sendFrame() refuses a message over the limit and stays usable", async () => {
+  const stream = new TestStream();
+  await using connection = frame(stream, { remote: REMOTE, maxMessage: 10 });
+  let done = false;
+  await assertRejects(
+    () => connection.sendFrame(framed(filled(11, 1)), () => done = true),
+    RangeError,
+    "Cannot send 11 bytes",
+  );
+  assert(!done);
+  await connection.sendFrame(framed(filled(10, 2)));
+  await connection.close();
+  assertEquals(stream.written, [framed(filled(10, 2))]);
+});
+
+Deno.test("frame().sendFrame() waits above the high-water mark as send does", async () => {
+  const stream = new TestStream();
+  const gate = Promise.withResolvers<void>();
+  stream.holdWrites(gate.promise);
+  await using connection = frame(stream, {
+    remote: REMOTE,
+    highWaterMark: 100,
+  });
+  const [one, two, three] = inOneMemory(
+    filled(10, 1),
+    filled(40, 2),
+    filled(60, 3),
+  );
+  assert(one && two && three);
+  const first = connection.sendFrame(one);
+  assertStrictEquals(connection.sendFrame(two), first);
+  const waiting = connection.sendFrame(three);
+  assert(waiting !== first);
+  gate.resolve();
+  await waiting;
+  assertStrictEquals(connection.send(filled(10, 4)), first);
+});
+
+/** A stream that takes as many bytes, and as long for it, as a list says. */
+class SlowStream extends TestStream {
+  /** Bytes that have left. */
+  left = 0;
+  /** Bytes that had left before the last write. */
+  leftBefore = 0;
+  /** Whether bytes changed before the write that took them had settled. */
+  changed = false;
+  readonly #pace: readonly Pace[];
+  #writes = 0;
+
+  constructor(pace: readonly Pace[]) {
+    super();
+    this.#pace = pace;
+  }
+
+  override async write(bytes: Uint8Array): Promise<number> {
+    const { most, ticks: count } =
+      this.#pace[this.#writes++ % this.#pace.length] ?? { most: 1, ticks: 0 };
+    const taken = bytes.slice(0, most);
+    await ticks(count);
+    this.changed ||= taken.some((byte, index) => byte !== bytes[index]);
+    this.written.push(taken);
+    this.leftBefore = this.left;
+    this.left += taken.length;
+    return taken.length;
+  }
+}
+
+/** How one write behaves. */
+interface Pace {
+  /** The most that it takes. */
+  readonly most: number;
+  /** How many promises settle meanwhile. */
+  readonly ticks: number;
+}
+
+Deno.test("frame() sends any messages in order, and their memory is free once it says so", async () => {
+  const size = fc.oneof(
+    { weight: 5, arbitrary: fc.nat(100) },
+    { weight: 3, arbitrary: fc.nat(5_000) },
+    { weight: 2, arbitrary: fc.nat(70_000) },
+    { weight: 1, arbitrary: fc.nat(600_000) },
+  );
+  const step = fc.record({
+    size,
+    how: fc.constantFrom("send", "behind", "behind", "apart"),
+    // Mostly in one go, at times after a while in which all may have left.
+    pause: fc.oneof(
+      { weight: 4, arbitrary: fc.constant(0) },
+      { weight: 1, arbitrary: fc.nat(40) },
+    ),
+  });
+  const pace = fc.record({
+    most: fc.oneof(
+      fc.constant(Infinity),
+      fc.integer({ min: 1_000, max: 300_000 }),
+    ),
+    ticks: fc.nat(5),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 60 }),
+      fc.array(pace, { minLength: 1, maxLength: 8 }),
+      async (steps, paces) => {
+        const stream = new SlowStream(paces);
+        const connection = frame(stream, { remote: REMOTE });
+        const messages = steps.map(({ size }, index) => noise(index, size));
+        const memory = joined(messages.map(framed));
+        const late: number[] = [];
+        let start = 0;
+        for (const [index, { how, pause }] of steps.entries()) {
+          const message = messages[index] ?? filled(0, 0);
+          const end = start + 4 + message.length;
+          const inPlace = how === "behind"
+            ? memory.subarray(start, end)
+            : framed(message);
+          let atOnce = true;
+          let calls = 0;
+          const done = (): void => {
+            assertEquals(++calls, 1);
+            if (!atOnce) {
+              assert(end <= stream.left, "done before it has left");
+              assert(end > stream.leftBefore, "done later than it could be");
+              late.push(index);
+            }
+            inPlace.fill(0xee);
+          };
+          if (how === "send") {
+            connection.send(message);
+            message.fill(0xee);
+          } else connection.sendFrame(inPlace, done);
+          atOnce = false;
+          start = end;
+          await ticks(pause);
+        }
+        await connection.close();
+        assert(!stream.changed, "bytes changed while they were written");
+        const expected = steps.map(({ size }, index) =>
+          framed(noise(index, size))
+        );
+        assertSame(joined(stream.written), joined(expected));
+        assertEquals(late, late.toSorted((a, b) => a - b));
+        const [first] = steps;
+        if (first?.how !== "send") assertEquals(late[0], 0);
+        for (const [index, { how, size }] of steps.entries()) {
+          if (how === "apart" && size >= 4_096) assert(late.includes(index));
+        }
+      },
+    ),
+    { numRuns: 100, seed: 4 },
+  );
+});
+
+Deno.test("frame() copies into a buffer that has left, and never into one that has not", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.nat(9_000), { minLength: 50, maxLength: 300 }),
+      fc.array(
+        fc.record({
+          most: fc.integer({ min: 3_000, max: 90_000 }),
+          ticks: fc.integer({ min: 1, max: 30 }),
+        }),
+        { minLength: 1, maxLength: 5 },
+      ),
+      async (sizes, paces) => {
+        const stream = new SlowStream(paces);
+        const connection = frame(stream, {
+          remote: REMOTE,
+          highWaterMark: 100_000,
+        });
+        for (const [index, size] of sizes.entries()) {
+          await connection.send(noise(index, size));
+        }
+        await connection.close();
+        assert(!stream.changed, "bytes changed while they were written");
+        assertSame(
+          joined(stream.written),
+          joined(sizes.map((size, index) => framed(noise(index, size)))),
+        );
+      },
+    ),
+    { numRuns: 50, seed: 5 },
+  );
 });
 
 // -- Closing --

@@ -116,6 +116,47 @@ export interface Connection extends AsyncIterable<Uint8Array>, AsyncDisposable {
   close(reason?: Error): Promise<void>;
 }
 
+/**
+ * Optional beside {@linkcode Connection}: one that saves whoever sends and receives
+ * much a copy of each message. {@linkcode Connection} alone is enough; who is given
+ * an in-place connection may use it as that.
+ *
+ * Sending: a caller that sends the same message over several connections of one
+ * `framing` writes the header once, in front of the message, and lets all of them
+ * send from there. Receiving: a caller that is done with a message before it asks
+ * for the next one borrows it.
+ */
+export interface InPlaceConnection extends Connection {
+  /** What stands in front of a message. Compared by identity. */
+  readonly framing: Framing;
+  /**
+   * As `send`, of a message behind the header that `framing` wrote. The bytes
+   * leave from where they stand, also after the promise has settled: nobody
+   * writes to them until `done` is called, which it is once they have left, and
+   * never where the connection ends before. Frames that stand one behind the other
+   * in memory leave in one write.
+   */
+  sendFrame(frame: Uint8Array, done?: () => void): Promise<void>;
+  /**
+   * As `receive`, which it may take turns with, but the bytes are lent: they
+   * change once the next message is asked for, unless `keep` was called before.
+   */
+  borrow(options?: ReceiveOptions): Promise<Uint8Array | null>;
+  /**
+   * What was lent last, and every view of it, stays as it is for ever. A view
+   * then holds the whole read buffer in memory (up to 256 KiB).
+   */
+  keep(): void;
+}
+
+/** The header that a kind of connection puts in front of each message. */
+export interface Framing {
+  /** Bytes of the header. */
+  readonly size: number;
+  /** Writes the header of a frame at its start; the message already stands behind. */
+  write(frame: Uint8Array): void;
+}
+
 /** A connection could not be opened, or it broke. `cause` says why. */
 export class ConnectionError extends Error {
   /** Makes the error; `message` is a sentence that names the address. */
