@@ -17,6 +17,8 @@ const inputs: readonly [name: string, value: unknown, hasBytes?: boolean][] = [
     },
   ],
   ["string of 1 KiB", "x".repeat(1024)],
+  ["bytes of 128 B", new Uint8Array(128), true],
+  ["bytes of 1 KiB", new Uint8Array(1_024), true],
   ["bytes of 64 KiB", new Uint8Array(65536), true],
 ];
 

@@ -17,9 +17,10 @@
 
 import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE } from "msgpackr/pack";
 import { checkData } from "./_data.ts";
+import { isFlat, readFlat } from "./_flat.ts";
 import { judge, view } from "./_msgpack.ts";
 import { scan } from "./scan.ts";
-import type { BufferCodec } from "./types.ts";
+import type { BufferCodec, ViewCount } from "./types.ts";
 
 /**
  * Makes a codec that writes MessagePack by `msgpackr`.
@@ -44,9 +45,21 @@ import type { BufferCodec } from "./types.ts";
  *
  * @returns The codec; it has no state, and one may serve any number of users.
  */
-export function msgpackr(): BufferCodec {
-  return { name: "msgpack", encode, decode, encodeInto, decodeAt };
+export function msgpackr(): BufferCodec & ViewCount {
+  return {
+    name: "msgpack",
+    encode,
+    decode,
+    encodeInto,
+    decodeAt,
+    get views() {
+      return views;
+    },
+  };
 }
+
+/** Byte fields decoded as views of their source. */
+let views = 0;
 
 /** Stands for whatever `msgpackr` would silently turn into something else. */
 const notData = new TypeError("Cannot encode value: it is not plain data");
@@ -107,6 +120,11 @@ interface Scratch extends Uint8Array<ArrayBuffer> {
 const MODE = REUSE_BUFFER_MODE | RESET_BUFFER_MODE;
 
 function encode(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) {
+    const bytes = new Uint8Array(byteHeaderSize(value.length) + value.length);
+    writeBytes(value, bytes, 0);
+    return bytes;
+  }
   const doubts = strict.doubts;
   const scratch = pack(value);
   const bytes = new Uint8Array(scratch.end - scratch.start);
@@ -121,6 +139,12 @@ function encodeInto(
   target: Uint8Array,
   offset: number,
 ): number {
+  if (value instanceof Uint8Array) {
+    const end = offset + byteHeaderSize(value.length) + value.length;
+    if (end > target.length) return -1;
+    writeBytes(value, target, offset);
+    return end;
+  }
   const doubts = strict.doubts;
   const scratch = pack(value);
   const end = offset + scratch.end - scratch.start;
@@ -156,6 +180,50 @@ function packWith(packr: Packr, value: unknown): Scratch {
   return scratch;
 }
 
+// A value that is nothing but bytes needs no encoder.
+
+function byteHeaderSize(length: number): number {
+  return length < 0x100 ? 2 : length < 0x10000 ? 3 : 5;
+}
+
+function writeBytes(
+  bytes: Uint8Array,
+  target: Uint8Array,
+  offset: number,
+): void {
+  const { length } = bytes;
+  let at = offset;
+  if (length < 0x100) target[at++] = 0xc4;
+  else {
+    if (length < 0x10000) target[at++] = 0xc5;
+    else {
+      target[at++] = 0xc6;
+      target[at++] = length >>> 24;
+      target[at++] = length >>> 16;
+    }
+    target[at++] = length >>> 8;
+  }
+  target[at++] = length;
+  target.set(bytes, at);
+}
+
+/** Where the bytes stand in a value that is nothing but bytes; -1: it is another one. */
+function bytesAt(source: Uint8Array, start: number, end: number): number {
+  if (end > source.length) return -1;
+  const size = end - start;
+  const length = source[start + 1] ?? 0;
+  switch (source[start]) {
+    case 0xc4:
+      return size === 2 + length ? start + 2 : -1;
+    case 0xc5:
+      return size === 3 + (length << 8 | (source[start + 2] ?? 0))
+        ? start + 3
+        : -1;
+    default:
+      return -1; // a longer one pays for the scan
+  }
+}
+
 /** Where `msgpackr` reads; it looks at them before anything else. */
 const range = { start: 0, end: 0 };
 
@@ -165,8 +233,15 @@ function decode(bytes: Uint8Array): unknown {
 }
 
 function decodeAt(source: Uint8Array, start: number, end: number): unknown {
+  const at = bytesAt(source, start, end);
+  if (at > start) {
+    views++;
+    return view(source, at, end);
+  }
+  // Short strings and repeated keys are what `msgpackr` reads slowly in a long source.
+  if (isFlat(source, start, end)) return readFlat(source, start);
   // Also keeps `msgpackr` from looking past the end.
-  scan(source, start, end);
+  views += scan(source, start, end);
   range.start = start;
   range.end = end;
   try {

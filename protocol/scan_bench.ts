@@ -21,5 +21,7 @@ const inputs: readonly [name: string, bytes: Uint8Array][] = [
 ];
 
 for (const [name, bytes] of inputs) {
-  Deno.bench(`scan() ${name}`, () => scan(bytes, 0, bytes.length));
+  Deno.bench(`scan() ${name}`, () => {
+    scan(bytes, 0, bytes.length);
+  });
 }

@@ -1,10 +1,10 @@
-import { assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { scan, type ScanLimits } from "./scan.ts";
 import { hostileVectors, vectors } from "./testing.ts";
 
-function scanHex(hex: string, limits?: ScanLimits): void {
+function scanHex(hex: string, limits?: ScanLimits): number {
   const bytes = Uint8Array.fromHex(hex);
-  scan(bytes, 0, bytes.length, limits);
+  return scan(bytes, 0, bytes.length, limits);
 }
 
 Deno.test("scan() accepts every vector, wherever it stands", () => {
@@ -12,6 +12,28 @@ Deno.test("scan() accepts every vector, wherever it stands", () => {
     scanHex(hex);
     const length = hex.length / 2;
     scan(Uint8Array.fromHex(`c1c1${hex}c1`), 2, 2 + length);
+  }
+});
+
+Deno.test("scan() counts the byte strings, at every depth and in every form", () => {
+  const cases: readonly [hex: string, count: number][] = [
+    ["01", 0],
+    ["81a161a162", 0],
+    ["92a3c4c4c4c0", 0], // they look like it, in a string
+    ["c400", 1],
+    ["c40101", 1],
+    ["c5000101", 1],
+    ["c60000000101", 1],
+    ["81a161c400", 1],
+    ["92c4020000c400", 2],
+    ["9291c4010192c40101a161", 2],
+    ["82a16191c400a16281a163c500020102", 2],
+    // What stands within bytes is not counted.
+    ["c404c400c400", 1],
+  ];
+  for (const [hex, count] of cases) {
+    assertEquals(scanHex(hex), count, hex);
+    assertEquals(scanHex(hex, { depth: 10 }), count, hex);
   }
 });
 

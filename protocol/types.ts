@@ -42,6 +42,16 @@ export interface BufferCodec<T = unknown> extends Codec<T> {
   decodeAt(source: Uint8Array, start: number, end: number): T;
 }
 
+/**
+ * Optional beside a {@linkcode BufferCodec}: one that tells whether what it decodes
+ * shares memory with its source. Whoever decodes then uses a buffer again where it
+ * does not.
+ */
+export interface ViewCount {
+  /** How many byte fields of all values decoded so far are views of their source. */
+  readonly views: number;
+}
+
 /** What a protocol needs of a connection to introduce two nodes over it. */
 export interface Channel {
   /** Queues a message. */
