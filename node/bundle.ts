@@ -15,6 +15,7 @@
  * needs no state to read it.
  */
 import type { BufferCodec, Codec } from "@devts/protocol";
+import { type Slab, SlabPool } from "./slab.ts";
 
 /** The first byte of what a node sends by its router. */
 export const PAYLOAD_EVENTS = 1;
@@ -30,6 +31,7 @@ export const REPLY = 2;
 /** Why there is no reply. */
 export const FAILURE = 3;
 
+const NOTHING = new Uint8Array(0);
 const NO_DATA = 0x80;
 const NEW_NAME = 254;
 const NO_NAME = 255;
@@ -40,6 +42,10 @@ const ENTRY_HEADER = 6;
 export const BUNDLE_SIZE = 65536;
 /** What an entry costs beyond its data, at most. */
 export const ENTRY_OVERHEAD = BUNDLE_HEADER + ENTRY_HEADER + 4 + 256;
+/** What a slab holds at first, in bytes. */
+const FIRST_SLAB = 65536;
+/** What a slab holds under load, in bytes. */
+const LARGEST_SLAB = 1048576;
 // A slab with less room than this is not worth starting a bundle in.
 const SMALLEST_BUNDLE = 4096;
 
@@ -51,32 +57,102 @@ export interface Bundle {
   readonly payload: Uint8Array;
   /** How many events are in it. */
   readonly count: number;
+  /** Its memory, retained for whoever takes the bundle; null: memory of its own. */
+  readonly slab: Slab | null;
+}
+
+/** Options of {@linkcode BundleWriter}. */
+export interface BundleWriterOptions {
+  /** Where its slabs come from. */
+  readonly pool?: SlabPool;
+  /** What a slab holds at first, in bytes. */
+  readonly firstSlab?: number;
+  /** What a slab holds under load, in bytes. */
+  readonly largestSlab?: number;
+  /** The longest bundle that it makes of an event that is alone in it, in bytes. */
+  readonly longest?: number;
 }
 
 /**
- * Packs events into bundles. Bundles are cut out of slabs one after the other, so
- * that a small one costs no buffer of its own; a slab is never written again
- * where a bundle has been.
+ * Packs events into bundles. Bundles are cut out of slabs one behind the other, so
+ * that a small one costs no buffer of its own, and several leave in one write; a slab
+ * is not written again where a bundle has been, before all have let go of it. Slabs
+ * grow as long as they fill up.
  */
 export class BundleWriter {
   readonly #headroom: number;
   readonly #codec: Codec;
   readonly #inPlace: BufferCodec | null;
-  #slab: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  readonly #firstSlab: number;
+  readonly #largestSlab: number;
+  readonly #longest: number;
+  readonly #pool: SlabPool;
+  #memory: Slab | null = null;
+  #slab: Uint8Array<ArrayBuffer> = NOTHING;
+  /** What the next slab holds. */
+  #nextSlab: number;
   #start = 0;
   #end = 0;
+  /** Where the open bundle is full. */
+  #limit = 0;
   #count = 0;
   #names: Uint8Array[] = [];
+  /** Where the data of the last entry begins; -1: it has none. */
+  #lastData = -1;
 
-  constructor(codec: Codec, headroom: number) {
+  constructor(
+    codec: Codec,
+    headroom: number,
+    options: BundleWriterOptions = {},
+  ) {
+    const { firstSlab = FIRST_SLAB, largestSlab = LARGEST_SLAB } = options;
     this.#codec = codec;
     this.#headroom = headroom;
+    this.#pool = options.pool ?? new SlabPool();
+    this.#firstSlab = this.#nextSlab = firstSlab;
+    this.#largestSlab = largestSlab;
+    this.#longest = options.longest ?? Infinity;
     this.#inPlace = isBufferCodec(codec) ? codec : null;
+  }
+
+  /** Bytes in the open bundle. */
+  get length(): number {
+    return this.#count === 0 ? 0 : this.#end - this.#start;
   }
 
   /** How many events are in the open bundle. */
   get count(): number {
     return this.#count;
+  }
+
+  /** The data of the entry that was added last, a view; null: it has none. */
+  get lastData(): Uint8Array | null {
+    return this.#lastData < 0
+      ? null
+      : this.#slab.subarray(this.#lastData, this.#end);
+  }
+
+  /** Begins, while it is empty, with a copy of another one's open bundle. */
+  copy(other: BundleWriter): void {
+    const bundle = other.#slab.subarray(other.#start, other.#end);
+    if (this.#slab.length - this.#start < bundle.length + SMALLEST_BUNDLE) {
+      this.#newSlab(bundle.length);
+    }
+    this.#open();
+    this.#slab.set(bundle, this.#start);
+    this.#end = this.#start + bundle.length;
+    this.#count = other.#count;
+    this.#names = other.#names.slice();
+  }
+
+  /** The load is over, while it is empty: lets go of a large slab. */
+  rest(): void {
+    this.#nextSlab = this.#firstSlab;
+    if (this.#slab.length <= this.#nextSlab + this.#headroom) return;
+    this.#memory?.release();
+    this.#memory = null;
+    this.#slab = NOTHING;
+    this.#start = 0;
   }
 
   /**
@@ -138,6 +214,7 @@ export class BundleWriter {
       message: message.subarray(0, end),
       payload: message.subarray(headroom, end),
       count: 1,
+      slab: null,
     };
   }
 
@@ -148,10 +225,12 @@ export class BundleWriter {
       message: this.#slab.subarray(start, this.#end),
       payload: this.#slab.subarray(this.#start, this.#end),
       count: this.#count,
+      slab: this.#memory,
     };
+    this.#memory?.retain();
     this.#start = this.#end + this.#headroom;
     this.#count = 0;
-    this.#names = [];
+    if (this.#names.length > 0) this.#names = [];
     return bundle;
   }
 
@@ -165,7 +244,8 @@ export class BundleWriter {
     const at = this.#begin(type, name, id);
     if (at < 0) return false;
     const end = codec.encodeInto(value, this.#slab, at);
-    if (end < 0) return false;
+    if (end < 0 || end > this.#mostEnd()) return false;
+    this.#lastData = at;
     return this.#commit(at, end, name);
   }
 
@@ -177,34 +257,59 @@ export class BundleWriter {
   ): boolean {
     const at = this.#begin(bytes === null ? type | NO_DATA : type, name, id);
     if (at < 0) return false;
+    this.#lastData = -1;
     if (bytes === null) return this.#commit(at, at, name);
-    if (this.#slab.length - at < bytes.length) return false;
+    const end = at + bytes.length;
+    if (end > this.#mostEnd()) return false;
     this.#slab.set(bytes, at);
-    return this.#commit(at, at + bytes.length, name);
+    this.#lastData = at;
+    return this.#commit(at, end, name);
+  }
+
+  /** Where an entry must end: one that is alone in its bundle may be longer. */
+  #mostEnd(): number {
+    return this.#count > 0
+      ? this.#limit
+      : Math.min(this.#slab.length, this.#start + this.#longest);
   }
 
   #open(): void {
     if (this.#slab.length - this.#start < SMALLEST_BUNDLE) this.#newSlab();
     this.#end = writeBundleHeader(this.#slab, this.#start);
+    this.#limit = Math.min(this.#slab.length, this.#start + BUNDLE_SIZE);
   }
 
-  #newSlab(): void {
-    this.#slab = new Uint8Array(this.#headroom + BUNDLE_SIZE);
+  /** Takes another slab: twice the last one, and more where `needed` says so. */
+  #newSlab(needed = 0): void {
+    const size = Math.min(
+      this.#largestSlab,
+      Math.max(this.#nextSlab, 2 * needed + SMALLEST_BUNDLE),
+    );
+    this.#memory?.release();
+    this.#memory = this.#pool.take(this.#headroom + size);
+    this.#slab = this.#memory.bytes;
     this.#start = this.#headroom;
+    this.#nextSlab = Math.min(this.#largestSlab, 2 * size);
   }
 
   /** What does not fit in the rest of a slab may fit in a new one. */
   #renew(): boolean {
-    if (this.#count > 0 || this.#start === this.#headroom) return false;
-    this.#newSlab();
+    if (this.#count > 0 || this.#isLargest()) return false;
+    this.#newSlab(this.#slab.length);
     return true;
+  }
+
+  /** Whether it stands at the beginning of a slab as large as they get. */
+  #isLargest(): boolean {
+    return this.#start === this.#headroom &&
+      this.#slab.length >= this.#largestSlab;
   }
 
   /** Writes the entry up to its data; -1: no room. */
   #begin(type: number, name: Uint8Array | null, id: number): number {
     if (this.#count === 0) this.#open();
     const at = this.#end;
-    if (this.#slab.length - at < ENTRY_OVERHEAD) return -1;
+    if (this.#limit - at < ENTRY_OVERHEAD) return -1;
     const ref = name === null ? NO_NAME : this.#refOf(name);
     return writeEntry(this.#slab, at, type, name, ref, id);
   }

@@ -1,13 +1,16 @@
-import type { Connection } from "@devts/transport";
+import type { Connection, InPlaceConnection } from "@devts/transport";
 import type { Protocol } from "@devts/protocol";
 import type { Clock, Lane, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
 import { reasonOf } from "./errors.ts";
+import { Frame } from "./frame.ts";
 
 /** A link that makes no progress for this long, in ms, is slow: events for it are dropped. */
 const SLOW_AFTER = 1_000;
 /** A link that makes no progress for this long, in ms, is closed. */
 const CLOSE_AFTER = 10_000;
+/** A timer that is later than this, in ms, tells of a pause of this node itself. */
+const OWN_PAUSE = 100;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
 const FAREWELL_TIMEOUT = 2_000;
 // Acknowledgements and probes are small: a peer that lets this much of them pile
@@ -25,11 +28,16 @@ export interface LinkLimits {
 /** What a link tells the program that owns it. */
 export interface LinkOwner {
   /**
-   * A message arrived. A promise pauses reading until it settles.
+   * A message arrived. A promise pauses reading until it settles. Where it is lent,
+   * its bytes change with the next one, unless {@linkcode Link.kept} is called.
    *
    * @throws Whatever is wrong with the message: it ends the link.
    */
-  received(link: Link, message: Uint8Array): Promise<void> | undefined;
+  received(
+    link: Link,
+    message: Uint8Array,
+    lent: boolean,
+  ): Promise<void> | undefined;
   /** Whether senders should wait for the link has changed. */
   congestion(link: Link): void;
   /** It stopped to take what is sent, or takes it again. */
@@ -62,8 +70,11 @@ export class Link {
   readonly #protocol: Protocol;
   readonly #clock: Clock;
   readonly #limits: LinkLimits;
-  readonly #control = new Fifo<Uint8Array>();
-  readonly #data = new Fifo<Uint8Array>();
+  readonly #inPlace: InPlaceConnection | null;
+  /** Whether to borrow the next message: the last one left nothing behind. */
+  #borrows = true;
+  readonly #control = new Fifo<Frame>();
+  readonly #data = new Fifo<Frame>();
   readonly #done = Promise.withResolvers<void>();
   #controlBytes = 0;
   #dataBytes = 0;
@@ -92,6 +103,7 @@ export class Link {
   ) {
     this.peer = options.peer;
     this.connection = options.connection;
+    this.#inPlace = isInPlace(options.connection) ? options.connection : null;
     this.maxMessage = options.maxMessage;
     this.since = options.clock.now();
     this.#owner = owner;
@@ -133,18 +145,29 @@ export class Link {
   /**
    * Queues a frame. False: it was dropped, with the `events` in it.
    */
-  send(message: Uint8Array, lane: Lane, events: number): boolean {
+  send(frame: Frame, lane: Lane, events: number): boolean {
     if (!this.open) return false;
-    if (lane === "control") return this.#sendControl(message);
-    if (this.#dropping || this.#isOver(message.length)) {
+    if (lane === "control") return this.#sendControl(frame);
+    if (this.#dropping || this.#isOver(frame.length)) {
       this.#dropping = true;
       this.#dropped += events;
       this.#changed();
       return false;
     }
-    this.#queueData(message);
+    frame.slab?.retain();
+    this.#queueData(frame);
     this.#pump();
     return true;
+  }
+
+  /**
+   * Tells whether somebody may keep views of the message that arrived last. One that
+   * was lent is then not written over; the next is copied out at once, which costs
+   * less than giving the read buffer away.
+   */
+  kept(views: boolean): void {
+    if (views) this.#inPlace?.keep();
+    this.#borrows = !views;
   }
 
   /** Resolves once senders need not wait for it any more. */
@@ -162,9 +185,9 @@ export class Link {
   close(reason: string): Promise<void> {
     if (this.#ended || this.#closing) return this.done;
     this.#closing = true;
-    if (this.#dropped > 0) this.#queueData(this.#protocol.gap(this.#dropped));
+    if (this.#dropped > 0) this.#queueGap(this.#dropped);
     this.#dropped = 0;
-    this.#queueData(this.#protocol.goodbye(reason));
+    this.#queueData(Frame.of(this.#protocol.goodbye(reason)));
     const cancel = this.#clock.after(
       FAREWELL_TIMEOUT,
       () =>
@@ -201,17 +224,21 @@ export class Link {
       this.#dataBytes + length > this.#limits.outbox;
   }
 
-  #sendControl(message: Uint8Array): boolean {
-    if (this.#controlBytes + message.length > CONTROL_LIMIT) return false;
-    this.#control.push(message);
-    this.#controlBytes += message.length;
+  #sendControl(frame: Frame): boolean {
+    if (this.#controlBytes + frame.length > CONTROL_LIMIT) return false;
+    this.#control.push(frame);
+    this.#controlBytes += frame.length;
     this.#pump();
     return true;
   }
 
-  #queueData(message: Uint8Array): void {
-    this.#data.push(message);
-    this.#dataBytes += message.length;
+  #queueGap(dropped: number): void {
+    this.#queueData(Frame.of(this.#protocol.gap(dropped)));
+  }
+
+  #queueData(frame: Frame): void {
+    this.#data.push(frame);
+    this.#dataBytes += frame.length;
     if (!this.#congested && this.#dataBytes >= this.#limits.highWaterMark) {
       this.#congested = true;
       this.#changed();
@@ -223,11 +250,13 @@ export class Link {
     this.#pumping = true;
     this.#progressAt = this.#clock.now();
     try {
-      for (let next = this.#take(); next !== null; next = this.#take()) {
-        const { message, control } = next;
-        await this.#hand(message);
+      for (;;) {
+        const control = this.#control.shift();
+        const frame = control ?? this.#data.shift();
+        if (frame === undefined) break;
+        await this.#hand(frame);
         if (this.#ended) return;
-        this.#sent(message.length, control);
+        this.#sent(frame.length, control !== undefined);
       }
       if (this.#closing) await this.#finish();
     } catch (error) {
@@ -238,20 +267,17 @@ export class Link {
   }
 
   /** A message too long for the transport is lost; the connection stays usable. */
-  async #hand(message: Uint8Array): Promise<void> {
+  async #hand(frame: Frame): Promise<void> {
     try {
-      await this.connection.send(message);
+      const inPlace = this.#inPlace;
+      const framed = inPlace && frame.framed(inPlace.framing);
+      await (framed
+        ? inPlace.sendFrame(framed, frame.slab?.release)
+        : this.connection.send(frame.message));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       this.#owner.oversized(this, error);
     }
-  }
-
-  #take(): { readonly message: Uint8Array; readonly control: boolean } | null {
-    const control = this.#control.shift();
-    if (control) return { message: control, control: true };
-    const message = this.#data.shift();
-    return message ? { message, control: false } : null;
   }
 
   async #finish(): Promise<void> {
@@ -279,9 +305,7 @@ export class Link {
     this.#dropping = false;
     const dropped = this.#dropped;
     this.#dropped = 0;
-    if (dropped > 0 && !this.#closing) {
-      this.#queueData(this.#protocol.gap(dropped));
-    }
+    if (dropped > 0 && !this.#closing) this.#queueGap(dropped);
     this.#changed();
   }
 
@@ -298,10 +322,18 @@ export class Link {
     if (this.#cancelWatch || this.#ended) return;
     const idle = this.#clock.now() - this.#progressAt;
     const due = idle < SLOW_AFTER ? SLOW_AFTER : CLOSE_AFTER;
-    this.#cancelWatch = this.#clock.after(Math.max(1, due - idle), () => {
+    const delay = Math.max(1, due - idle);
+    const at = this.#clock.now() + delay;
+    this.#cancelWatch = this.#clock.after(delay, () => {
       this.#cancelWatch = null;
+      this.#excuse(this.#clock.now() - at);
       this.#judge();
     });
+  }
+
+  /** A timer that is late was held up here: the peer is not to blame for that time. */
+  #excuse(late: number): void {
+    if (late > OWN_PAUSE) this.#progressAt += late;
   }
 
   #judge(): void {
@@ -320,9 +352,12 @@ export class Link {
   }
 
   async #read(): Promise<void> {
+    const inPlace = this.#inPlace;
     try {
       while (!this.#ended) {
-        const message = await this.connection.receive();
+        const lent = inPlace !== null && this.#borrows;
+        const message =
+          await (lent ? inPlace.borrow() : this.connection.receive());
         if (message === null) {
           // What is queued still leaves, then the link ends.
           if (this.#closing) return;
@@ -331,11 +366,16 @@ export class Link {
           );
         }
         if (this.#ended) return;
-        const pause = this.#owner.received(this, message);
+        const pause = this.#owner.received(this, message, lent);
         if (pause) await pause;
       }
     } catch (error) {
       this.end(this.#farewell ?? reasonOf(error), error);
     }
   }
+}
+
+function isInPlace(connection: Connection): connection is InPlaceConnection {
+  return "framing" in connection && "sendFrame" in connection &&
+    "borrow" in connection && "keep" in connection;
 }

@@ -1,8 +1,16 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import type {
+  Framing,
+  InPlaceConnection,
+  ReceiveOptions,
+} from "@devts/transport";
 import { v1 } from "@devts/protocol/v1";
 import { ProtocolError } from "@devts/protocol";
+import type { Clock } from "@devts/routing";
 import { VirtualClock } from "@devts/routing/testing";
+import { Frame, FRAMING_ROOM } from "./frame.ts";
 import { Link, type LinkLimits } from "./link.ts";
+import { type Slab, SlabPool } from "./slab.ts";
 import {
   FakeConnection,
   isSettled,
@@ -19,16 +27,23 @@ type Call = readonly unknown[];
 interface Setup {
   readonly limits?: LinkLimits;
   readonly received?: (message: Uint8Array) => Promise<void> | undefined;
+  /** In place of a clock of its own. */
+  readonly clock?: Clock;
 }
 
-function setUp(
+function setUp(options: Setup = {}) {
+  return setUpOver(new FakeConnection(), options);
+}
+
+function setUpOver<C extends FakeConnection>(
+  connection: C,
   {
     limits = { highWaterMark: 100, outbox: 1_000 },
     received = () => undefined,
+    clock: given,
   }: Setup = {},
 ) {
   const clock = new VirtualClock();
-  const connection = new FakeConnection();
   const calls: Call[] = [];
   const link: Link = new Link({
     received: (_link, message) => {
@@ -44,25 +59,25 @@ function setUp(
     connection,
     maxMessage: 1_048_576,
     protocol,
-    clock,
+    clock: given ?? clock,
     limits,
   });
   return { clock, connection, calls, link };
 }
 
 /** A data frame of a length, with a number in it. */
-function data(number: number, length = 50): Uint8Array {
-  const frame = new Uint8Array(length);
-  protocol.writeHeader("data", frame);
-  frame[4] = number;
-  return frame;
+function data(number: number, length = 50): Frame {
+  const message = new Uint8Array(length);
+  protocol.writeHeader("data", message);
+  message[4] = number;
+  return Frame.of(message);
 }
 
-function control(number: number, length = 5): Uint8Array {
-  const frame = new Uint8Array(length);
-  protocol.writeHeader("control", frame);
-  frame[4] = number;
-  return frame;
+function control(number: number, length = 5): Frame {
+  const message = new Uint8Array(length);
+  protocol.writeHeader("control", message);
+  message[4] = number;
+  return Frame.of(message);
 }
 
 /** What was sent, in short. */
@@ -232,6 +247,33 @@ Deno.test("Link ends after ten seconds without progress", async () => {
   assert(connection.closes[0] instanceof Error);
   assert(await isSettled(link.done));
   assertEquals(link.queued, 0);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("Link does not blame its peer for a pause of this node", async () => {
+  const clock = new VirtualClock();
+  let paused = 0;
+  const { link, connection, calls } = setUpOver(new FakeConnection(), {
+    // After a pause, what was due meanwhile comes late.
+    clock: {
+      now: () => clock.now() + paused,
+      after: (delay, callback) => clock.after(delay, callback),
+      soon: (callback) => clock.soon(callback),
+    },
+  });
+  connection.held = true;
+  for (let i = 0; i < 4; i++) link.send(data(i), "data", 1);
+  await pass(clock, 500);
+  paused = 60_000;
+  await pass(clock, 499);
+  assertEquals(calls, []);
+  await pass(clock, 1);
+  assertEquals(calls, [["slow", true]], "a second of its own has passed");
+  paused += 60_000;
+  await pass(clock, 8_999);
+  assertEquals(calls, [["slow", true]]);
+  await pass(clock, 1);
+  assertEquals(calls, [["slow", true], ["ended", "it took nothing for 10 s"]]);
   assertEquals(clock.pending, 0);
 });
 
@@ -407,4 +449,262 @@ Deno.test("Link.room() is given when the link ends", async () => {
   const room = link.room();
   link.end("done");
   assert(await isSettled(room));
+});
+
+// -- In place --
+
+/** A framing of two bytes: a number, and the length of the message. */
+class FakeFraming implements Framing {
+  readonly size = 2;
+  /** How many headers it wrote. */
+  writes = 0;
+  readonly #number: number;
+
+  constructor(number: number) {
+    this.#number = number;
+  }
+
+  write(frame: Uint8Array): void {
+    this.writes++;
+    frame.set([this.#number, frame.length - this.size]);
+  }
+}
+
+/** An in-place connection whose other end is the test. */
+class FakeInPlace extends FakeConnection implements InPlaceConnection {
+  /** The frames that were sent in place. */
+  readonly frames: Uint8Array[] = [];
+  /** How messages were asked for, and that they are kept. */
+  readonly asked: ("receive" | "borrow" | "keep")[] = [];
+  readonly framing: Framing;
+  readonly #onTheirWay: ((() => void) | undefined)[] = [];
+
+  constructor(framing: Framing) {
+    super();
+    this.framing = framing;
+  }
+
+  async sendFrame(frame: Uint8Array, done?: () => void): Promise<void> {
+    const sending = this.send(frame.subarray(this.framing.size));
+    const taken = this.sent.at(-1)?.byteOffset;
+    if (taken === frame.byteOffset + this.framing.size) {
+      this.frames.push(frame);
+      this.#onTheirWay.push(done);
+    }
+    await sending;
+  }
+
+  /** All frames have left. */
+  left(): void {
+    for (const done of this.#onTheirWay.splice(0)) done?.();
+  }
+
+  override receive(): Promise<Uint8Array | null> {
+    this.asked.push("receive");
+    return super.receive();
+  }
+
+  borrow(_options?: ReceiveOptions): Promise<Uint8Array | null> {
+    this.asked.push("borrow");
+    return super.receive();
+  }
+
+  keep(): void {
+    this.asked.push("keep");
+  }
+}
+
+/** A data frame that stands in a slab, held by this test alone. */
+function inSlab(pool: SlabPool, number: number): { frame: Frame; slab: Slab } {
+  const slab = pool.take(64);
+  const bytes = slab.bytes.subarray(7, 7 + FRAMING_ROOM + 10);
+  const frame = new Frame(bytes, slab);
+  protocol.writeHeader("data", frame.message);
+  frame.message[4] = number;
+  return { frame, slab };
+}
+
+Deno.test("Link sends a frame from where it stands, with one header for all links of a framing", async () => {
+  const framing = new FakeFraming(9);
+  const pool = new SlabPool();
+  const links = [0, 1, 2].map(() => setUpOver(new FakeInPlace(framing)));
+  const { frame, slab } = inSlab(pool, 7);
+  for (const { link } of links) link.send(frame, "data", 1);
+  await turn();
+  for (const { link, connection } of links) {
+    assertEquals(connection.frames.length, 1);
+    const [sent] = connection.frames;
+    assertEquals(sent, Uint8Array.of(9, 10, ...frame.message));
+    assertStrictEquals(sent?.buffer, slab.bytes.buffer);
+    assertEquals(sent?.byteOffset, 7 + FRAMING_ROOM - 2);
+    link.end("done");
+  }
+  assertEquals(framing.writes, 1);
+});
+
+Deno.test("Link sends frames of its own in place, too", async () => {
+  const { link, connection } = setUpOver(new FakeInPlace(new FakeFraming(9)));
+  link.send(control(3), "control", 0);
+  link.send(data(4, 10), "data", 1);
+  await link.close("enough");
+  assertEquals(connection.frames.length, 3);
+  assertEquals(connection.frames.map(([number]) => number), [9, 9, 9]);
+  assertEquals(shortly(connection.sent), [
+    "control 3",
+    "data 4",
+    "goodbye enough",
+  ]);
+});
+
+Deno.test("Link needs the memory of a frame until it has left over all links", async () => {
+  const framing = new FakeFraming(9);
+  const pool = new SlabPool();
+  const links = [0, 1].map(() => setUpOver(new FakeInPlace(framing)));
+  const { frame, slab } = inSlab(pool, 7);
+  for (const { link, connection } of links) {
+    // It waits in the queue of the second one.
+    if (link === links[1]?.link) {
+      connection.held = true;
+      link.send(data(1, 10), "data", 1);
+    }
+    assert(link.send(frame, "data", 1));
+  }
+  slab.release();
+  const isFree = (): boolean => pool.take(64) === slab;
+  assert(!isFree());
+  await turn();
+  links[0]?.connection.left();
+  assert(!isFree());
+  links[1]?.connection.left();
+  assert(!isFree(), "it is still in the queue");
+  links[1]?.connection.release();
+  await turn();
+  assert(!isFree(), "it was handed over, but has not left");
+  links[1]?.connection.left();
+  assert(isFree());
+  for (const { link } of links) link.end("done");
+});
+
+Deno.test("Link never frees the memory of a frame that did not leave", async () => {
+  for (const how of ["it ends", "it is too long", "it is dropped"]) {
+    const { link, connection } = setUpOver(new FakeInPlace(new FakeFraming(9)));
+    const pool = new SlabPool();
+    const { frame, slab } = inSlab(pool, 7);
+    // Somebody else has it, too.
+    slab.retain();
+    if (how === "it is dropped") {
+      connection.held = true;
+      while (link.send(data(1), "data", 1));
+      assert(!link.send(frame, "data", 1));
+    } else {
+      if (how === "it is too long") {
+        connection.failure = new RangeError("too long");
+      } else connection.held = true;
+      link.send(frame, "data", 1);
+      await turn();
+    }
+    link.end("done");
+    slab.release();
+    assert(pool.take(64) !== slab, how);
+    slab.release();
+    // One that was dropped has never been needed.
+    assertEquals(pool.take(64) === slab, how === "it is dropped", how);
+  }
+});
+
+Deno.test("Link falls back to send where another header stands, or there is no room for one", async () => {
+  const pool = new SlabPool();
+  const { frame, slab } = inSlab(pool, 7);
+  const wide: Framing = { size: FRAMING_ROOM + 1, write: () => {} };
+  const links = [new FakeFraming(9), new FakeFraming(8), wide]
+    .map((framing) => setUpOver(new FakeInPlace(framing)));
+  const plain = setUp();
+  for (const { link } of [...links, plain]) {
+    assert(link.send(frame, "data", 1));
+  }
+  slab.release();
+  await turn();
+  assertEquals(links.map(({ connection }) => connection.frames.length), [
+    1,
+    0,
+    0,
+  ]);
+  for (const { connection } of [...links, plain]) {
+    assertEquals(shortly(connection.sent), ["data 7"]);
+  }
+  // Nobody knows when the others have sent it.
+  for (const { connection } of links) connection.left();
+  assert(pool.take(64) !== slab);
+  for (const { link } of [...links, plain]) link.end("done");
+});
+
+Deno.test("Link loses only the frame that is too long for an in-place connection", async () => {
+  const { link, connection, calls } = setUpOver(
+    new FakeInPlace(new FakeFraming(9)),
+  );
+  connection.failure = new RangeError("too long");
+  for (let i = 0; i < 3; i++) link.send(data(i), "data", 1);
+  await turn();
+  assertEquals(shortly(connection.sent), ["data 1", "data 2"]);
+  assertEquals(calls, [["oversized", "too long"]]);
+  assertEquals(link.queued, 0);
+  link.end("done");
+});
+
+/** How a link reads, where its owner keeps what `keeps` says, bundle by bundle. */
+async function readBy(
+  connection: FakeConnection,
+  keeps: readonly (boolean | null)[],
+): Promise<boolean[]> {
+  const lents: boolean[] = [];
+  const link = new Link({
+    received(link, _message, lent) {
+      const keep = keeps[lents.length] ?? null;
+      lents.push(lent);
+      if (keep !== null) link.kept(keep);
+      return undefined;
+    },
+    congestion: () => {},
+    slow: () => {},
+    oversized: () => {},
+    ended: () => {},
+  }, {
+    peer: peer("ada"),
+    connection,
+    maxMessage: 1_048_576,
+    protocol,
+    clock: new VirtualClock(),
+    limits: { highWaterMark: 100, outbox: 1_000 },
+  });
+  link.start();
+  for (let number = 0; number < keeps.length; number++) {
+    connection.arrive(Uint8Array.of(number));
+    await turn();
+  }
+  link.end("done");
+  await turn();
+  return lents;
+}
+
+Deno.test("Link borrows messages as long as nobody keeps views of them", async () => {
+  const connection = new FakeInPlace(new FakeFraming(9));
+  const lents = await readBy(connection, [
+    null,
+    false,
+    true, // kept; the next is copied out
+    null,
+    true,
+    false, // borrowed again from here on
+    null,
+  ]);
+  assertEquals(lents, [true, true, true, false, false, false, true]);
+  assertEquals(connection.asked, [
+    ...["borrow", "borrow", "borrow", "keep"],
+    ...["receive", "receive", "keep", "receive", "borrow", "borrow"],
+  ]);
+});
+
+Deno.test("Link lends nothing where its connection does not", async () => {
+  const lents = await readBy(new FakeConnection(), [null, true, false, null]);
+  assertEquals(lents, [false, false, false, false]);
 });

@@ -443,7 +443,7 @@ export class Links {
   #linkOwner(): LinkOwner {
     const owner = this.#owner;
     return {
-      received: (link, message) => owner.received(link, message),
+      received: (link, message, lent) => owner.received(link, message, lent),
       congestion: (link) => owner.congestion(link),
       slow: (link, slow) => owner.slow(link, slow),
       oversized: (link, error) => owner.oversized(link, error),

@@ -35,9 +35,13 @@ export class Loopback {
     return this.#room.promise;
   }
 
-  /** Queues a bundle; false: it was dropped. */
-  take({ payload }: Bundle): boolean {
+  /**
+   * Queues a copy of a bundle: handlers may write to what they get, links send from
+   * where it stands. False: it was dropped.
+   */
+  take(bundle: Bundle): boolean {
     if (this.dropping) return false;
+    const payload = bundle.payload.slice();
     this.#queued += payload.length;
     this.#clock.soon(() => {
       this.#queued -= payload.length;

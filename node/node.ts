@@ -1,6 +1,7 @@
 import type { Address, Listener } from "@devts/transport";
-import type { FrameKind } from "@devts/protocol";
+import type { Codec, FrameKind, ViewCount } from "@devts/protocol";
 import type {
+  DirectRouter,
   Lane,
   LinkEvent,
   MemberEvent,
@@ -20,6 +21,7 @@ import {
   REQUEST,
 } from "./bundle.ts";
 import { Doors } from "./doors.ts";
+import { FRAMING_ROOM } from "./frame.ts";
 import { ClosedError, reasonOf } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
@@ -59,6 +61,8 @@ const REQUEST_TIMEOUT = 10_000;
 const PAUSED_BEAT = 500;
 // Whatever hangs, `close` ends after this long, in ms.
 const CLOSE_TIMEOUT = 4_500;
+// A received bundle from this length on is not copied out of the read buffer, in bytes.
+const BORROWED_FROM = 16_384;
 // Names of events that nobody handles are logged once each, up to this many.
 const UNHANDLED_NAMES = 64;
 
@@ -145,7 +149,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#journal = new Journal(parts.id, parts.logger, clock);
     this.#self = new Self({ ...parts, maxMessage });
     this.#packets = new Packets(protocol);
-    this.#requests = new Requests(clock, limits.requests);
+    this.#requests = new Requests({
+      clock,
+      limit: limits.requests,
+      rejecting: (reply) => this.#quiet(reply),
+    });
     this.#loopback = new Loopback(
       clock,
       limits,
@@ -154,12 +162,14 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#outcomes = new Outcomes(
       () => this.#router.nodes.size,
       this.#loopback,
+      () => this.#outbound.pause,
     );
     this.#outbound = new Outbound({
       codec,
-      headroom: protocol.headerSize,
+      headroom: FRAMING_ROOM + protocol.headerSize,
       maxMessage,
       clock,
+      nodes: () => isDirect(this.#router) ? this.#router.nodes : null,
       ship: (bundle, target) => this.#ship(bundle, target),
     });
     this.#replies = new Replies({
@@ -488,11 +498,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     try {
       this.#add(this.#targetOf(to), REQUEST, name, id, data, "request");
     } catch (error) {
-      reply.catch(() => {}); // told by what is thrown
-      this.#requests.reject(id, to, () => error);
+      this.#requests.drop(id);
       throw error;
     }
-    return this.#quiet(reply);
+    return reply;
   }
 
   #rejected(error: unknown): Promise<never> {
@@ -509,7 +518,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   #ship(bundle: Bundle, target: Target): void {
-    const { payload, count } = bundle;
+    const { payload, count, slab } = bundle;
     if (target.self && !this.#loopback.take(bundle)) {
       this.#counts.dropped += count;
     }
@@ -519,6 +528,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         bundle,
         () => this.#router.send(target.to, payload, "data"),
       );
+      // Other routers may keep what they are given.
+      if (isDirect(this.#router)) slab?.release();
     } catch (error) {
       this.#counts.undelivered += count;
       this.#journal.debug(reasonOf(error));
@@ -552,7 +563,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       up: (link) => this.#linkUp(link),
       unreachable: (id, reason) => this.#linkUnreachable(id, reason),
       rejected: (rejection) => this.#linkRejected(rejection),
-      received: (link, message) => this.#received(link, message),
+      received: (link, message, lent) => this.#received(link, message, lent),
       congestion: (link) => this.#outcomes.note(link),
       slow: (link, slow) => this.#slow(link, slow),
       oversized: (link, error) => this.#oversized(link, error),
@@ -642,36 +653,52 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   // -- Receiving --
 
-  #received(link: Link, message: Uint8Array): Promise<void> | undefined {
+  #received(
+    link: Link,
+    message: Uint8Array,
+    lent: boolean,
+  ): Promise<void> | undefined {
     const { id } = link.peer;
     this.#membership.heard(id);
     const kind = this.#parts.protocol.readHeader(message);
-    if (kind === "data" || kind === "control") {
-      return this.#packet(link, message, kind);
+    if (kind !== "data" && kind !== "control") {
+      this.#notice(link, message, kind);
+      return undefined;
     }
-    this.#notice(link, message, kind);
-    return undefined;
-  }
-
-  #packet(
-    link: Link,
-    message: Uint8Array,
-    lane: Lane,
-  ): Promise<void> | undefined {
-    const { id } = link.peer;
-    this.#router.receive(
-      id,
-      message.subarray(this.#parts.protocol.headerSize),
-      lane,
-    );
-    this.#packets.forget();
-    if (this.#violation !== null) {
-      const violation = this.#violation;
-      this.#violation = null;
-      throw violation;
-    }
+    if (this.#mayBorrow(message)) this.#takeBundle(link, message, kind);
+    else this.#packet(id, lent ? message.slice() : message, kind);
     const pause = this.#inbound.room(id);
     return pause && this.#paused(link, pause);
+  }
+
+  #packet(id: NodeId, message: Uint8Array, lane: Lane): void {
+    const { headerSize } = this.#parts.protocol;
+    this.#router.receive(id, message.subarray(headerSize), lane);
+    this.#packets.forget();
+    if (this.#violation === null) return;
+    const violation = this.#violation;
+    this.#violation = null;
+    throw violation;
+  }
+
+  /**
+   * Whether a message may be taken apart where it was read: it is a bundle of events,
+   * and so long that a copy would cost more than the rest of its buffer is worth.
+   */
+  #mayBorrow(message: Uint8Array): boolean {
+    return message.length >= BORROWED_FROM && isDirect(this.#router) &&
+      message[this.#parts.protocol.headerSize] === PAYLOAD_EVENTS;
+  }
+
+  /** Takes a message apart where it stands; handlers may keep what they are given. */
+  #takeBundle(link: Link, message: Uint8Array, lane: Lane): void {
+    const { codec } = this.#parts;
+    const views = viewsOf(codec);
+    try {
+      this.#packet(link.peer.id, message, lane);
+    } finally {
+      link.kept(views < 0 || viewsOf(codec) !== views);
+    }
   }
 
   /** While this node does not read, its peer must not look silent to it. */
@@ -1011,6 +1038,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     await promise;
     cancel();
   }
+}
+
+function isDirect(router: Router): router is DirectRouter {
+  return "direct" in router && router.direct === true;
+}
+
+/** How many views a codec has given out; -1: it does not tell. */
+function viewsOf(codec: Codec & Partial<ViewCount>): number {
+  return codec.views ?? -1;
 }
 
 /** Whether a link ended because the peer broke the protocol. */

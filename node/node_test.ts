@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { NodeNotFoundError } from "@devts/routing";
+import { type MembershipContext, NodeNotFoundError } from "@devts/routing";
+import { heartbeat } from "@devts/routing/heartbeat";
+import { peerRouter } from "@devts/routing/peer";
 import { json } from "@devts/protocol/json";
 import { RequestError } from "./errors.ts";
-import { pass, passFor, passUntil, turn } from "./_support_test.ts";
+import { pass, passFor, passUntil, START, turn } from "./_support_test.ts";
 import { pair, tally, virtualWorld } from "./_world_test.ts";
 
 interface Events {
@@ -115,7 +117,10 @@ Deno.test("Node keeps the order of large and small events", async () => {
     lengths.push(text.length);
   });
   const sent = [1, 200_000, 2, 3, 70_000, 4, 900_000, 5];
-  for (const length of sent) await one.node.emit("say", "x".repeat(length));
+  for (const length of sent) {
+    // Much leaves at once: the event loop gets its turns in between.
+    await passFor(world.clock, one.node.emit("say", "x".repeat(length)));
+  }
   await pass(world.clock, 0);
   assertEquals(lengths, sent);
 });
@@ -455,4 +460,62 @@ Deno.test("Node refuses a malformed name, cluster, address or metadata", () => {
     RangeError,
     "at most 512",
   );
+});
+
+Deno.test("Node leaves its bundles to a router that sends them later", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair<Events>(world, {
+    router: (context) => {
+      const router = peerRouter()(context);
+      return {
+        get nodes() {
+          return router.nodes;
+        },
+        send(to, payload, lane) {
+          context.clock.after(50, () => router.send(to, payload, lane));
+          return 1;
+        },
+        receive: (from, packet, lane) => router.receive(from, packet, lane),
+        link: (event) => router.link(event),
+        member: (event) => router.member(event),
+        close: () => router.close(),
+      };
+    },
+  });
+  const heard: number[] = [];
+  two.node.on("say", (text) => {
+    const number = Number(text.slice(0, 4));
+    assertEquals(text, `${number}`.padStart(4, "0").repeat(1_000));
+    heard.push(number);
+  });
+  const numbers = Array.from({ length: 1_000 }, (_, i) => i);
+  for (const number of numbers) {
+    one.node.emit("say", `${number}`.padStart(4, "0").repeat(1_000));
+    if (number % 40 === 39) await pass(world.clock, 10);
+  }
+  await pass(world.clock, 1_000);
+  assertEquals(heard, numbers);
+});
+
+Deno.test("Node.emit() reaches a node once that restarts while its bundle is open", async () => {
+  await using world = virtualWorld();
+  let tell: MembershipContext["changed"] = () => {};
+  const { one, two } = await pair<Events>(world, {
+    membership: (context) => {
+      if (context.self.id === "ada") tell = context.changed;
+      return heartbeat()(context);
+    },
+  });
+  const heard: number[] = [];
+  two.node.on("count", (number) => {
+    heard.push(number);
+  });
+  one.node.send("bob", "count", 1);
+  // The one before it is given up; the link is to the one that runs.
+  const member = { id: "bob", incarnation: START - 2 ** 30, addresses: [] };
+  tell({ type: "leave", member, reason: "restarted" });
+  one.node.send("bob", "count", 2);
+  one.node.emit("count", 3);
+  await pass(world.clock, 0);
+  assertEquals(heard, [1, 2, 3]);
 });

@@ -1,6 +1,13 @@
 import type { Codec } from "@devts/protocol";
 import type { Clock, NodeId } from "@devts/routing";
-import { type Bundle, BundleWriter, ENTRY_OVERHEAD } from "./bundle.ts";
+import { SlabPool } from "./slab.ts";
+import {
+  type Bundle,
+  BUNDLE_SIZE,
+  BundleWriter,
+  type BundleWriterOptions,
+  ENTRY_OVERHEAD,
+} from "./bundle.ts";
 
 /** Where a bundle goes. Compared by identity, so there is one object per destination. */
 export interface Target {
@@ -21,8 +28,24 @@ export const MYSELF: Target = { to: [], self: true };
 const NAMES = 4_096;
 // What routers may put in front of a payload.
 const ROUTER_OVERHEAD = 1_024;
+// Nodes with a bundle of their own while one for all is open: each event for all is
+// copied into each of those.
+const FORKS = 4;
+// Nodes with a bundle of their own.
+const PARTS = 64;
+// Of these, what an idle node keeps: requests and replies come and go.
+const KEPT_PARTS = 2;
+const PART_SLABS = { firstSlab: 4_096, largestSlab: 262_144 };
+// What leaves in one turn of the event loop before senders who wait let it go on.
+const TURN = 524_288;
 
 const encoder = new TextEncoder();
+
+/** The open bundle of one node. */
+interface Part {
+  readonly target: Target;
+  readonly writer: BundleWriter;
+}
 
 /** What the outbound side is made with. */
 export interface OutboundOptions {
@@ -30,36 +53,56 @@ export interface OutboundOptions {
   readonly headroom: number;
   readonly maxMessage: number;
   readonly clock: Clock;
+  /**
+   * The other nodes, where sending to some of them costs what sending to all does:
+   * then events for one and events for all may take turns without closing each
+   * other's bundles. Null: it does not.
+   */
+  nodes(): ReadonlySet<NodeId> | null;
   /** Takes a finished bundle; must not throw. */
   ship(bundle: Bundle, target: Target): void;
 }
 
 /**
  * Packs events into bundles and decides when a bundle leaves: when it is full,
- * when an event goes elsewhere (which keeps the order), and otherwise
+ * and otherwise
  *
  * - in the same turn of the event loop, when nothing has left in this turn: an idle
  *   node adds no latency;
  * - once per turn, when something has: a busy node fills its bundles.
+ *
+ * Several bundles are open at a time: one for all others (or what was sent to last
+ * beside single nodes), and one for each node that events were addressed to. Where
+ * both are open, the bundle of a node holds what is in the one for all, too, which
+ * then goes to the rest: so the order of events at each node is that of the calls.
  */
 export class Outbound {
   readonly #options: OutboundOptions;
-  readonly #writer: BundleWriter;
+  readonly #pool = new SlabPool();
+  readonly #shared: BundleWriter;
+  readonly #parts = new Map<NodeId, Part>();
+  readonly #spare: BundleWriter[] = [];
   readonly #names = new Map<string, Uint8Array>();
-  readonly #maxData: number;
+  /** The longest bundle, in bytes. */
+  readonly #longest: number;
+  /** What the shared bundle goes to. */
   #target: Target = OTHERS;
   #lastName: string | null = null;
   #lastBytes: Uint8Array = new Uint8Array(0);
   #busy = false;
+  readonly #flush = (): void => this.flush();
+  readonly #nextTurn = (): void => this.#turn();
   /** Whether the codec is at work: it calls the value's own code, which must not add. */
   #encoding = false;
   #closed = false;
+  /** Bytes that have left in this turn. */
+  #left = 0;
+  #pause: PromiseWithResolvers<void> | null = null;
 
   constructor(options: OutboundOptions) {
     this.#options = options;
-    this.#writer = new BundleWriter(options.codec, options.headroom);
-    this.#maxData = options.maxMessage - options.headroom - ROUTER_OVERHEAD -
-      ENTRY_OVERHEAD;
+    this.#longest = options.maxMessage - options.headroom - ROUTER_OVERHEAD;
+    this.#shared = this.#newWriter({});
   }
 
   /**
@@ -76,26 +119,25 @@ export class Outbound {
     value: unknown,
   ): void {
     if (this.#encoding) throw reentered();
-    this.#turnTo(target);
+    const writer = this.#writerFor(target);
     this.#encoding = true;
+    let added;
     try {
-      if (!this.#writer.add(type, name, id, value)) {
-        this.#addToNext(target, type, name, id, value);
-      }
+      added = writer.add(type, name, id, value) ||
+        this.#addToNext(writer, target, type, name, id, value);
     } finally {
       this.#encoding = false;
     }
-    this.#schedule();
+    if (added && writer === this.#shared && this.#parts.size > 0) {
+      this.#copyToParts(type, name, id);
+    }
+    if (!this.#busy) this.#schedule();
   }
 
-  /** As {@linkcode Outbound.add}, for data that is bytes as they are. */
+  /** As {@linkcode Outbound.add} to one node, for data that is bytes as they are. */
   addBytes(target: Target, type: number, id: number, bytes: Uint8Array): void {
-    this.#turnTo(target);
-    if (!this.#writer.addBytes(type, null, id, bytes)) {
-      this.flush();
-      this.#writer.addBytes(type, null, id, bytes);
-    }
-    this.#schedule();
+    this.#append(this.#writerFor(target), target, type, null, id, bytes);
+    if (!this.#busy) this.#schedule();
   }
 
   /**
@@ -130,59 +172,177 @@ export class Outbound {
     return bytes;
   }
 
-  /** Lets the open bundle go. */
-  flush(): void {
-    if (this.#writer.count === 0) return;
-    this.#options.ship(this.#writer.take(), this.#target);
+  /**
+   * A promise of the next turn of the event loop, once much has left in this one: a
+   * loop of calls that are awaited must not hold up everything else.
+   */
+  get pause(): Promise<void> | null {
+    if (this.#left < TURN) return null;
+    this.#pause ??= Promise.withResolvers<void>();
+    return this.#pause.promise;
   }
 
-  /** Lets the open bundle go, and takes no more. */
+  /** Lets the open bundles go. */
+  flush(): void {
+    if (this.#shared.count > 0) this.#shipShared();
+    if (this.#parts.size > 0) this.#shipParts();
+  }
+
+  /** Lets the open bundles go, and takes no more. */
   close(): void {
     this.flush();
     this.#closed = true;
   }
 
-  #turnTo(target: Target): void {
-    if (target === this.#target) return;
-    this.flush();
-    this.#target = target;
+  /** The bundle that an event for a target belongs into; lets go what must leave before. */
+  #writerFor(target: Target): BundleWriter {
+    if (target === this.#target && this.#parts.size === 0) return this.#shared;
+    const node = nodeOf(target);
+    if (node !== null) {
+      return this.#parts.get(node)?.writer ?? this.#part(node, target);
+    }
+    if (target !== this.#target) {
+      this.flush();
+      this.#target = target;
+    } else if (!this.#canFork(FORKS)) this.flush();
+    return this.#shared;
   }
 
+  /** Begins the bundle of a node. */
+  #part(node: NodeId, target: Target): BundleWriter {
+    const { count, length } = this.#shared;
+    const copies = this.#canFork(FORKS - 1) && length <= BUNDLE_SIZE;
+    if (this.#parts.size >= PARTS || count > 0 && !copies) this.flush();
+    const writer = this.#spare.pop() ?? this.#newWriter(PART_SLABS);
+    if (this.#shared.count > 0) writer.copy(this.#shared);
+    this.#parts.set(node, { target, writer });
+    return writer;
+  }
+
+  #newWriter(slabs: BundleWriterOptions): BundleWriter {
+    const { codec, headroom } = this.#options;
+    return new BundleWriter(codec, headroom, {
+      ...slabs,
+      pool: this.#pool,
+      longest: this.#longest,
+    });
+  }
+
+  /** Whether the bundle for all may stand beside bundles of at most so many nodes. */
+  #canFork(most: number): boolean {
+    return this.#options.nodes() !== null && this.#target === OTHERS &&
+      this.#parts.size <= most;
+  }
+
+  /** True: it was added to `writer`; false: it has left in a bundle of its own. */
   #addToNext(
+    writer: BundleWriter,
     target: Target,
     type: number,
     name: Uint8Array | null,
     id: number,
     value: unknown,
-  ): void {
-    if (this.#writer.count > 0) {
-      this.flush();
-      if (this.#writer.add(type, name, id, value)) return;
+  ): boolean {
+    if (writer.count > 0) {
+      this.#ship(writer, target);
+      if (writer.add(type, name, id, value)) return true;
     }
     const bytes = this.#options.codec.encode(value);
-    if (bytes.length > this.#maxData) {
+    const most = this.#longest - ENTRY_OVERHEAD;
+    if (bytes.length > most) {
       throw new RangeError(
-        `its data takes ${bytes.length} bytes, and at most ${this.#maxData} fit in a message`,
+        `its data takes ${bytes.length} bytes, and at most ${most} fit in a message`,
       );
     }
-    this.#options.ship(this.#writer.single(type, name, id, bytes), target);
+    this.flush();
+    this.#send(writer.single(type, name, id, bytes), target);
+    return false;
+  }
+
+  #append(
+    writer: BundleWriter,
+    target: Target,
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    bytes: Uint8Array | null,
+  ): void {
+    if (writer.addBytes(type, name, id, bytes)) return;
+    this.#ship(writer, target);
+    if (writer.addBytes(type, name, id, bytes) || bytes === null) return;
+    this.#send(writer.single(type, name, id, bytes), target);
+  }
+
+  /** Nodes with a bundle of their own get an event for all in that. */
+  #copyToParts(type: number, name: Uint8Array | null, id: number): void {
+    const data = this.#shared.lastData;
+    for (const { target, writer } of this.#parts.values()) {
+      this.#append(writer, target, type, name, id, data);
+    }
+  }
+
+  #ship(writer: BundleWriter, target: Target): void {
+    if (writer === this.#shared) this.#shipShared();
+    else if (writer.count > 0) this.#send(writer.take(), target);
+  }
+
+  #send(bundle: Bundle, target: Target): void {
+    this.#left += bundle.payload.length;
+    this.#options.ship(bundle, target);
+  }
+
+  /** The shared bundle goes to whom it is for, without those who have all of it already. */
+  #shipShared(): void {
+    const bundle = this.#shared.take();
+    this.#send(
+      bundle,
+      this.#parts.size === 0 ? this.#target : this.#rest(),
+    );
+  }
+
+  #rest(): Target {
+    const nodes = this.#options.nodes() ?? [];
+    return {
+      to: [...nodes].filter((id) => !this.#parts.has(id)),
+      self: false,
+    };
+  }
+
+  #shipParts(): void {
+    for (const { target, writer } of this.#parts.values()) {
+      this.#ship(writer, target);
+      this.#spare.push(writer);
+    }
+    this.#parts.clear();
   }
 
   #schedule(): void {
-    if (this.#busy || this.#closed) return;
+    if (this.#closed) return;
     this.#busy = true;
-    queueMicrotask(() => this.flush());
-    this.#options.clock.soon(() => this.#turn());
+    queueMicrotask(this.#flush);
+    this.#options.clock.soon(this.#nextTurn);
   }
 
   #turn(): void {
-    if (this.#writer.count === 0 || this.#closed) {
-      this.#busy = false;
-      return;
+    this.#left = 0;
+    this.#pause?.resolve();
+    this.#pause = null;
+    if (this.#closed) return;
+    if (this.#shared.count > 0 || this.#parts.size > 0) {
+      this.flush();
+      return this.#options.clock.soon(this.#nextTurn);
     }
-    this.flush();
-    this.#options.clock.soon(() => this.#turn());
+    this.#busy = false;
+    this.#shared.rest();
+    this.#spare.length = Math.min(this.#spare.length, KEPT_PARTS);
+    for (const writer of this.#spare) writer.rest();
+    this.#pool.clear();
   }
+}
+
+/** The one other node that it is; null: it is something else. */
+function nodeOf({ to, self }: Target): NodeId | null {
+  return to === "all" || to.length !== 1 || self ? null : to[0] ?? null;
 }
 
 function reentered(): TypeError {

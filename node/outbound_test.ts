@@ -1,8 +1,21 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import * as fc from "fast-check";
 import { json } from "@devts/protocol/json";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import type { Clock } from "@devts/routing";
-import { EVENT, FAILURE, readBundle, REPLY } from "./bundle.ts";
+import {
+  BUNDLE_SIZE,
+  EVENT,
+  FAILURE,
+  readBundle,
+  REPLY,
+  REQUEST,
+} from "./bundle.ts";
 import {
   EVERYONE,
   MYSELF,
@@ -11,7 +24,8 @@ import {
   type OutboundOptions,
   type Target,
 } from "./outbound.ts";
-import { turn } from "./_support_test.ts";
+import type { Slab } from "./slab.ts";
+import { isSettled, turn } from "./_support_test.ts";
 
 const codec = msgpackr();
 const HEADROOM = 4;
@@ -58,6 +72,7 @@ function setUp(options: Partial<OutboundOptions> = {}) {
     headroom: HEADROOM,
     maxMessage: 1_048_576,
     clock,
+    nodes: () => null,
     ship: ({ payload, count }, target) =>
       bundles.push({ target, payload, count }),
     ...options,
@@ -310,3 +325,455 @@ Deno.test("Outbound works with a codec that does not work in place", async () =>
   await Promise.resolve();
   assertEquals(data, values);
 });
+
+// -- Several open bundles --
+
+/** The target of each node. */
+function targetsOf(ids: string): readonly Target[] {
+  return [...ids].map((id) => ({ to: [id], self: false }));
+}
+
+/** As {@linkcode setUp}, where sending to some nodes costs what sending to all does. */
+function setUpDirect(ids: string) {
+  const nodes = new Set(ids);
+  return Object.assign(setUp({ nodes: () => nodes }), { nodes });
+}
+
+/** What left, in short: for whom, and what. */
+function shortly(shipped: readonly Shipped[]): unknown[] {
+  return shipped.map(({ target: { to, self }, data }) => [
+    to === "all" ? "all" : to.join(""),
+    ...(self ? ["self"] : []),
+    ...data,
+  ]);
+}
+
+Deno.test("Outbound lets events for one and for all take turns in open bundles", () => {
+  const out = setUpDirect("abc");
+  const [a, b] = targetsOf("ab");
+  for (let i = 0; i < 100; i++) {
+    out.add(i);
+    out.add(-i, i % 2 === 0 ? a : b);
+  }
+  assertEquals(out.left, 0);
+  out.outbound.flush();
+  assertEquals(out.left, 3);
+  const numbers = Array.from({ length: 100 }, (_, i) => i);
+  assertEquals(shortly(out.shipped), [
+    ["c", ...numbers],
+    ["a", ...numbers.flatMap((i) => i % 2 === 0 ? [i, -i] : [i])],
+    ["b", ...numbers.flatMap((i) => i % 2 === 1 ? [i, -i] : [i])],
+  ]);
+});
+
+Deno.test("Outbound keeps bundles for single nodes open, beside each other", async () => {
+  for (const out of [setUp(), setUpDirect("ab")]) {
+    const [a, b] = targetsOf("ab");
+    for (let i = 0; i < 3; i++) {
+      out.add(`a${i}`, a);
+      out.add(`b${i}`, b);
+    }
+    await Promise.resolve();
+    assertEquals(shortly(out.shipped), [
+      ["a", "a0", "a1", "a2"],
+      ["b", "b0", "b1", "b2"],
+    ]);
+  }
+});
+
+Deno.test("Outbound keeps bundles for four nodes beside one for all, not more", () => {
+  const out = setUpDirect("abcdef");
+  const targets = targetsOf("abcde");
+  const [a, b, c, d, e] = targets;
+  out.add("all1");
+  for (const one of [a, b, c, d]) out.add(1, one);
+  out.add("all2");
+  assertEquals(out.left, 0);
+  out.add(2, e);
+  const both = ["all1", "all2"];
+  const first = [
+    ["ef", ...both],
+    ...["a", "b", "c", "d"].map((id) => [id, "all1", 1, "all2"]),
+  ];
+  assertEquals(shortly(out.shipped), first);
+  // Bundles for five nodes: the next one for all closes them.
+  for (const one of [a, b, c, d]) out.add(3, one);
+  assertEquals(out.left, 5);
+  out.add("all3");
+  assertEquals(shortly(out.shipped).slice(5), [
+    ["e", 2],
+    ...["a", "b", "c", "d"].map((id) => [id, 3]),
+  ]);
+  out.outbound.flush();
+  assertEquals(shortly(out.shipped).slice(10), [["all", "all3"]]);
+});
+
+Deno.test("Outbound keeps bundles for 64 single nodes open, not more", () => {
+  const out = setUp();
+  const targets = Array.from({ length: 65 }, (_, i): Target => ({
+    to: [`node${i}`],
+    self: false,
+  }));
+  for (const target of [...targets.slice(0, 64), ...targets.slice(0, 64)]) {
+    out.add(1, target);
+  }
+  assertEquals(out.left, 0);
+  out.add(1, targets[64]);
+  assertEquals(out.left, 64);
+  out.outbound.flush();
+  assertEquals(out.left, 65);
+});
+
+Deno.test("Outbound sends what is for all to those there are when it leaves", () => {
+  const out = setUpDirect("ab");
+  const [a] = targetsOf("a");
+  out.add("all");
+  out.add(1, a);
+  out.nodes.add("c");
+  out.nodes.delete("b");
+  out.outbound.flush();
+  assertEquals(shortly(out.shipped), [["c", "all"], ["a", "all", 1]]);
+});
+
+Deno.test("Outbound closes the bundles of single nodes for an event to everyone, or to itself", async () => {
+  for (const out of [setUp(), setUpDirect("abc")]) {
+    const [a] = targetsOf("a");
+    out.add(1, a);
+    out.add(2, EVERYONE);
+    out.add(3, a);
+    out.add(4, MYSELF);
+    out.add(5, a);
+    await Promise.resolve();
+    assertEquals(shortly(out.shipped), [
+      ["a", 1],
+      ["all", "self", 2],
+      ["a", 3],
+      ["", "self", 4],
+      ["a", 5],
+    ]);
+  }
+});
+
+Deno.test("Outbound sends all open bundles in the same turn, and once per turn under load", async () => {
+  const out = setUpDirect("abc");
+  const { clock, add } = out;
+  const [a, b] = targetsOf("ab");
+  const send = (): void => {
+    add("all");
+    add("a", a);
+    add("b", b);
+  };
+  send();
+  assertEquals(out.left, 0);
+  await Promise.resolve();
+  assertEquals(out.left, 3);
+  for (let round = 1; round <= 3; round++) {
+    send();
+    await turn();
+    send();
+    await turn();
+    assertEquals(out.left, 3 * round);
+    clock.turn();
+    assertEquals(out.left, 3 * round + 3);
+  }
+  // A turn in which nothing but an event for one node was sent is one with load.
+  add("a", a);
+  clock.turn();
+  assertEquals(out.left, 13);
+  clock.turn();
+  assertEquals(clock.waiting, 0);
+});
+
+Deno.test("Outbound sends a large event for all, and what follows it to one, in order", () => {
+  const out = setUpDirect("ab");
+  const [a] = targetsOf("a");
+  const large = new Uint8Array(300_000);
+  // The slab grows until such an event stands in an open bundle.
+  for (let round = 0; round < 8; round++) {
+    out.add(large);
+    out.add(round, a);
+    out.add(large);
+    out.outbound.flush();
+  }
+  const forA = out.shipped.filter(({ target: { to } }) =>
+    to === "all" || to.includes("a")
+  ).flatMap(({ data }) => data);
+  assertEquals(
+    forA.map((data) => data instanceof Uint8Array ? data.length : data),
+    Array.from({ length: 8 }, (_, i) => [300_000, i, 300_000]).flat(),
+  );
+});
+
+Deno.test("Outbound never makes a message longer than the limit, however much it sends", () => {
+  const maxMessage = 131_072;
+  const nodes = new Set("ab");
+  const [a] = targetsOf("a");
+  const lengths: number[] = [];
+  const { add } = setUp({
+    maxMessage,
+    nodes: () => nodes,
+    ship: ({ message }) => lengths.push(message.length),
+  });
+  for (let size = 1_000; size < 400_000; size += 997) {
+    for (const target of [OTHERS, a]) {
+      try {
+        add(new Uint8Array(size), target);
+        assert(size < maxMessage, `${size} bytes were taken`);
+      } catch (error) {
+        assert(error instanceof RangeError, String(error));
+        assert(size > maxMessage - 2_048, `${size} bytes were refused`);
+      }
+    }
+  }
+  for (const length of lengths) assert(length <= maxMessage, `${length} bytes`);
+});
+
+Deno.test("Outbound gives each node an event for all once, whichever object stands for the node", () => {
+  const out = setUpDirect("ab");
+  const [first] = targetsOf("a");
+  const [second] = targetsOf("a");
+  out.add("all1");
+  out.add(1, first);
+  out.add(2, second);
+  out.add("all2");
+  out.outbound.flush();
+  assertEquals(shortly(out.shipped), [
+    ["b", "all1", "all2"],
+    ["a", "all1", 1, 2, "all2"],
+  ]);
+});
+
+Deno.test("Outbound.pause asks for a turn of the event loop once half a MiB has left", async () => {
+  const out = setUpDirect("ab");
+  const { clock, outbound, add } = out;
+  const [a] = targetsOf("a");
+  for (let round = 0; round < 3; round++) {
+    while (outbound.pause === null) {
+      add(new Uint8Array(30_000));
+      add(new Uint8Array(30_000), a);
+    }
+    const { pause } = outbound;
+    assert(pause !== null);
+    assertStrictEquals(outbound.pause, pause);
+    assert(!await isSettled(pause));
+    clock.turn();
+    await pause;
+    assertEquals(outbound.pause, null);
+  }
+});
+
+Deno.test("Outbound lets go of large slabs once a turn passes without an event", () => {
+  const slabs: Slab[] = [];
+  const { clock, add } = setUp({
+    ship: ({ slab }) => {
+      assert(slab !== null);
+      slabs.push(slab);
+      slab.release();
+    },
+  });
+  const small = BUNDLE_SIZE + HEADROOM;
+  const load = (): void => {
+    for (let i = 0; i < 1_000; i++) add(new Uint8Array(8_000));
+  };
+  load();
+  const large = slabs.at(-1);
+  assert(large !== undefined && large.bytes.length > 4 * small);
+  // Under load they are used again.
+  load();
+  assert(new Set(slabs).size < 12, `${new Set(slabs).size} slabs`);
+  clock.turn();
+  const before = new Set(slabs);
+  clock.turn();
+  assertEquals(clock.waiting, 0);
+  const rested = slabs.length;
+  add(1);
+  clock.turn();
+  assertEquals(slabs.at(-1)?.bytes.length, small);
+  load();
+  const again = slabs.slice(rested).filter((slab) => before.has(slab));
+  assertEquals(again, [], "large slabs were kept while there was no load");
+});
+
+/** One thing that a program does. */
+type Step =
+  | {
+    readonly to: "all" | "everyone" | "self" | number;
+    readonly type: "event" | "request" | "failure" | "empty";
+    readonly size: number;
+  }
+  | "flush"
+  | "microtask"
+  | "turn"
+  | { readonly letGo: number };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 40,
+    arbitrary: fc.record({
+      to: fc.oneof(
+        { weight: 8, arbitrary: fc.constant("all" as const) },
+        { weight: 8, arbitrary: fc.nat(2) },
+        { weight: 2, arbitrary: fc.nat(6) },
+        { weight: 1, arbitrary: fc.constantFrom("everyone", "self") },
+      ),
+      type: fc.constantFrom("event", "event", "request", "failure", "empty"),
+      size: fc.oneof(
+        { weight: 20, arbitrary: fc.nat(60) },
+        { weight: 20, arbitrary: fc.nat(4_000) },
+        { weight: 2, arbitrary: fc.integer({ min: 30_000, max: 70_000 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 70_000, max: 500_000 }) },
+      ),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom("flush", "microtask") },
+  { weight: 2, arbitrary: fc.constant("turn") },
+  { weight: 8, arbitrary: fc.record({ letGo: fc.nat() }) },
+);
+
+/** What each node of a model is handed, and what it should be. */
+class Model {
+  readonly maxMessage = 262_144;
+  readonly out;
+  readonly #targets = targetsOf("abcdefg");
+  readonly #expected = new Map<string, number[]>();
+  readonly #arrived = new Map<string, number[]>();
+  /** Messages on their way, as they were when they left. */
+  readonly #held: {
+    message: Uint8Array;
+    copy: Uint8Array;
+    slab: Slab | null;
+  }[] = [];
+  readonly #direct: boolean;
+  #added = 0;
+
+  constructor(direct: boolean) {
+    this.#direct = direct;
+    const nodes = new Set("abcdefg");
+    this.out = setUp({
+      maxMessage: this.maxMessage,
+      nodes: () => direct ? nodes : null,
+      ship: ({ message, payload, count, slab }, { to, self }) => {
+        assert(message.length <= this.maxMessage, `${message.length} bytes`);
+        assertEquals(message.subarray(HEADROOM), payload);
+        const events = numbersIn(payload);
+        assertEquals(events.length, count);
+        assert(count === 1 || payload.length <= BUNDLE_SIZE);
+        const ids = to === "all" ? "abcdefg" : to;
+        for (const id of [...ids, ...(self ? ["self"] : [])]) {
+          noted(this.#arrived, id).push(...events);
+        }
+        this.#hold(message, slab);
+      },
+    });
+  }
+
+  async run(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
+      if (step === "flush") this.out.outbound.flush();
+      else if (step === "microtask") await Promise.resolve();
+      else if (step === "turn") this.out.clock.turn();
+      else if ("letGo" in step) this.#letGo(step.letGo);
+      else this.#add(step);
+    }
+    await Promise.resolve();
+    while (this.out.clock.waiting > 0) this.out.clock.turn();
+    while (this.#held.length > 0) this.#letGo(0);
+    assertEquals(this.#arrived, this.#expected);
+  }
+
+  #add({ to, type, size }: Exclude<Step, string | { letGo: number }>): void {
+    const { outbound } = this.out;
+    const target = this.#targetOf(to);
+    const number = this.#added++;
+    const bytes = new Uint8Array(4 + size).fill(number);
+    new DataView(bytes.buffer).setUint32(0, number);
+    const name = outbound.name(type === "empty" ? `${number}` : "event");
+    try {
+      if (type === "event") outbound.add(target, EVENT, name, 0, bytes);
+      else if (type === "empty") {
+        outbound.add(target, EVENT, name, 0, undefined);
+      } else if (type === "request") {
+        outbound.add(target, REQUEST, name, number, [bytes, "text"]);
+      } else if (typeof to === "number") {
+        // Failures are short, and go to one node.
+        outbound.addBytes(target, FAILURE, number, bytes.slice(0, 500));
+      } else return;
+    } catch (error) {
+      assert(error instanceof RangeError, String(error));
+      assert(size > this.maxMessage - 2_048);
+      return;
+    }
+    const ids = target.to === "all" ? "abcdefg" : target.to;
+    for (const id of [...ids, ...(target.self ? ["self"] : [])]) {
+      noted(this.#expected, id).push(number);
+    }
+  }
+
+  #targetOf(to: "all" | "everyone" | "self" | number): Target {
+    if (to === "all") return OTHERS;
+    if (to === "everyone") return EVERYONE;
+    return this.#targets[to === "self" ? -1 : to] ?? MYSELF;
+  }
+
+  /** As links do, which need the memory until the bytes have left. */
+  #hold(message: Uint8Array, slab: Slab | null): void {
+    message.fill(0xee, 0, HEADROOM);
+    slab?.retain();
+    this.#held.push({ message, copy: message.slice(), slab });
+    if (this.#direct) slab?.release();
+  }
+
+  #letGo(which: number): void {
+    const [gone] = this.#held.splice(which % (this.#held.length || 1), 1);
+    if (gone === undefined) return;
+    const { message, copy, slab } = gone;
+    const same = message.every((byte, index) => byte === copy[index]);
+    assert(same, "a bundle was written over that is on its way");
+    slab?.release();
+  }
+}
+
+function noted(lists: Map<string, number[]>, id: string): number[] {
+  const known = lists.get(id) ?? [];
+  lists.set(id, known);
+  return known;
+}
+
+/** The numbers of the events in a bundle, with all of their bytes as they should be. */
+function numbersIn(payload: Uint8Array): number[] {
+  const numbers: number[] = [];
+  const check = (bytes: unknown): void => {
+    const data = Array.isArray(bytes) ? bytes[0] : bytes;
+    assert(data instanceof Uint8Array);
+    const number = new DataView(data.buffer, data.byteOffset).getUint32(0);
+    assert(data.subarray(4).every((byte) => byte === (number & 0xff)));
+    numbers.push(number);
+  };
+  readBundle(payload, {
+    resolve: (name) => name,
+    event: (name, request, start, end) => {
+      if (start < 0) return void numbers.push(Number(name));
+      check(codec.decode(payload.slice(start, end)));
+      if (request >= 0) assertEquals(numbers.at(-1), request);
+    },
+    reply: (id, failed, start, end) => {
+      assert(failed);
+      check(payload.slice(start, end));
+      assertEquals(numbers.at(-1), id);
+    },
+  });
+  return numbers;
+}
+
+for (const direct of [true, false]) {
+  const how = direct ? "a direct router" : "any router";
+  Deno.test(`Outbound gives each node exactly its events in the order of the calls, with ${how}`, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 30, maxLength: 250 }),
+        (steps) => new Model(direct).run(steps),
+      ),
+      { seed: 1, numRuns: 150 },
+    );
+  });
+}

@@ -9,6 +9,7 @@ import type { Outcome } from "./types.ts";
 export class Outcomes {
   readonly #reach: () => number;
   readonly #loopback: Loopback;
+  readonly #pause: () => Promise<void> | null;
   readonly #congested = new Set<Link>();
   readonly #dropping = new Set<Link>();
   #outcome: Outcome = { nodes: 0, dropped: 0 };
@@ -18,10 +19,18 @@ export class Outcomes {
   #myself: Promise<Outcome> | null = null;
   readonly #links = new WeakMap<Link, Promise<Outcome>>();
 
-  /** `reach` counts the nodes that there is a way to. */
-  constructor(reach: () => number, loopback: Loopback) {
+  /**
+   * `reach` counts the nodes that there is a way to; `pause` is a promise while the
+   * event loop needs a turn, whatever the links say.
+   */
+  constructor(
+    reach: () => number,
+    loopback: Loopback,
+    pause: () => Promise<void> | null,
+  ) {
     this.#reach = reach;
     this.#loopback = loopback;
+    this.#pause = pause;
   }
 
   /** A link fell behind, caught up, or ended. */
@@ -38,7 +47,7 @@ export class Outcomes {
 
   /** For an event to one node over its link. */
   ofLink(link: Link): Promise<Outcome> {
-    if (!link.congested) return this.#ofLinkNow(link);
+    if (!link.congested && !this.#pause()) return this.#ofLinkNow(link);
     let waiting = this.#links.get(link);
     if (!waiting) {
       waiting = this.#afterLink(link);
@@ -49,19 +58,23 @@ export class Outcomes {
 
   /** For an event to a node that there is a way to, though no link. */
   ofDistant(): Promise<Outcome> {
-    return this.#now(1, 0);
+    const pause = this.#pause();
+    return pause ? pause.then(() => this.#now(1, 0)) : this.#now(1, 0);
   }
 
   /** For an event to all others. */
   ofOthers(): Promise<Outcome> {
-    if (this.#congested.size === 0) return this.#ofOthersNow();
+    if (this.#congested.size === 0 && !this.#pause()) {
+      return this.#ofOthersNow();
+    }
     this.#others ??= this.#afterOthers();
     return this.#others;
   }
 
   /** For an event to all others and this node. */
   ofEveryone(): Promise<Outcome> {
-    const waits = this.#congested.size > 0 || this.#loopback.room !== null;
+    const waits = this.#congested.size > 0 || this.#loopback.room !== null ||
+      this.#pause() !== null;
     if (!waits) return this.#ofEveryoneNow();
     this.#everyone ??= this.#afterEveryone();
     return this.#everyone;
@@ -103,18 +116,21 @@ export class Outcomes {
   }
 
   async #afterLink(link: Link): Promise<Outcome> {
+    await this.#pause();
     while (link.congested) await link.room();
     this.#links.delete(link);
     return await this.#ofLinkNow(link);
   }
 
   async #afterOthers(): Promise<Outcome> {
+    await this.#pause();
     await this.#untilClear();
     this.#others = null;
     return await this.#ofOthersNow();
   }
 
   async #afterEveryone(): Promise<Outcome> {
+    await this.#pause();
     while (this.#congested.size > 0 || this.#loopback.room !== null) {
       await this.#loopback.room;
       await this.#untilClear();

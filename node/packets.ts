@@ -1,6 +1,7 @@
 import type { Protocol } from "@devts/protocol";
 import type { Lane } from "@devts/routing";
 import type { Bundle } from "./bundle.ts";
+import { Frame, FRAMING_ROOM } from "./frame.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -13,7 +14,7 @@ export class Packets {
   #bundle: Bundle | null = null;
   #packet: Uint8Array = NOTHING;
   #lane: Lane = "data";
-  #frame: Uint8Array = NOTHING;
+  #frame: Frame | null = null;
 
   constructor(protocol: Protocol) {
     this.#protocol = protocol;
@@ -36,29 +37,33 @@ export class Packets {
   }
 
   /** The frame of a packet; nobody writes to it any more. */
-  frame(packet: Uint8Array, lane: Lane): Uint8Array {
-    if (packet === this.#packet && lane === this.#lane) return this.#frame;
-    this.#frame = this.#make(packet, lane);
+  frame(packet: Uint8Array, lane: Lane): Frame {
+    const known = this.#frame;
+    if (known && packet === this.#packet && lane === this.#lane) return known;
     this.#packet = packet;
     this.#lane = lane;
-    return this.#frame;
+    return this.#frame = this.#make(packet, lane);
   }
 
   /** Lets go of the last packet. */
   forget(): void {
-    this.#packet = this.#frame = NOTHING;
+    this.#packet = NOTHING;
+    this.#frame = null;
   }
 
-  #make(packet: Uint8Array, lane: Lane): Uint8Array {
-    const { headerSize } = this.#protocol;
-    let frame: Uint8Array;
-    if (this.#bundle?.payload === packet && lane === "data") {
-      frame = this.#bundle.message;
-    } else {
-      frame = new Uint8Array(headerSize + packet.length);
-      frame.set(packet, headerSize);
-    }
-    this.#protocol.writeHeader(lane, frame);
+  #make(packet: Uint8Array, lane: Lane): Frame {
+    const bundle = this.#bundle;
+    const frame = bundle?.payload === packet && lane === "data"
+      ? new Frame(bundle.message, bundle.slab)
+      : new Frame(this.#copy(packet));
+    this.#protocol.writeHeader(lane, frame.message);
     return frame;
+  }
+
+  #copy(packet: Uint8Array): Uint8Array {
+    const headroom = FRAMING_ROOM + this.#protocol.headerSize;
+    const bytes = new Uint8Array(headroom + packet.length);
+    bytes.set(packet, headroom);
+    return bytes;
   }
 }

@@ -2,30 +2,40 @@ import type { Clock } from "@devts/routing";
 import { RequestError } from "./errors.ts";
 
 /** A request that waits for its reply. */
-interface Pending {
+interface Pending extends PromiseWithResolvers<unknown> {
   readonly to: string;
   readonly name: string;
   readonly deadline: number;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
   readonly release: () => void;
+}
+
+/** What the requests are made with. */
+export interface RequestsOptions {
+  readonly clock: Clock;
+  /** How many may wait. */
+  readonly limit: number;
+  /** Called with the promise of a reply before it rejects. */
+  rejecting(reply: Promise<unknown>): void;
 }
 
 /**
  * The requests that wait. Every one has a deadline; one timer serves them all, set
- * for the earliest.
+ * for the earliest, and left running when the replies are faster than that.
  */
 export class Requests {
-  readonly #clock: Clock;
-  readonly #limit: number;
+  readonly #options: RequestsOptions;
   readonly #pending = new Map<number, Pending>();
   #next = 0;
   #wakeAt = Infinity;
-  #cancel: () => void = () => {};
+  #cancel: () => void = nothing;
+  /** The time in this turn of the event loop; -1: not read yet. */
+  #now = -1;
+  readonly #forgetTime = (): void => {
+    this.#now = -1;
+  };
 
-  constructor(clock: Clock, limit: number) {
-    this.#clock = clock;
-    this.#limit = limit;
+  constructor(options: RequestsOptions) {
+    this.#options = options;
   }
 
   /** How many wait. */
@@ -42,61 +52,80 @@ export class Requests {
     readonly id: number;
     readonly reply: Promise<unknown>;
   } {
-    if (this.#pending.size >= this.#limit) {
+    const { limit } = this.#options;
+    if (this.#pending.size >= limit) {
       throw new RequestError(
         "limit",
-        `Cannot request "${name}" of node "${to}": ${this.#limit} requests wait already`,
+        `Cannot request "${name}" of node "${to}": ${limit} requests wait already`,
       );
     }
     const id = this.#freeId();
-    const deadline = this.#clock.now() + timeout;
-    const reply = new Promise<unknown>((resolve, reject) => {
-      const release = onAbort(
-        signal,
-        (reason) => this.#end(id, (p) => p.reject(reason)),
-      );
-      this.#pending.set(id, { to, name, deadline, resolve, reject, release });
+    const deadline = this.#time() + timeout;
+    const release = signal === undefined
+      ? nothing
+      : onAbort(signal, (reason) => this.#fail(id, reason));
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending.set(id, {
+      to,
+      name,
+      deadline,
+      promise,
+      resolve,
+      reject,
+      release,
     });
-    this.#wakeBy(deadline);
-    return { id, reply };
+    if (deadline < this.#wakeAt) this.#wakeBy(deadline);
+    return { id, reply: promise };
   }
 
   /** A reply came; false when nobody waits for it from that node. */
   resolve(id: number, from: string, value: unknown): boolean {
-    if (this.#pending.get(id)?.to !== from) return false;
-    return this.#end(id, (pending) => pending.resolve(value));
+    const pending = this.#pending.get(id);
+    if (pending?.to !== from) return false;
+    this.#pending.delete(id);
+    pending.release();
+    pending.resolve(value);
+    return true;
   }
 
-  /** A failure came, or something made the request pointless. */
+  /** A failure came; false when nobody waits for it from that node. */
   reject(id: number, from: string, error: (name: string) => unknown): boolean {
-    if (this.#pending.get(id)?.to !== from) return false;
-    return this.#end(id, (pending) => pending.reject(error(pending.name)));
+    const pending = this.#pending.get(id);
+    if (pending?.to !== from) return false;
+    this.#fail(id, error(pending.name));
+    return true;
+  }
+
+  /** It was not sent: its promise, which nobody has, stays as it is. */
+  drop(id: number): void {
+    this.#pending.get(id)?.release();
+    this.#pending.delete(id);
   }
 
   /** Fails those whose target is no longer `reachable`. */
   rejectUnreachable(reachable: (id: string) => boolean, why: string): void {
     for (const [id, { to, name }] of this.#pending) {
       if (reachable(to)) continue;
-      this.#end(id, (pending) =>
-        pending.reject(
-          new RequestError(
-            "lost",
-            `Request "${name}" to node "${to}" got no reply: ${why}; it may have been handled`,
-          ),
-        ));
+      this.#fail(
+        id,
+        new RequestError(
+          "lost",
+          `Request "${name}" to node "${to}" got no reply: ${why}; it may have been handled`,
+        ),
+      );
     }
   }
 
   /** Fails all of them. */
   close(): void {
     for (const [id, { to, name }] of this.#pending) {
-      this.#end(id, (pending) =>
-        pending.reject(
-          new RequestError(
-            "closed",
-            `Request "${name}" to node "${to}" got no reply: this node was closed`,
-          ),
-        ));
+      this.#fail(
+        id,
+        new RequestError(
+          "closed",
+          `Request "${name}" to node "${to}" got no reply: this node was closed`,
+        ),
+      );
     }
     this.#cancel();
   }
@@ -108,57 +137,59 @@ export class Requests {
     return this.#next;
   }
 
-  #end(id: number, settle: (pending: Pending) => void): boolean {
+  #fail(id: number, error: unknown): void {
     const pending = this.#pending.get(id);
-    if (!pending) return false;
+    if (!pending) return;
     this.#pending.delete(id);
     pending.release();
-    settle(pending);
-    if (this.#pending.size === 0) this.#sleep();
-    return true;
+    this.#options.rejecting(pending.promise);
+    pending.reject(error);
+  }
+
+  /** The time, read once per turn: a deadline need not be more exact. */
+  #time(): number {
+    if (this.#now < 0) {
+      this.#now = this.#options.clock.now();
+      this.#options.clock.soon(this.#forgetTime);
+    }
+    return this.#now;
   }
 
   #wakeBy(deadline: number): void {
-    if (deadline >= this.#wakeAt) return;
+    const { clock } = this.#options;
     this.#cancel();
     this.#wakeAt = deadline;
-    this.#cancel = this.#clock.after(
-      Math.max(0, deadline - this.#clock.now()),
+    this.#cancel = clock.after(
+      Math.max(0, deadline - clock.now()),
       () => this.#expire(),
     );
   }
 
-  #sleep(): void {
-    this.#cancel();
-    this.#wakeAt = Infinity;
-  }
-
   #expire(): void {
     this.#wakeAt = Infinity;
-    const now = this.#clock.now();
+    const now = this.#options.clock.now();
     let earliest = Infinity;
     for (const [id, { to, name, deadline }] of this.#pending) {
       if (deadline > now) {
         earliest = Math.min(earliest, deadline);
         continue;
       }
-      this.#end(id, (pending) =>
-        pending.reject(
-          new RequestError(
-            "timeout",
-            `Request "${name}" to node "${to}" got no reply in the time given`,
-          ),
-        ));
+      this.#fail(
+        id,
+        new RequestError(
+          "timeout",
+          `Request "${name}" to node "${to}" got no reply in the time given`,
+        ),
+      );
     }
     if (earliest < Infinity) this.#wakeBy(earliest);
   }
 }
 
 function onAbort(
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   callback: (reason: unknown) => void,
 ): () => void {
-  if (!signal) return nothing;
   const listener = (): void => callback(signal.reason);
   signal.addEventListener("abort", listener, { once: true });
   return () => signal.removeEventListener("abort", listener);

@@ -25,13 +25,13 @@
 import { IdMap } from "./_id_map.ts";
 import {
   type Counted,
+  type DirectRouter,
   type Lane,
   type LinkEvent,
   type MemberEvent,
   type NodeId,
   NodeNotFoundError,
   type Peer,
-  type Router,
   type RouterContext,
   type RouterFactory,
 } from "./types.ts";
@@ -98,7 +98,8 @@ interface Target {
   lastError: string;
 }
 
-class PeerRouter implements Router, Counted {
+class PeerRouter implements DirectRouter, Counted {
+  readonly direct = true;
   readonly #context: RouterContext;
   readonly #nodes = new Set<NodeId>();
   /** The incarnation at the other end of each open link. */

@@ -93,6 +93,18 @@ export interface Router {
   close(): void;
 }
 
+/**
+ * Optional beside a {@linkcode Router}: one that sends each packet straight to its
+ * target, so that whoever uses it may save copies.
+ *
+ * - Sending to some nodes costs no more than sending to all of them.
+ * - `receive` delivers the packet before it returns, and keeps nothing of it.
+ */
+export interface DirectRouter extends Router {
+  /** Says so. */
+  readonly direct: true;
+}
+
 /** What a router asks of the program it routes for. */
 export interface RouterContext {
   /** This node; its incarnation, addresses and metadata may change while it runs. */

@@ -22,6 +22,9 @@ const LAYERS: ReadonlyMap<string, readonly string[]> = new Map([
 /** Folders whose code runs anywhere: no runtime, and time and chance are injected. */
 const NEUTRAL = new Set(["routing", "protocol", "node"]);
 
+/** Folders of the checkout that measure and build it; they import one another by path. */
+const TOOLING = new Set(["tools", "bench"]);
+
 /** Where time comes from. */
 const CLOCK = "routing/clock.ts";
 
@@ -115,7 +118,9 @@ function brokenByImport(
 function brokenByPath({ path, folder }: Source, specifier: string): string[] {
   const targetFolder = folderOf(resolve(path, specifier));
   if (targetFolder === folder) return [];
-  if (folder === "" && targetFolder === "tools") return [];
+  if (TOOLING.has(targetFolder) && (folder === "" || TOOLING.has(folder))) {
+    return [];
+  }
   return [`across folders the package name, never a path: "${specifier}"`];
 }
 
@@ -200,9 +205,9 @@ function brokenByOthers(
     return [`"@std/log" only in mod.ts, cli/, examples/ and tools/`];
   }
   if (name === "msgpackr") {
-    // tools/ measures against it.
-    if (path === "protocol/msgpackr.ts" || folder === "tools") return [];
-    return [`"msgpackr" only in protocol/msgpackr.ts and tools/`];
+    // The rest measures against it.
+    if (path === "protocol/msgpackr.ts" || TOOLING.has(folder)) return [];
+    return [`"msgpackr" only in protocol/msgpackr.ts, tools/ and bench/`];
   }
   if (LAYERS.has(folder) && !isTest && !/^@std\/[^/]+$/.test(name)) {
     return [`${folder}/ imports "@std/*" only, not "${specifier}"`];

@@ -1,0 +1,84 @@
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { msgpackr } from "@devts/protocol/msgpackr";
+import { v1 } from "@devts/protocol/v1";
+import { BundleWriter, EVENT } from "./bundle.ts";
+import { FRAMING_ROOM } from "./frame.ts";
+import { Packets } from "./packets.ts";
+
+const protocol = v1();
+const { headerSize } = protocol;
+
+function bundle() {
+  const writer = new BundleWriter(msgpackr(), FRAMING_ROOM + headerSize);
+  for (let i = 0; i < 3; i++) writer.add(EVENT, Uint8Array.of(110), 0, i);
+  return writer.take();
+}
+
+Deno.test("Packets frames a bundle of this node where it stands, once", () => {
+  const packets = new Packets(protocol);
+  const own = bundle();
+  packets.during(own, () => {
+    const frame = packets.frame(own.payload, "data");
+    assertStrictEquals(frame.message.buffer, own.payload.buffer);
+    assertEquals(frame.message.subarray(headerSize), own.payload);
+    assertEquals(protocol.readHeader(frame.message), "data");
+    assertStrictEquals(frame.slab, own.slab);
+    assertStrictEquals(packets.frame(own.payload, "data"), frame);
+    assertEquals(packets.eventsIn(own.payload), 3);
+  });
+  assertEquals(packets.eventsIn(own.payload), 1);
+});
+
+Deno.test("Packets copies whatever else is sent", () => {
+  const packets = new Packets(protocol);
+  const own = bundle();
+  packets.during(own, () => {
+    const before = own.message.slice();
+    // The router's packet around a bundle, or a bundle in the other lane.
+    for (
+      const [packet, lane] of [
+        [Uint8Array.of(1, 2, 3), "data"],
+        [own.payload.slice(), "data"],
+        [own.payload, "control"],
+      ] as const
+    ) {
+      const frame = packets.frame(packet, lane);
+      assert(frame.message.buffer !== own.payload.buffer);
+      assert(frame.message.buffer !== packet.buffer);
+      assertStrictEquals(frame.slab, null);
+      assertEquals(protocol.readHeader(frame.message), lane);
+      assertEquals(frame.message.subarray(headerSize), packet);
+      assertStrictEquals(packets.frame(packet, lane), frame);
+    }
+    assertEquals(own.message, before);
+  });
+});
+
+Deno.test("Packets frames a bundle again that is sent a second time", () => {
+  const packets = new Packets(protocol);
+  const own = bundle();
+  const frames = [1, 2].map(() => {
+    let message = new Uint8Array(0);
+    packets.during(own, () => {
+      message = packets.frame(own.payload, "data").message.slice();
+    });
+    return message;
+  });
+  assertEquals(frames[0], frames[1]);
+});
+
+Deno.test("Packets.during() lets go of the bundle although sending throws", () => {
+  const packets = new Packets(protocol);
+  const own = bundle();
+  let thrown: unknown;
+  try {
+    packets.during(own, () => {
+      throw new Error("no way");
+    });
+  } catch (error) {
+    thrown = error;
+  }
+  assert(thrown instanceof Error);
+  assertEquals(packets.eventsIn(own.payload), 1);
+  assertStrictEquals(packets.frame(own.payload, "data").slab, null);
+});
