@@ -118,23 +118,22 @@ Deno.test("Node gives byte fields that stay as they are, in bundles of any size"
     flat++;
   });
   for (const [number, size] of all.entries()) {
-    const sent = number % 3 === 0
-      ? ada.emit("bytes", pattern(number, size))
-      : ada.send("bob", "sample", sample(number, size));
-    // For a while each leaves alone; then many together, without bytes between.
-    if (number % 100 < 20) {
-      await sent;
-      await turn();
-    }
-    if (number % 100 > 60) {
-      for (let id = 0; id < 300; id++) {
+    const phase = number % 150;
+    // Large bundles in which there are no bytes, so that more is read in place.
+    if (phase === 0 || phase === 120) {
+      for (let id = 0; id < 3_000; id++) {
         await ada.emit("flat", { id, text: `text ${id}` });
       }
     }
-    await sent;
+    const sent = number % 3 === 0
+      ? ada.emit("bytes", pattern(number, size))
+      : ada.send("bob", "sample", sample(number, size));
+    // At first each arrives alone; then many together, or as many as may.
+    if (phase < 60) await eventually(() => kept.length > number);
+    if (phase < 120) await sent;
   }
   await eventually(() => kept.length === all.length);
-  assertEquals(flat, 6 * 39 * 300);
+  assertEquals(flat, 4 * 2 * 3_000);
   for (const { value, number } of kept) {
     const size = all[number] ?? 0;
     assert(
@@ -182,7 +181,7 @@ Deno.test("Node lets handlers write to what they are given, unseen by others", a
   const { nodes } = cluster;
   const [ada] = nodes;
   assert(ada);
-  const all = sizes(300);
+  const all = sizes(300).map((size, i) => i % 100 > 60 ? size + 40_000 : size);
   const seen = nodes.map(() => 0);
   for (const [index, node] of nodes.entries()) {
     const arrived = (whole: boolean): void => {
@@ -205,10 +204,12 @@ Deno.test("Node lets handlers write to what they are given, unseen by others", a
     const options = { self: true };
     const bytes = pattern(number, size);
     const value = sample(number, size);
-    await (number % 2 === 0
+    const sent = number % 2 === 0
       ? ada.emit("bytes", bytes, options)
-      : ada.emit("sample", value, options));
-    if (number % 90 < 10) await turn();
+      : ada.emit("sample", value, options);
+    // For a while each alone, then several, then so much that it has to wait.
+    if (number % 100 < 10) await turn();
+    if (number % 100 < 50 || number % 100 === 99) await sent;
     // What was sent is the sender's.
     assert(isPattern(bytes, number, size) && isSample(value, number, size));
   }

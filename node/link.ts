@@ -7,10 +7,19 @@ import { Frame } from "./frame.ts";
 
 /** A link that makes no progress for this long, in ms, is slow: events for it are dropped. */
 const SLOW_AFTER = 1_000;
+/**
+ * The same for one whose peer sends data all the while. The kernel tells of room only
+ * once a third of its buffer of some MiB is free, which a busy peer may take longer for.
+ */
+const BUSY_SLOW_AFTER = 3_000;
+/** How often that is looked at, in ms. A look that comes late was held up here: it counts once. */
+const LOOK = 250;
+/** A longer message is data, in bytes. */
+const DATA_FROM = 512;
 /** A link that makes no progress for this long, in ms, is closed. */
 const CLOSE_AFTER = 10_000;
-/** A timer that is later than this, in ms, tells of a pause of this node itself. */
-const OWN_PAUSE = 100;
+/** What is read of a link, in bytes, before all others have their turn. */
+const TURN = 262_144;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
 const FAREWELL_TIMEOUT = 2_000;
 // Acknowledgements and probes are small: a peer that lets this much of them pile
@@ -79,7 +88,11 @@ export class Link {
   #controlBytes = 0;
   #dataBytes = 0;
   #pumping = false;
-  #progressAt = 0;
+  /** How long there was no progress, in ms, by the looks at it. */
+  #idle = 0;
+  /** Whether there was progress, and whether data came, since the last look. */
+  #moved = false;
+  #heard = false;
   #congested = false;
   #slow = false;
   #dropping = false;
@@ -248,7 +261,7 @@ export class Link {
   async #pump(): Promise<void> {
     if (this.#pumping) return;
     this.#pumping = true;
-    this.#progressAt = this.#clock.now();
+    this.#moved = true;
     try {
       for (;;) {
         const control = this.#control.shift();
@@ -286,7 +299,7 @@ export class Link {
   }
 
   #sent(bytes: number, control: boolean): void {
-    this.#progressAt = this.#clock.now();
+    this.#moved = true;
     if (control) this.#controlBytes -= bytes;
     else this.#dataBytes -= bytes;
     if (this.#slow) {
@@ -318,41 +331,43 @@ export class Link {
     this.#owner.congestion(this);
   }
 
+  /** Begins to look at its progress. */
   #watch(): void {
     if (this.#cancelWatch || this.#ended) return;
-    const idle = this.#clock.now() - this.#progressAt;
-    const due = idle < SLOW_AFTER ? SLOW_AFTER : CLOSE_AFTER;
-    const delay = Math.max(1, due - idle);
-    const at = this.#clock.now() + delay;
-    this.#cancelWatch = this.#clock.after(delay, () => {
+    this.#idle = 0;
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
+    this.#moved = this.#heard = false;
+    this.#cancelWatch = this.#clock.after(LOOK, () => {
       this.#cancelWatch = null;
-      this.#excuse(this.#clock.now() - at);
-      this.#judge();
+      if (this.#congested || this.#dropping) this.#look();
     });
   }
 
-  /** A timer that is late was held up here: the peer is not to blame for that time. */
-  #excuse(late: number): void {
-    if (late > OWN_PAUSE) this.#progressAt += late;
-  }
-
-  #judge(): void {
-    if (!this.#congested && !this.#dropping) return;
-    const idle = this.#clock.now() - this.#progressAt;
-    if (idle >= CLOSE_AFTER) {
+  #look(): void {
+    this.#idle = this.#moved ? 0 : this.#idle + LOOK;
+    const slowAfter = this.#heard ? BUSY_SLOW_AFTER : SLOW_AFTER;
+    if (this.#idle >= CLOSE_AFTER) {
       const reason = `it took nothing for ${CLOSE_AFTER / 1000} s`;
       return this.end(reason, new Error(reason));
     }
-    if (idle >= SLOW_AFTER && !this.#slow) {
-      this.#slow = true;
-      this.#dropping = true;
-      this.#owner.slow(this, true);
-    }
+    this.#lookLater();
+    if (this.#idle < slowAfter || this.#slow) return;
+    this.#slow = true;
+    this.#dropping = true;
+    this.#owner.slow(this, true);
     this.#changed();
+  }
+
+  #nextTurn(): Promise<void> {
+    return new Promise((resolve) => this.#clock.soon(resolve));
   }
 
   async #read(): Promise<void> {
     const inPlace = this.#inPlace;
+    let taken = 0;
     try {
       while (!this.#ended) {
         const lent = inPlace !== null && this.#borrows;
@@ -368,6 +383,12 @@ export class Link {
         if (this.#ended) return;
         const pause = this.#owner.received(this, message, lent);
         if (pause) await pause;
+        if (message.length >= DATA_FROM) this.#heard = true;
+        taken += message.length;
+        if (taken < TURN) continue;
+        taken = 0;
+        // Reads that find something settle without a turn of the event loop.
+        await this.#nextTurn();
       }
     } catch (error) {
       this.end(this.#farewell ?? reasonOf(error), error);

@@ -431,6 +431,33 @@ Deno.test("Link pauses reading while its owner says so", async () => {
   link.end("done");
 });
 
+Deno.test("Link reads 256 KiB, then lets the event loop turn", async () => {
+  for (
+    const connection of [
+      new FakeConnection(),
+      new FakeInPlace(new FakeFraming(9)),
+    ]
+  ) {
+    let received = 0;
+    const { link, clock } = setUpOver(connection, {
+      received: () => {
+        received++;
+        return undefined;
+      },
+    });
+    link.start();
+    for (let i = 0; i < 20; i++) connection.arrive(new Uint8Array(60_000));
+    const perTurn = Math.ceil(262_144 / 60_000);
+    for (let turns = 1; received < 20; turns++) {
+      await turn();
+      assertEquals(received, Math.min(20, turns * perTurn));
+      clock.tick(0);
+    }
+    link.end("done");
+    assertEquals(clock.pending, 0);
+  }
+});
+
 Deno.test("Link gives its owner nothing any more once it has ended", async () => {
   const { link, connection, calls } = setUp();
   link.start();

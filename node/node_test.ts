@@ -472,7 +472,7 @@ Deno.test("Node leaves its bundles to a router that sends them later", async () 
           return router.nodes;
         },
         send(to, payload, lane) {
-          context.clock.after(50, () => router.send(to, payload, lane));
+          context.clock.after(500, () => router.send(to, payload, lane));
           return 1;
         },
         receive: (from, packet, lane) => router.receive(from, packet, lane),
@@ -489,9 +489,9 @@ Deno.test("Node leaves its bundles to a router that sends them later", async () 
     heard.push(number);
   });
   const numbers = Array.from({ length: 1_000 }, (_, i) => i);
+  // So much that memory is used again where it may be.
   for (const number of numbers) {
     one.node.emit("say", `${number}`.padStart(4, "0").repeat(1_000));
-    if (number % 40 === 39) await pass(world.clock, 10);
   }
   await pass(world.clock, 1_000);
   assertEquals(heard, numbers);

@@ -37,7 +37,7 @@ const PARTS = 64;
 const KEPT_PARTS = 2;
 const PART_SLABS = { firstSlab: 4_096, largestSlab: 262_144 };
 // What leaves in one turn of the event loop before senders who wait let it go on.
-const TURN = 524_288;
+const TURN = 262_144;
 
 const encoder = new TextEncoder();
 

@@ -164,7 +164,8 @@ Deno.test("Node tells that a node takes nothing, and that it does again", async 
   await pass(world.clock, 999);
   assertEquals(tally(one.told)["slow"], undefined);
   assert(!await isSettled(waiting));
-  await pass(world.clock, 1);
+  // It is looked at four times a second.
+  await pass(world.clock, 251);
   assertEquals(await waiting, { nodes: 0, dropped: 1 });
   assertEquals(await one.node.emit("count", 2), { nodes: 0, dropped: 1 });
   gate.open();
