@@ -7,14 +7,15 @@ import { Frame } from "./frame.ts";
 
 /** A link that makes no progress for this long, in ms, is slow: events for it are dropped. */
 const SLOW_AFTER = 1_000;
-/**
- * The same for one whose peer sends data all the while. The kernel tells of room only
- * once a third of its buffer of some MiB is free, which a busy peer may take longer for.
- */
-const BUSY_SLOW_AFTER = 3_000;
 /** How often that is looked at, in ms. A look that comes late was held up here: it counts once. */
 const LOOK = 250;
-/** A longer message is data, in bytes. */
+/**
+ * While data comes, its sender is told that it is taken, this often, in ms: its kernel
+ * tells only once a third of a buffer of some MiB is free, which may take a busy
+ * receiver longer than a second.
+ */
+const TELL_PROGRESS = 200;
+/** A message from this length on is data worth to be told of, in bytes. */
 const DATA_FROM = 512;
 /** A link that makes no progress for this long, in ms, is closed. */
 const CLOSE_AFTER = 10_000;
@@ -61,8 +62,8 @@ export interface LinkOwner {
  * One authenticated connection to one peer.
  *
  * - Two lanes: everything in the control lane leaves before anything in the data lane.
- * - Above the high-water mark it is congested, and senders who wait, wait for it as
- *   long as it makes progress. Above the outbox limit, or after a second without
+ * - From the high-water mark on it is congested until half of that is left, and
+ *   senders who wait, wait for it as long as it makes progress. Above the outbox limit, or after a second without
  *   progress, new events for it are dropped and counted; once it has room again, a
  *   `gap` stands where they are missing. After ten seconds without progress it ends.
  */
@@ -90,9 +91,10 @@ export class Link {
   #pumping = false;
   /** How long there was no progress, in ms, by the looks at it. */
   #idle = 0;
-  /** Whether there was progress, and whether data came, since the last look. */
+  /** Whether there was progress since the last look. */
   #moved = false;
-  #heard = false;
+  /** When the peer was told that data is taken. */
+  #toldAt = -Infinity;
   #congested = false;
   #slow = false;
   #dropping = false;
@@ -187,6 +189,11 @@ export class Link {
   room(): Promise<void> {
     this.#room ??= Promise.withResolvers<void>();
     return this.#room.promise;
+  }
+
+  /** The peer said that it takes what it is sent. */
+  progressed(): void {
+    this.#moved = true;
   }
 
   /** The peer said why it is about to close. */
@@ -306,7 +313,8 @@ export class Link {
       this.#slow = false;
       this.#owner.slow(this, false);
     }
-    if (this.#dataBytes >= this.#limits.highWaterMark) return;
+    // Well below, so that whoever waited fills a bundle before it waits again.
+    if (this.#dataBytes > this.#limits.highWaterMark / 2) return;
     if (this.#dropping) this.#resume();
     if (!this.#congested) return;
     this.#congested = false;
@@ -339,7 +347,7 @@ export class Link {
   }
 
   #lookLater(): void {
-    this.#moved = this.#heard = false;
+    this.#moved = false;
     this.#cancelWatch = this.#clock.after(LOOK, () => {
       this.#cancelWatch = null;
       if (this.#congested || this.#dropping) this.#look();
@@ -348,17 +356,25 @@ export class Link {
 
   #look(): void {
     this.#idle = this.#moved ? 0 : this.#idle + LOOK;
-    const slowAfter = this.#heard ? BUSY_SLOW_AFTER : SLOW_AFTER;
     if (this.#idle >= CLOSE_AFTER) {
       const reason = `it took nothing for ${CLOSE_AFTER / 1000} s`;
       return this.end(reason, new Error(reason));
     }
     this.#lookLater();
-    if (this.#idle < slowAfter || this.#slow) return;
+    if (this.#idle < SLOW_AFTER || this.#slow) return;
     this.#slow = true;
     this.#dropping = true;
     this.#owner.slow(this, true);
     this.#changed();
+  }
+
+  #tellProgress(): void {
+    const now = this.#clock.now();
+    if (now - this.#toldAt < TELL_PROGRESS || !this.open) return;
+    this.#toldAt = now;
+    const message = new Uint8Array(this.#protocol.headerSize);
+    this.#protocol.writeHeader("progress", message);
+    this.#sendControl(Frame.of(message));
   }
 
   #nextTurn(): Promise<void> {
@@ -383,7 +399,7 @@ export class Link {
         if (this.#ended) return;
         const pause = this.#owner.received(this, message, lent);
         if (pause) await pause;
-        if (message.length >= DATA_FROM) this.#heard = true;
+        if (message.length >= DATA_FROM) this.#tellProgress();
         taken += message.length;
         if (taken < TURN) continue;
         taken = 0;

@@ -218,6 +218,43 @@ Deno.test("Link is slow after a second without progress, and lets waiting sender
   link.end("done");
 });
 
+Deno.test("Link is not slow as long as its peer says that it takes data", async () => {
+  const { link, connection, clock, calls } = setUp();
+  connection.held = true;
+  for (let i = 0; i < 4; i++) link.send(data(i), "data", 1);
+  for (let i = 0; i < 20; i++) {
+    await pass(clock, 900);
+    link.progressed();
+  }
+  assertEquals(calls, []);
+  await pass(clock, 1_250);
+  assertEquals(calls, [["slow", true]]);
+  connection.release();
+  link.end("done");
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("Link tells its peer that it takes data, five times a second", async () => {
+  const { link, connection, clock } = setUp();
+  link.start();
+  const told = () =>
+    connection.sent.filter((frame) => protocol.readHeader(frame) === "progress")
+      .length;
+  for (let i = 0; i < 10; i++) connection.arrive(new Uint8Array(100));
+  await turn();
+  assertEquals(told(), 0, "small messages need no telling");
+  for (let ms = 0; ms < 1_000; ms += 10) {
+    connection.arrive(new Uint8Array(1_000));
+    await turn();
+    clock.tick(10);
+  }
+  assertEquals(told(), 5);
+  clock.tick(60_000);
+  assertEquals(told(), 5, "nothing came");
+  link.end("done");
+  assertEquals(clock.pending, 0);
+});
+
 Deno.test("Link is not slow as long as it makes progress", async () => {
   const { link, connection, clock, calls } = setUp();
   connection.held = true;

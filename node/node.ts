@@ -716,6 +716,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #notice(link: Link, message: Uint8Array, kind: FrameKind | null): void {
     const { protocol } = this.#parts;
     if (kind === "goodbye") return link.farewell(protocol.readGoodbye(message));
+    if (kind === "progress") return link.progressed();
     if (kind === null) this.#counts.skipped++;
     if (kind !== "gap") return;
     const from = link.peer.id;

@@ -252,6 +252,17 @@ Deno.test("isFlat() never accepts what the general scan refuses, of any bytes in
   assert(accepted > 3_000 && refused > 3_000, `${accepted}, ${refused}`);
 });
 
+Deno.test("isFlat() never looks past the end of its source", () => {
+  fc.assert(
+    fc.property(flatMap, fc.nat(), (bytes, cut) => {
+      const source = bytes.subarray(0, cut % bytes.length);
+      assert(!isFlat(source, 0, bytes.length));
+      assert(!isFlat(source, 0, source.length));
+    }),
+    { seed: 6, numRuns: 3_000 },
+  );
+});
+
 Deno.test("isFlat() refuses what only begins like a flat map", () => {
   const refused: Readonly<Record<string, string>> = {
     "nothing": "",

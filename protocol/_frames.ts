@@ -18,6 +18,7 @@ export const FRAME = {
   control: 0x11,
   gap: 0x12,
   goodbye: 0x13,
+  progress: 0x90,
 } as const;
 
 /** The name of a frame type. */
@@ -56,6 +57,7 @@ export function readHeader(message: Uint8Array): FrameKind | null {
     );
   }
   // What the rest of its header means is the business of those who know it.
+  if (type === FRAME.progress) return "progress";
   if (type >= FIRST_IGNORABLE) return null;
   if (message[1] !== 0 || message[2] !== 0 || message[3] !== 0) {
     throw new ProtocolError(

@@ -19,6 +19,7 @@ const GOLDEN: readonly (readonly [FrameKind, string])[] = [
   ["control", "11000000"],
   ["gap", "12000000"],
   ["goodbye", "13000000"],
+  ["progress", "90000000"],
 ];
 
 Deno.test("writeHeader() writes the header and leaves the body alone", () => {
@@ -69,6 +70,7 @@ Deno.test("readHeader() names the type that it refuses", () => {
 
 Deno.test("readHeader() refuses each flag and each reserved bit", () => {
   for (const [kind] of GOLDEN) {
+    if (FRAME[kind] >= 0x80) continue; // those may be skipped
     for (let bit = 0; bit < 24; bit++) {
       const frame = new Uint8Array([FRAME[kind], 0, 0, 0]);
       frame[1 + (bit >> 3)] = 1 << (bit & 7);

@@ -142,7 +142,9 @@ export type FrameKind =
   /** The sender dropped events for this link; the body says how many. */
   | "gap"
   /** The sender closes the link; the body says why. */
-  | "goodbye";
+  | "goodbye"
+  /** The sender takes what it is sent. No body; whoever does not know it skips it. */
+  | "progress";
 
 /**
  * What the bytes of a message mean, and how two nodes introduce themselves.

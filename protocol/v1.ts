@@ -67,7 +67,8 @@
  * | `0x11` | control | either, after the handshake | a packet of the router, in the control lane |
  * | `0x12` | gap | either, after the handshake | how many events were dropped (8 bytes) |
  * | `0x13` | goodbye | either, last | text |
- * | `0x80` to `0xff` | | either, after the handshake | skipped by those who do not know the type, whatever its flags |
+ * | `0x90` | progress | either, while it takes data, at most five times a second | |
+ * | `0x80` to `0xff`, others | | either, after the handshake | skipped by those who do not know the type, whatever its flags |
  *
  * Everything else breaks the protocol: another type, flags that the version does
  * not know, reserved bytes that are not zero, a frame out of place. Texts are UTF-8

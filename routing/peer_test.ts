@@ -76,6 +76,23 @@ function peer(id: NodeId, incarnation = INCARNATION): Peer {
 
 // -- Packets --
 
+Deno.test("peerRouter() is direct: it delivers a packet itself, at once, and keeps nothing of it", () => {
+  const bench = new Bench("a");
+  assert("direct" in bench.router && bench.router.direct === true);
+  bench.up("b");
+  const packet = Uint8Array.of(1, 2, 3);
+  bench.router.receive("b", packet, "data");
+  assertEquals(bench.delivered.length, 1);
+  assertStrictEquals(bench.delivered[0], packet);
+  // Whoever lent it writes to it now.
+  packet.fill(9);
+  bench.router.receive("b", Uint8Array.of(4), "data");
+  bench.router.send("all", Uint8Array.of(5));
+  bench.clock.tick(60_000);
+  assertEquals(bench.delivered.slice(1), [Uint8Array.of(4)]);
+  assertEquals(bench.packets, [Uint8Array.of(5)]);
+});
+
 Deno.test("peerRouter().send() hands the same payload object to every link", () => {
   const bench = new Bench("a");
   for (const id of ["b", "c", "d"]) bench.up(id);

@@ -4,7 +4,7 @@ import { type Address, ConnectionError } from "./types.ts";
 
 const KIB = 1024;
 /** What a read buffer holds while a link is quiet. */
-const SMALL_READ = 8 * KIB;
+const SMALL_READ = 2 * KIB;
 /** What a read buffer holds while reads fill it. */
 const LARGE_READ = 256 * KIB;
 /** Less room than this at the end of such a buffer is not worth a read. */
