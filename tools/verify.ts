@@ -16,6 +16,7 @@ const AREAS: ReadonlyMap<
   () => Promise<{ readonly rows: readonly Row[] }>
 > = new Map([
   ["cluster", () => import("./verify/cluster.ts")],
+  ["speed", () => import("./verify/speed.ts")],
 ]);
 
 /** Runs the command line, and resolves to the exit code. */

@@ -1,0 +1,23 @@
+/** The CPU time that a process has taken, in ms; it advances in steps of 10 ms. */
+export function cpuOf(pid: number): number {
+  return parseCpu(Deno.readTextFileSync(`/proc/${pid}/stat`));
+}
+
+/** The memory of a process that is resident, in MiB. */
+export function residentOf(pid: number): number {
+  return parseResident(Deno.readTextFileSync(`/proc/${pid}/status`));
+}
+
+/** User and system time, in ms, of `/proc/PID/stat`. */
+export function parseCpu(stat: string): number {
+  // The name of the program, the second field, is in parentheses and may hold both.
+  const fields = stat.slice(stat.lastIndexOf(") ") + 2).split(" ");
+  const [user, system] = fields.slice(11, 13);
+  return 10 * (Number(user) + Number(system));
+}
+
+/** `VmRSS`, in MiB, of `/proc/PID/status`. */
+export function parseResident(status: string): number {
+  const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(status) ?? [];
+  return Number(kibibytes) / 1_024;
+}
