@@ -66,7 +66,7 @@ export class World implements AsyncDisposable {
         next: nextIncarnation,
         above: incarnationAbove,
       },
-      transport: this.#cuttable(id),
+      transport: overrides.transport ?? this.#cuttable(id),
       link: (connection) => connection,
       protocol: v1(),
       codec: msgpackr(),

@@ -23,3 +23,13 @@ export function seededRandom(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** A seed for something that has a name, so that its numbers are its own. */
+export function seedFor(seed: number, name: string): number {
+  let mixed = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
+  for (let at = 0; at < name.length; at++) {
+    mixed = Math.imul(mixed ^ name.charCodeAt(at), 0x01000193);
+    mixed ^= mixed >>> 15;
+  }
+  return mixed;
+}

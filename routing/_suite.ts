@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { sealed } from "./_sealed.ts";
 
 /** The tests of a suite: fact and proof. */
 export type Suite = Readonly<Record<string, () => void>>;
@@ -27,55 +28,13 @@ export function registerSuite(
 }
 
 /**
- * Runs synchronous code during which the runtime's own time and randomness throw:
- * proof that it depends on what is injected alone.
- */
-function withoutGlobals(run: () => void): void {
-  const restore: (() => void)[] = [];
-  try {
-    restore.push(
-      forbid(Date, "now"),
-      forbid(Math, "random"),
-      forbid(performance, "now"),
-    );
-    for (
-      const name of [
-        "setTimeout",
-        "setInterval",
-        "setImmediate",
-        "queueMicrotask",
-      ]
-    ) {
-      restore.push(forbid(globalThis, name));
-    }
-    run();
-  } finally {
-    for (const undo of restore) undo();
-  }
-}
-
-/**
  * Runs a trace twice without the runtime's own time and randomness: both must be the
  * same.
  */
 export function assertSelfContained(trace: () => unknown): void {
   const traces: unknown[] = [];
-  withoutGlobals(() => traces.push(trace(), trace()));
+  sealed(() => traces.push(trace(), trace()));
   assertEquals(traces[0], traces[1]);
-}
-
-function forbid(owner: object, name: string): () => void {
-  const original = Object.getOwnPropertyDescriptor(owner, name);
-  Object.defineProperty(owner, name, {
-    configurable: true,
-    value: () => {
-      throw new Error(`Cannot use ${name}: time and randomness are injected`);
-    },
-  });
-  return () => {
-    if (original === undefined) Reflect.deleteProperty(owner, name);
-    else Object.defineProperty(owner, name, original);
-  };
 }
 
 /** Random bytes, or a copy of a sample with a few bytes changed, cut or added. */

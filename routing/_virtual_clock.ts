@@ -1,18 +1,21 @@
+import { EventHeap, Planned } from "./_event_heap.ts";
 import type { Clock } from "./types.ts";
 
-/** A callback that is planned; `null` once it ran or was cancelled. */
-interface Plan {
-  readonly time: number;
-  readonly order: number;
-  callback: (() => void) | null;
-}
+/** The real one: a guard may replace the global while virtual time passes. */
+const { setImmediate } = globalThis;
+
+/** What stands in the heap of a clock; for the simulator alone. */
+export let heapOf: (clock: VirtualClock) => EventHeap;
 
 /**
  * A clock whose time passes only when a test says so.
  *
- * Callbacks run in the order of their time, those of the same time in the order
- * in which they were asked for. What a callback throws leaves `tick`, `run` or
- * `until`.
+ * - Callbacks run in the order of their time, those of the same time in the order
+ *   in which they were asked for. What a callback throws leaves the call in which
+ *   time passed.
+ * - `tick`, `run` and `until` are for synchronous code. Where promises are waited for,
+ *   use `pass`, `passUntil` and `settle`: after each callback they let every promise
+ *   settle that can, so that what follows from it happens at its virtual time.
  *
  * @example A minute in no time
  * ```ts
@@ -26,22 +29,39 @@ interface Plan {
  *
  * assertEquals(seen, [60_000]);
  * ```
+ *
+ * @example Code that waits
+ * ```ts
+ * import { VirtualClock } from "@devts/routing/testing";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const clock = new VirtualClock();
+ * const sleep = (ms: number) =>
+ *   new Promise<void>((resolve) => clock.after(ms, resolve));
+ * async function nap(): Promise<number> {
+ *   await sleep(1000);
+ *   await sleep(500);
+ *   return clock.now();
+ * }
+ *
+ * assertEquals(await clock.settle(nap()), 1500);
+ * ```
  */
 export class VirtualClock implements Clock {
-  /** A binary heap by time and order. */
-  readonly #heap: Plan[] = [];
-  #now = 0;
-  #asked = 0;
-  #pending = 0;
+  readonly #heap = new EventHeap();
+
+  static {
+    heapOf = (clock) => clock.#heap;
+  }
 
   /** Callbacks that are planned and not cancelled. */
   get pending(): number {
-    return this.#pending;
+    return this.#heap.size;
   }
 
   /** Milliseconds since the clock was made. */
   now(): number {
-    return this.#now;
+    return this.#heap.now;
   }
 
   /**
@@ -50,17 +70,11 @@ export class VirtualClock implements Clock {
    * @returns Cancels it; idempotent.
    */
   after(delay: number, callback: () => void): () => void {
-    const plan: Plan = {
-      time: this.#now + Math.max(0, delay),
-      order: this.#asked++,
-      callback,
-    };
-    this.#push(plan);
-    this.#pending++;
+    const heap = this.#heap;
+    const event = new Callback(callback);
+    heap.push(event, heap.now + (delay > 0 ? delay : 0));
     return () => {
-      if (plan.callback === null) return;
-      plan.callback = null;
-      this.#pending--;
+      heap.remove(event);
     };
   }
 
@@ -71,9 +85,10 @@ export class VirtualClock implements Clock {
 
   /** Lets `ms` milliseconds pass, and runs what comes due. */
   tick(ms: number): void {
-    const end = this.#now + ms;
-    while (this.#step(end));
-    this.#now = end;
+    const heap = this.#heap;
+    const end = heap.now + ms;
+    while (heap.step(end));
+    heap.now = end;
   }
 
   /**
@@ -83,11 +98,11 @@ export class VirtualClock implements Clock {
    * @throws {RangeError} If something is still planned after that.
    */
   run(limit = 3_600_000): void {
-    const end = this.#now + limit;
-    while (this.#step(end));
-    if (this.#pending === 0) return;
+    const end = this.#heap.now + limit;
+    while (this.#heap.step(end));
+    if (this.pending === 0) return;
     throw new RangeError(
-      `Cannot run until idle: ${this.#pending} callbacks left after ${limit} ms`,
+      `Cannot run until idle: ${this.pending} callbacks left after ${limit} ms`,
     );
   }
 
@@ -99,64 +114,78 @@ export class VirtualClock implements Clock {
    * @throws {RangeError} If it does not hold by then.
    */
   until(condition: () => boolean, limit = 60_000): number {
-    const start = this.#now;
+    const start = this.#heap.now;
     while (!condition()) {
-      if (this.#step(start + limit)) continue;
-      throw new RangeError(
-        `Cannot reach the condition within ${limit} ms: ${condition}`,
-      );
+      if (!this.#heap.step(start + limit)) throw unreached(condition, limit);
     }
-    return this.#now - start;
+    return this.#heap.now - start;
   }
 
-  /** Runs the next callback that is due by `end`. */
-  #step(end: number): boolean {
-    for (;;) {
-      const next = this.#heap[0];
-      if (next === undefined || next.time > end) return false;
-      this.#pop();
-      const { callback } = next;
-      if (callback === null) continue;
-      next.callback = null;
-      this.#pending--;
-      this.#now = next.time;
-      callback();
-      return true;
-    }
-  }
-
-  #push(plan: Plan): void {
+  /** As `tick`, with promises settling in between. */
+  async pass(ms: number): Promise<void> {
     const heap = this.#heap;
-    let at = heap.length;
-    while (at > 0) {
-      const parentAt = (at - 1) >> 1;
-      const parent = heap[parentAt];
-      if (parent === undefined || isBefore(parent, plan)) break;
-      heap[at] = parent;
-      at = parentAt;
-    }
-    heap[at] = plan;
+    const end = heap.now + ms;
+    await this.#turn();
+    while (heap.step(end)) await this.#turn();
+    heap.now = end;
   }
 
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      const left = heap[2 * at + 1];
-      const right = heap[2 * at + 2];
-      if (left === undefined) break;
-      const rightFirst = right !== undefined && isBefore(right, left);
-      const child = rightFirst ? right : left;
-      if (isBefore(last, child)) break;
-      heap[at] = child;
-      at = 2 * at + (rightFirst ? 2 : 1);
+  /**
+   * As `until`, with promises settling in between.
+   *
+   * @param limit The most milliseconds that may pass.
+   * @returns How many milliseconds passed. Rejects with a `RangeError` if the
+   * condition does not hold by then.
+   */
+  async passUntil(condition: () => boolean, limit = 60_000): Promise<number> {
+    const start = this.#heap.now;
+    await this.#turn();
+    while (!condition()) {
+      if (!this.#heap.step(start + limit)) throw unreached(condition, limit);
+      await this.#turn();
     }
-    heap[at] = last;
+    return this.#heap.now - start;
+  }
+
+  /**
+   * What a promise gives, while time passes as it must.
+   *
+   * @param limit The most milliseconds that may pass.
+   * @returns Settles as the promise does. Rejects with a `RangeError` if that has not
+   * settled by then.
+   */
+  async settle<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
+    let settled = false;
+    const end = (): void => {
+      settled = true;
+    };
+    promise.then(end, end);
+    await this.passUntil(() => settled, limit);
+    return await promise;
+  }
+
+  /** A turn of the event loop, before which every promise settles that can. */
+  async #turn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#heap.settled();
   }
 }
 
-function isBefore(a: Plan, b: Plan): boolean {
-  return a.time < b.time || (a.time === b.time && a.order < b.order);
+class Callback extends Planned {
+  readonly #callback: () => void;
+
+  constructor(callback: () => void) {
+    super();
+    this.#callback = callback;
+  }
+
+  run(): void {
+    this.#callback();
+  }
+}
+
+function unreached(condition: () => boolean, limit: number): RangeError {
+  return new RangeError(
+    `Cannot reach the condition within ${limit} ms: ${condition}`,
+  );
 }

@@ -146,6 +146,13 @@ export interface RouterUp {
     lastHop: NodeId,
     reason: string,
   ): void;
+  /**
+   * Packets of another node for this one were lost on their way, and will not come any
+   * more: how many, each with one event or more. Told where they are missing in the
+   * order of what is delivered. Only routers that relay know; a program that does not
+   * want to may leave it out.
+   */
+  missed?(from: NodeId, count: number): void;
 }
 
 /** Optional beside a {@linkcode Router} or a {@linkcode Membership}: what it counted. */
@@ -205,6 +212,12 @@ export interface MembershipContext {
   refute(accused: number): void;
   /** Tells the program, and the router, of a change in `members`. */
   changed(event: MemberEvent): void;
+  /**
+   * Asks for a link to a node that is no member any more, to see whether it is back;
+   * the answer is a {@linkcode LinkEvent}. A program that has no links of its own to
+   * offer leaves it out.
+   */
+  connect?(peer: Peer): void;
 }
 
 /** Makes a membership for one node. */

@@ -1,0 +1,101 @@
+// deno-lint-ignore-file no-console -- writes for a person
+
+/**
+ * `deno task sim [scenario] [--seeds N] [--from SEED] [--router NAME]
+ * [--membership NAME]`: runs a scenario, or all of them, with many seeds. Prints the
+ * figures; for a seed that fails, the least that makes it fail. Exit code 1 where one
+ * failed, or a target was missed.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { simulate, type SimulationReport } from "@devts/routing/testing";
+import { MEMBERSHIPS, type Parts, ROUTERS } from "./sim/parts.ts";
+import { SCENARIOS } from "./sim/registry.ts";
+import { figuresText, reportText } from "./sim/report.ts";
+
+/** How often a person is told how far it is, in ms. */
+const PROGRESS = 2_000;
+
+/** Runs the command line, and resolves to the exit code. */
+async function main(args: string[]): Promise<number> {
+  const { _: [name], ...options } = parseArgs(args, {
+    string: ["seeds", "from", "router", "membership"],
+  });
+  const routerName = String(options.router ?? "peer");
+  const membershipName = String(options.membership ?? "heartbeat");
+  const seeds = Number(options.seeds ?? 100);
+  const from = Number(options.from ?? 1);
+  const names = name === undefined ? Object.keys(SCENARIOS) : [String(name)];
+  const router = ROUTERS[routerName];
+  const membership = MEMBERSHIPS[membershipName];
+  const wrong = unknown("scenario", SCENARIOS, names[0] ?? "") ??
+    unknown("router", ROUTERS, routerName) ??
+    unknown("membership", MEMBERSHIPS, membershipName) ??
+    badCount("seeds", seeds) ?? badCount("from", from);
+  if (wrong !== null || router === undefined || membership === undefined) {
+    console.error(wrong);
+    return 2;
+  }
+  const command =
+    `deno task sim %s --router ${routerName} --membership ${membershipName}`;
+  let failed = 0;
+  for (const scenario of names) {
+    const isHeld = await runScenario(
+      scenario,
+      { router, membership },
+      { seeds, from },
+      command.replace("%s", scenario),
+    );
+    if (!isHeld) failed++;
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+async function runScenario(
+  name: string,
+  parts: Parts,
+  { seeds, from }: { readonly seeds: number; readonly from: number },
+  command: string,
+): Promise<boolean> {
+  const start = performance.now();
+  let told = start;
+  const report = await SCENARIOS[name]?.(parts).use<Promise<SimulationReport>>(
+    (scenario) =>
+      simulate(scenario, {
+        seeds,
+        from,
+        progress: (report) => {
+          const now = performance.now();
+          if (now - told < PROGRESS) return;
+          told = now;
+          const { seeds: done } = report;
+          console.log(
+            `...    ${name}: ${done} of ${seeds} seeds, ${figuresText(report)}`,
+          );
+        },
+      }),
+  );
+  if (report === undefined) return false;
+  const seconds = (performance.now() - start) / 1000;
+  console.log(reportText(name, report, seconds, command));
+  return report.failure === null && report.missed.length === 0;
+}
+
+function unknown(
+  what: string,
+  known: Readonly<Record<string, unknown>>,
+  name: string,
+): string | null {
+  if (Object.hasOwn(known, name)) return null;
+  const names = Object.keys(known).join(", ");
+  return `Cannot simulate with the ${what} "${name}": there is ${names}`;
+}
+
+function badCount(what: string, value: number): string | null {
+  if (Number.isSafeInteger(value) && value >= 1) return null;
+  return `Cannot use ${value} as --${what}: it must be an integer from 1 on`;
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args);

@@ -1,0 +1,177 @@
+import { names } from "./cluster.ts";
+import type { Parts } from "./parts.ts";
+import { Node } from "@devts/node";
+import {
+  incarnationAbove,
+  incarnationAt,
+  nextIncarnation,
+} from "@devts/routing";
+import type {
+  Fault,
+  Scenario,
+  VirtualMachine,
+  VirtualNetwork,
+} from "@devts/routing/testing";
+import { msgpackr } from "@devts/protocol/msgpackr";
+import { v1 } from "@devts/protocol/v1";
+import { ConnectionError } from "@devts/transport";
+
+const NODES = 6;
+const LENGTH = 20_000;
+const FAULTS = 8;
+/** In which all is well again, in ms. */
+const LIMIT = 40_000;
+/** Events that each node emits once all is well again. */
+const EVENTS = 20;
+const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
+
+interface Events {
+  count(number: number): void;
+}
+
+/** A whole node, and what it received. */
+interface Running {
+  readonly node: Node<Events>;
+  readonly received: { readonly from: string; readonly number: number }[];
+  /** When it last saw a member come or go. */
+  changedAt(): number;
+}
+
+/** Whole nodes under faults: afterwards each event reaches every other node once, in order. */
+export function nodes(parts: Parts): Scenario {
+  return {
+    name: "nodes",
+    isAsync: true,
+    script: (random) => Array.from({ length: FAULTS }, () => anyFault(random)),
+    async run(run) {
+      const network = run.network({
+        latency: 2,
+        jitter: 8,
+        loss: 0.02,
+        backoff: true,
+        giveUp: 30_000,
+        dialTimeout: 10_000,
+      });
+      const { clock } = network;
+      const running = start(network, parts);
+      await clock.passUntil(() => isWhole(running), LIMIT);
+      network.play(run.script);
+      const end = Math.max(
+        0,
+        ...run.script.map((fault) => fault.at + (fault.for ?? 0)),
+      );
+      await clock.pass(end);
+      const healed = clock.now();
+      await clock.pass(LIMIT);
+      if (!isWhole(running)) throw new Error(notWhole(running));
+      for (const { received } of running.values()) received.length = 0;
+      for (let number = 0; number < EVENTS; number++) {
+        for (const { node } of running.values()) node.emit("count", number);
+      }
+      await clock.pass(10_000);
+      check(running);
+      const changes = [...running.values()].map(({ changedAt }) => changedAt());
+      const last = Math.max(healed, ...changes);
+      return { "whole again after the faults (ms)": last - healed };
+    },
+  };
+}
+
+function anyFault(random: () => number): Fault {
+  const at = Math.floor(LENGTH * random());
+  const ids = names(NODES);
+  const node = ids[Math.floor(NODES * random())] ?? "";
+  const others = ids.filter((id) => id !== node);
+  const length = Math.floor(5_000 * random());
+  switch (Math.floor(4 * random())) {
+    case 0:
+      return { at, do: "crash", node, how: "links", for: length };
+    case 1:
+      return { at, do: "crash", node, how: "silence", for: length };
+    case 2:
+      return { at, do: "stall", node, for: length };
+    default:
+      return { at, do: "cut", from: [node], to: others, for: length };
+  }
+}
+
+/** Starts a machine for each node, by id; a restart replaces what is running there. */
+function start(network: VirtualNetwork, parts: Parts): Map<string, Running> {
+  const running = new Map<string, Running>();
+  for (const id of names(NODES)) {
+    network.machine(id, {
+      connectionError: ConnectionError,
+      start: (machine) => running.set(id, boot(machine, parts)),
+    });
+  }
+  return running;
+}
+
+function boot(machine: VirtualMachine, parts: Parts): Running {
+  const { id, clock, random, transport } = machine;
+  const node = new Node<Events>({
+    cluster: "simulated",
+    id,
+    incarnations: {
+      first: incarnationAt(machine.wallClock()),
+      next: nextIncarnation,
+      above: incarnationAbove,
+    },
+    transport,
+    link: (connection) => connection,
+    protocol: v1(),
+    codec: msgpackr(),
+    router: parts.router.make(),
+    membership: parts.membership(),
+    logger: QUIET,
+    clock,
+    random,
+    advertise: [],
+    insecure: false,
+    meta: undefined,
+    limits: {},
+  });
+  const received: { from: string; number: number }[] = [];
+  node.on("count", (number, { from }) => {
+    received.push({ from, number });
+  });
+  let changedAt = 0;
+  const change = (): void => {
+    changedAt = clock.now();
+  };
+  node.onSystem("join", change);
+  node.onSystem("leave", change);
+  node.listen(`virtual://${id}`);
+  const entry = id === "n0" ? "n1" : "n0";
+  node.join(`virtual://${entry}`);
+  return { node, received, changedAt: () => changedAt };
+}
+
+function isWhole(running: ReadonlyMap<string, Running>): boolean {
+  for (const { node } of running.values()) {
+    if (node.members.size !== NODES - 1) return false;
+  }
+  return running.size === NODES;
+}
+
+function notWhole(running: ReadonlyMap<string, Running>): string {
+  const views = [...running].map(([id, { node }]) =>
+    `"${id}" knows [${[...node.members.keys()].sort()}]`
+  );
+  return `${LIMIT} ms after the last fault, ${views.join(", ")}`;
+}
+
+function check(running: ReadonlyMap<string, Running>): void {
+  const expected = Array.from({ length: EVENTS }, (_, number) => number).join();
+  for (const [id, { received }] of running) {
+    for (const from of running.keys()) {
+      if (from === id) continue;
+      const numbers = received.filter((one) => one.from === from)
+        .map(({ number }) => number).join();
+      if (numbers === expected) continue;
+      throw new Error(
+        `"${id}" received from "${from}": ${numbers || "nothing"}`,
+      );
+    }
+  }
+}

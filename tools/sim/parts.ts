@@ -1,0 +1,29 @@
+import { heartbeat } from "@devts/routing/heartbeat";
+import { peerRouter } from "@devts/routing/peer";
+import type { MembershipFactory, RouterFactory } from "@devts/routing";
+
+/** A router that scenarios can be run with. */
+export interface RouterPart {
+  /** Makes its factory. */
+  readonly make: () => RouterFactory;
+  /** Whether it carries packets between nodes that have no link to each other. */
+  readonly relays: boolean;
+}
+
+/** The routers, by name. */
+export const ROUTERS: Readonly<Record<string, RouterPart>> = {
+  peer: { make: () => peerRouter(), relays: false },
+};
+
+/** The memberships, by name. */
+export const MEMBERSHIPS: Readonly<Record<string, () => MembershipFactory>> = {
+  heartbeat: () => heartbeat(),
+};
+
+/** What a scenario is made for. */
+export interface Parts {
+  /** The router of every node. */
+  readonly router: RouterPart;
+  /** Makes the membership of every node. */
+  readonly membership: () => MembershipFactory;
+}

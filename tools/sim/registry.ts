@@ -1,0 +1,32 @@
+import { crash } from "./crash.ts";
+import { graphs } from "./graphs.ts";
+import { joining } from "./join.ts";
+import { nodes } from "./nodes.ts";
+import { partition } from "./partition.ts";
+import type { Parts } from "./parts.ts";
+import { stalls } from "./stalls.ts";
+import type { Scenario, Timed } from "@devts/routing/testing";
+
+/** A scenario whose script is made of anything, for those who only run it. */
+export interface AnyScenario {
+  /** Its name. */
+  readonly name: string;
+  /** Hands it over with the type that it has. */
+  use<T>(user: <A extends Timed>(scenario: Scenario<A>) => T): T;
+}
+
+/** The scenarios, by name; each is made for a router and a membership. */
+export const SCENARIOS: Readonly<
+  Record<string, (parts: Parts) => AnyScenario>
+> = {
+  crash: (parts) => any(crash(parts)),
+  join: (parts) => any(joining(parts)),
+  partition: (parts) => any(partition(parts)),
+  stalls: (parts) => any(stalls(parts)),
+  graphs: (parts) => any(graphs(parts)),
+  nodes: (parts) => any(nodes(parts)),
+};
+
+function any<A extends Timed>(scenario: Scenario<A>): AnyScenario {
+  return { name: scenario.name, use: (user) => user(scenario) };
+}
