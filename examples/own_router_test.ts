@@ -74,7 +74,22 @@ Deno.test("beaconRouter() lets the ends of a line talk without a link", async ()
   assertEquals(dialled, ["memory://ada", "memory://bob"]);
 });
 
-// What a router promises is a suite that anybody can run.
-for (const topology of ["line", "ring", "mesh"] as const) {
-  testRouter("beaconRouter()", beaconRouter(), { topology });
-}
+// What a router promises is a suite that anybody can run. What this one does not
+// promise is named, with the reason.
+const lost = "it has no receipts: what a link loses is not reported";
+const skip = {
+  "receive() takes a packet once, whoever brings it again":
+    "it numbers no packets",
+  "undelivered() names all that is lost with a link": lost,
+  "undelivered() names what is for a node that has fallen silent": lost,
+};
+testRouter("beaconRouter()", beaconRouter(), { topology: "mesh" });
+testRouter("beaconRouter()", beaconRouter(), { topology: "line", skip });
+testRouter("beaconRouter()", beaconRouter(), {
+  topology: "ring",
+  skip: {
+    ...skip,
+    "send() reaches everyone once, in the order of each sender":
+      "it keeps no order where the way changes",
+  },
+});

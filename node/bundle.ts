@@ -449,6 +449,23 @@ export function readBundle<Name>(
   }
 }
 
+/** The ids of the requests in the head of a bundle, as far as it shows them. */
+export function requestsIn(head: Uint8Array): number[] {
+  const ids: number[] = [];
+  let at = BUNDLE_HEADER;
+  while (at + ENTRY_HEADER + 4 <= head.length) {
+    const type = byteAt(head, at) & ~NO_DATA;
+    const isNamed = byteAt(head, at + 1) === NEW_NAME;
+    const length = uint32At(head, at + 2);
+    at += ENTRY_HEADER;
+    if (type === REQUEST) ids.push(uint32At(head, at));
+    if (type !== EVENT) at += 4;
+    if (isNamed) at += 1 + byteAt(head, at);
+    at += length;
+  }
+  return ids;
+}
+
 function malformed(part: string): SyntaxError {
   return new SyntaxError(
     `Cannot read a bundle of events: its ${part} is malformed`,

@@ -19,6 +19,7 @@ import {
   readBundle,
   REPLY,
   REQUEST,
+  requestsIn,
 } from "./bundle.ts";
 import { type Slab, SlabPool } from "./slab.ts";
 
@@ -582,5 +583,24 @@ Deno.test("readBundle() refuses what a writer never writes", () => {
       "Cannot read a bundle",
       what,
     );
+  }
+});
+
+Deno.test("requestsIn() finds the requests of a bundle, as far as its head shows them", () => {
+  const writer = new BundleWriter(codec, 0);
+  const name = utf8("name");
+  writer.add(EVENT, name, 0, "x".repeat(20));
+  writer.add(REQUEST, name, 7, [1, 2, 3]);
+  writer.add(REPLY, null, 8, 1);
+  writer.add(REQUEST, utf8("other"), 2 ** 32 - 1, undefined);
+  const { payload } = writer.take();
+  assertEquals(requestsIn(payload), [7, 2 ** 32 - 1]);
+  for (let end = 0; end <= payload.length; end++) {
+    const ids = requestsIn(payload.subarray(0, end));
+    assertEquals(ids, [7, 2 ** 32 - 1].slice(0, ids.length));
+  }
+  const random = seededRandom(5);
+  for (let i = 0; i < 1000; i++) {
+    requestsIn(new Uint8Array(300).map(() => random() * 256));
   }
 });

@@ -15,17 +15,28 @@ export class Frame {
   /** Its memory, to be retained by whoever sends it later; null: memory of its own. */
   readonly slab: Slab | null;
   readonly #bytes: Uint8Array;
+  readonly #room: number;
   #framing: Framing | null = null;
   #framed: Uint8Array | null = null;
 
   /**
-   * Takes the frame with {@linkcode FRAMING_ROOM} bytes in front; `slab`: the memory
-   * that it stands in, where that is used again.
+   * Takes the frame with `room` bytes in front; `slab`: the memory that it stands in,
+   * where that is used again.
    */
-  constructor(bytes: Uint8Array, slab: Slab | null = null) {
+  constructor(
+    bytes: Uint8Array,
+    slab: Slab | null = null,
+    room: number = FRAMING_ROOM,
+  ) {
     this.#bytes = bytes;
+    this.#room = room;
     this.slab = slab;
-    this.message = bytes.subarray(FRAMING_ROOM);
+    this.message = bytes.subarray(room);
+  }
+
+  /** A frame of a message that came, without room in front. */
+  static asItIs(message: Uint8Array): Frame {
+    return new Frame(message, null, 0);
   }
 
   /** A frame of a message that has no room in front. */
@@ -46,9 +57,9 @@ export class Frame {
    */
   framed(framing: Framing): Uint8Array | null {
     if (this.#framing === framing) return this.#framed;
-    if (this.#framing !== null || framing.size > FRAMING_ROOM) return null;
+    if (this.#framing !== null || framing.size > this.#room) return null;
     this.#framing = framing;
-    this.#framed = this.#bytes.subarray(FRAMING_ROOM - framing.size);
+    this.#framed = this.#bytes.subarray(this.#room - framing.size);
     framing.write(this.#framed);
     return this.#framed;
   }

@@ -19,6 +19,7 @@ import {
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
   REQUEST,
+  requestsIn,
 } from "./bundle.ts";
 import { Doors } from "./doors.ts";
 import { FRAMING_ROOM } from "./frame.ts";
@@ -130,6 +131,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   };
   #ready = false;
   #closing = false;
+  /** Which neighbour sent the packet that the router is taking. */
+  #source: NodeId | null = null;
+  /** Whose events were handled last. */
+  #heard: NodeId = "";
   /** What was wrong with the packet that the router is taking. */
   #violation: unknown = null;
 
@@ -523,17 +528,23 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#counts.dropped += count;
     }
     if (target.to.length === 0) return;
+    let handed = 0;
+    let isBare = true;
+    let why = "its link takes nothing";
     try {
-      this.#packets.during(
-        bundle,
-        () => this.#router.send(target.to, payload, "data"),
-      );
+      isBare = this.#packets.during(bundle, () => {
+        handed = this.#router.send(target.to, payload, "data");
+      });
       // Other routers may keep what they are given.
       if (isDirect(this.#router)) slab?.release();
     } catch (error) {
       this.#counts.undelivered += count;
-      this.#journal.debug(reasonOf(error));
+      why = reasonOf(error);
+      this.#journal.debug(why);
     }
+    if (target.to === "all" || this.#requests.size === 0) return;
+    if (handed === 0) this.#requests.rejectLost(requestsIn(payload), why);
+    else if (!isBare) this.#requests.sentTogether(requestsIn(payload));
   }
 
   // -- Links --
@@ -542,7 +553,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const link = this.#links.get(id);
     if (!link) return false;
     const frame = this.#packets.frame(packet, lane);
-    const events = this.#packets.eventsIn(packet);
+    const { events } = this.#packets;
     if (frame.length > link.maxMessage) {
       this.#counts.undelivered += events;
       this.#journal.warnSometimes(
@@ -550,7 +561,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       );
       return false;
     }
-    const taken = link.send(frame, lane, events);
+    // What has numbers of the router's in front is missed by those, at its target.
+    const missed = this.#packets.isBundle(packet) ? events : 0;
+    const taken = link.send(frame, lane, missed);
     if (!taken && lane === "data") this.#counts.dropped += events;
     return taken;
   }
@@ -667,14 +680,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
     if (this.#mayBorrow(message)) this.#takeBundle(link, message, kind);
     else this.#packet(id, lent ? message.slice() : message, kind);
-    const pause = this.#inbound.room(id);
+    const pause = this.#inbound.room(this.#heard);
     return pause && this.#paused(link, pause);
   }
 
   #packet(id: NodeId, message: Uint8Array, lane: Lane): void {
-    const { headerSize } = this.#parts.protocol;
-    this.#router.receive(id, message.subarray(headerSize), lane);
+    const packet = message.subarray(this.#parts.protocol.headerSize);
+    if (!isDirect(this.#router)) this.#packets.received(packet, message, lane);
+    this.#source = this.#heard = id;
+    this.#router.receive(id, packet, lane);
     this.#packets.forget();
+    this.#source = null;
     if (this.#violation === null) return;
     const violation = this.#violation;
     this.#violation = null;
@@ -721,13 +737,19 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (kind !== "gap") return;
     const from = link.peer.id;
     const missed = protocol.readGap(message);
+    this.#missed(
+      from,
+      missed,
+      `node "${from}" dropped ${missed} events that this node did not take in time`,
+    );
+  }
+
+  #missed(from: NodeId, missed: number, line: string): void {
     this.#counts.missed = Math.min(
       Number.MAX_SAFE_INTEGER,
       this.#counts.missed + missed,
     );
-    this.#journal.warnSometimes(
-      `node "${from}" dropped ${missed} events that this node did not take in time`,
-    );
+    this.#journal.warnSometimes(line);
     this.#journal.tell("gap", { from, missed });
   }
 
@@ -740,11 +762,23 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
     // Kinds that later versions add are for those who know them.
     if (kind !== PAYLOAD_EVENTS || this.#closing) return;
+    this.#heard = from;
     try {
       this.#inbound.take(from, payload);
     } catch (error) {
-      this.#violation = error;
+      this.#malformed(from, error);
     }
+  }
+
+  /** Who only passed it on has done nothing wrong. */
+  #malformed(from: NodeId, error: unknown): void {
+    if (from === this.#source || from === this.id) {
+      this.#violation = error;
+      return;
+    }
+    this.#counts.violations++;
+    const message = `an event of node "${from}" was lost: ${reasonOf(error)}`;
+    this.#journal.fault("link", error, message);
   }
 
   #deliverOwn(payload: Uint8Array): void {
@@ -820,14 +854,29 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       },
       up: {
         deliver: (from, payload) => this.#deliver(from, payload),
-        undelivered: (to, _head, lastHop, reason) => {
-          this.#counts.undelivered++;
-          this.#journal.debug(
-            `could not reach "${to}": ${reason} (last at "${lastHop}")`,
-          );
-        },
+        undelivered: (to, head, lastHop, reason) =>
+          this.#undelivered(to, head, lastHop, reason),
+        missed: (from, count) =>
+          this.#missed(
+            from,
+            count,
+            `${count} packets of node "${from}" were lost on their way`,
+          ),
       },
     };
+  }
+
+  #undelivered(
+    to: NodeId,
+    head: Uint8Array,
+    lastHop: NodeId,
+    reason: string,
+  ): void {
+    this.#counts.undelivered++;
+    const why = `it came no further than node "${lastHop}": ${reason}`;
+    this.#journal.debug(`something for node "${to}" was lost: ${why}`);
+    if (this.#requests.size === 0 || head[0] !== PAYLOAD_EVENTS) return;
+    this.#requests.rejectLost(requestsIn(head), why, to);
   }
 
   #connect(peer: Peer): void {
@@ -852,6 +901,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       mayTell: (to, address) => this.#mayTell(to, address),
       refute: (accused) => this.#outrank(accused),
       changed: (event) => this.#memberChanged(event),
+      connect: (peer) => this.#connect(peer),
     };
   }
 

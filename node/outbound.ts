@@ -27,7 +27,7 @@ export const MYSELF: Target = { to: [], self: true };
 // Names beyond this many are encoded each time they are used.
 const NAMES = 4_096;
 // What routers may put in front of a payload.
-const ROUTER_OVERHEAD = 1_024;
+const ROUTER_OVERHEAD = 4_096;
 // Nodes with a bundle of their own while one for all is open: each event for all is
 // copied into each of those.
 const FORKS = 4;

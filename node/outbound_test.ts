@@ -206,7 +206,7 @@ Deno.test("Outbound takes what just fits into a message and refuses more with a 
       longest = middle - 1;
     }
   }
-  assert(longest > maxMessage - 2_048, `at most ${longest} bytes`);
+  assert(longest > maxMessage - 5_120, `at most ${longest} bytes`);
   await Promise.resolve();
   for (const length of lengths) assert(length <= maxMessage);
   const before = lengths.length;
@@ -521,7 +521,7 @@ Deno.test("Outbound never makes a message longer than the limit, however much it
         assert(size < maxMessage, `${size} bytes were taken`);
       } catch (error) {
         assert(error instanceof RangeError, String(error));
-        assert(size > maxMessage - 2_048, `${size} bytes were refused`);
+        assert(size > maxMessage - 5_120, `${size} bytes were refused`);
       }
     }
   }

@@ -14,6 +14,7 @@ export class Outcomes {
   readonly #dropping = new Set<Link>();
   #outcome: Outcome = { nodes: 0, dropped: 0 };
   #settled: Promise<Outcome> = Promise.resolve(this.#outcome);
+  #distant: Promise<Outcome> | null = null;
   #others: Promise<Outcome> | null = null;
   #everyone: Promise<Outcome> | null = null;
   #myself: Promise<Outcome> | null = null;
@@ -56,10 +57,11 @@ export class Outcomes {
     return waiting;
   }
 
-  /** For an event to a node that there is a way to, though no link. */
+  /** For an event to a node that there is a way to, though no link: by which is not known. */
   ofDistant(): Promise<Outcome> {
-    const pause = this.#pause();
-    return pause ? pause.then(() => this.#now(1, 0)) : this.#now(1, 0);
+    if (this.#congested.size === 0 && !this.#pause()) return this.#now(1, 0);
+    this.#distant ??= this.#afterDistant();
+    return this.#distant;
   }
 
   /** For an event to all others. */
@@ -120,6 +122,13 @@ export class Outcomes {
     while (link.congested) await link.room();
     this.#links.delete(link);
     return await this.#ofLinkNow(link);
+  }
+
+  async #afterDistant(): Promise<Outcome> {
+    await this.#pause();
+    await this.#untilClear();
+    this.#distant = null;
+    return await this.#now(1, 0);
   }
 
   async #afterOthers(): Promise<Outcome> {

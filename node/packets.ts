@@ -7,11 +7,13 @@ const NOTHING = new Uint8Array(0);
 
 /**
  * Makes frames of a router's packets. A packet that goes to several links is framed
- * once; a bundle of this node is framed where it stands, without a copy.
+ * once; a bundle of this node is framed where it stands, and what is handed on as it
+ * came leaves in the frame that it came in, without a copy.
  */
 export class Packets {
   readonly #protocol: Protocol;
   #bundle: Bundle | null = null;
+  #isBare = false;
   #packet: Uint8Array = NOTHING;
   #lane: Lane = "data";
   #frame: Frame | null = null;
@@ -20,20 +22,37 @@ export class Packets {
     this.#protocol = protocol;
   }
 
-  /** Runs `send`, which hands a bundle's payload to the router. */
-  during(bundle: Bundle, send: () => void): void {
+  /**
+   * Runs `send`, which hands a bundle's payload to the router. Whether that handed it to
+   * a link as it is, with nothing in front.
+   */
+  during(bundle: Bundle, send: () => void): boolean {
     this.#bundle = bundle;
+    this.#isBare = false;
     try {
       send();
     } finally {
       this.#bundle = null;
       this.forget();
     }
+    return this.#isBare;
   }
 
-  /** How many events are lost with a packet. */
-  eventsIn(packet: Uint8Array): number {
-    return this.#bundle?.payload === packet ? this.#bundle.count : 1;
+  /** A packet came in a frame: it leaves in the same one. */
+  received(packet: Uint8Array, message: Uint8Array, lane: Lane): void {
+    this.#packet = packet;
+    this.#frame = Frame.asItIs(message);
+    this.#lane = lane;
+  }
+
+  /** How many events are lost with a packet: of another node, one at least. */
+  get events(): number {
+    return this.#bundle?.count ?? 1;
+  }
+
+  /** Whether a packet is a bundle of this node with nothing of the router's in front. */
+  isBundle(packet: Uint8Array): boolean {
+    return this.#bundle?.payload === packet;
   }
 
   /** The frame of a packet; nobody writes to it any more. */
@@ -53,9 +72,11 @@ export class Packets {
 
   #make(packet: Uint8Array, lane: Lane): Frame {
     const bundle = this.#bundle;
-    const frame = bundle?.payload === packet && lane === "data"
-      ? new Frame(bundle.message, bundle.slab)
-      : new Frame(this.#copy(packet));
+    let frame: Frame;
+    if (bundle?.payload === packet && lane === "data") {
+      frame = new Frame(bundle.message, bundle.slab);
+      this.#isBare = true;
+    } else frame = new Frame(this.#copy(packet));
     this.#protocol.writeHeader(lane, frame.message);
     return frame;
   }

@@ -24,9 +24,9 @@ Deno.test("Packets frames a bundle of this node where it stands, once", () => {
     assertEquals(protocol.readHeader(frame.message), "data");
     assertStrictEquals(frame.slab, own.slab);
     assertStrictEquals(packets.frame(own.payload, "data"), frame);
-    assertEquals(packets.eventsIn(own.payload), 3);
+    assertEquals([packets.events, packets.isBundle(own.payload)], [3, true]);
   });
-  assertEquals(packets.eventsIn(own.payload), 1);
+  assertEquals([packets.events, packets.isBundle(own.payload)], [1, false]);
 });
 
 Deno.test("Packets copies whatever else is sent", () => {
@@ -79,6 +79,36 @@ Deno.test("Packets.during() lets go of the bundle although sending throws", () =
     thrown = error;
   }
   assert(thrown instanceof Error);
-  assertEquals(packets.eventsIn(own.payload), 1);
+  assert(!packets.isBundle(own.payload));
   assertStrictEquals(packets.frame(own.payload, "data").slab, null);
+});
+
+Deno.test("Packets hands on what came in the frame that it came in", () => {
+  const packets = new Packets(protocol);
+  const message = Uint8Array.of(0, 0, 0, 0, 1, 2, 3);
+  protocol.writeHeader("data", message);
+  const packet = message.subarray(headerSize);
+  packets.received(packet, message, "data");
+  const frame = packets.frame(packet, "data");
+  assertStrictEquals(frame.message.buffer, message.buffer);
+  assertEquals(frame.message, message);
+  const other = packets.frame(packet, "control");
+  assertEquals(protocol.readHeader(other.message), "control");
+  packets.received(packet, message, "data");
+  packets.forget();
+  assert(packets.frame(packet, "data").message.buffer !== message.buffer);
+});
+
+Deno.test("Packets.during() tells whether a bundle left with nothing in front", () => {
+  const packets = new Packets(protocol);
+  const own = bundle();
+  assert(packets.during(own, () => packets.frame(own.payload, "data")));
+  const around = Uint8Array.of(9, ...own.payload);
+  assert(
+    !packets.during(own, () => {
+      packets.frame(around, "data");
+      assertEquals([packets.events, packets.isBundle(around)], [3, false]);
+    }),
+  );
+  assert(!packets.during(own, () => {}));
 });

@@ -6,6 +6,8 @@ interface Pending extends PromiseWithResolvers<unknown> {
   readonly to: string;
   readonly name: string;
   readonly deadline: number;
+  /** Those that left in the same bundle, which arrives whole or not at all; null: it alone. */
+  bundle: readonly number[] | null;
   readonly release: () => void;
 }
 
@@ -69,6 +71,7 @@ export class Requests {
       to,
       name,
       deadline,
+      bundle: null,
       promise,
       resolve,
       reject,
@@ -76,6 +79,15 @@ export class Requests {
     });
     if (deadline < this.#wakeAt) this.#wakeBy(deadline);
     return { id, reply: promise };
+  }
+
+  /** Requests left in one bundle, which arrives whole or not at all. */
+  sentTogether(ids: readonly number[]): void {
+    if (ids.length < 2) return;
+    for (const id of ids) {
+      const pending = this.#pending.get(id);
+      if (pending) pending.bundle = ids;
+    }
   }
 
   /** A reply came; false when nobody waits for it from that node. */
@@ -104,16 +116,31 @@ export class Requests {
 
   /** Fails those whose target is no longer `reachable`. */
   rejectUnreachable(reachable: (id: string) => boolean, why: string): void {
-    for (const [id, { to, name }] of this.#pending) {
-      if (reachable(to)) continue;
-      this.#fail(
-        id,
-        new RequestError(
-          "lost",
-          `Request "${name}" to node "${to}" got no reply: ${why}; it may have been handled`,
-        ),
-      );
+    for (const [id, { to }] of this.#pending) {
+      if (!reachable(to)) this.#lose(id, why);
     }
+  }
+
+  /** Fails those that left in the same bundle as one of `ids`, to a node where one is given. */
+  rejectLost(ids: readonly number[], why: string, to?: string): void {
+    for (const id of ids) {
+      const pending = this.#pending.get(id);
+      if (!pending || pending.to !== (to ?? pending.to)) continue;
+      for (const other of pending.bundle ?? [id]) this.#lose(other, why);
+    }
+  }
+
+  #lose(id: number, why: string): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    const { to, name } = pending;
+    this.#fail(
+      id,
+      new RequestError(
+        "lost",
+        `Request "${name}" to node "${to}" got no reply: ${why}; it may have been handled`,
+      ),
+    );
   }
 
   /** Fails all of them. */

@@ -204,3 +204,26 @@ Deno.test("Requests gives ids of 32 bits, none of which is in use", () => {
   assertEquals(ids.size, 1_000);
   requests.close();
 });
+
+Deno.test("Requests.rejectLost() fails those of the same bundle to that node", async () => {
+  const { requests } = setUp();
+  const open = (to: string) => requests.open(to, "x", 1_000);
+  const [first, second, later, other] = [
+    open("a"),
+    open("a"),
+    open("a"),
+    open("b"),
+  ];
+  requests.sentTogether([first.id, second.id]);
+  requests.sentTogether([later.id]);
+  requests.rejectLost([first.id], "?", "b");
+  assertEquals(requests.size, 4);
+  requests.rejectLost([999, first.id], "it came no further than b", "a");
+  await assertRejects(() => first.reply, RequestError, "no further than b");
+  assertEquals(await reasonOf(second.reply), "lost");
+  assert(!await isSettled(later.reply) && !await isSettled(other.reply));
+  requests.rejectLost([other.id], "?");
+  assertEquals(await reasonOf(other.reply), "lost");
+  requests.close();
+  assertEquals(await reasonOf(later.reply), "closed");
+});

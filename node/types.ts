@@ -133,7 +133,11 @@ export interface SystemEvents {
   leave: { readonly member: Member; readonly reason: LeaveReason };
   /** A node's addresses or metadata changed. */
   update: Member;
-  /** A peer dropped events for this node, because this node took them too slowly. */
+  /**
+   * Events of a node are missing: a peer dropped them because this node took them too
+   * slowly, or they were lost on their way through others. Those are counted in packets
+   * of one event or more.
+   */
   gap: { readonly from: string; readonly missed: number };
   /** The link to a node takes nothing (`slow: true`), or takes again what is sent. */
   slow: { readonly id: string; readonly slow: boolean };
@@ -256,13 +260,13 @@ export interface NodeCounters {
   readonly handlersStuck: number;
   /** Events dropped because a link, or this node itself, took nothing, counted per receiver. */
   readonly dropped: number;
-  /** Events that peers dropped for this node. */
+  /** Events that peers dropped for this node, and packets lost on their way through others. */
   readonly missed: number;
   /** Promises of this node that were rejected, whether or not somebody awaited them. */
   readonly rejections: number;
   /** Incoming connections refused or ended in the handshake. */
   readonly refused: number;
-  /** Links that ended because the peer broke the protocol. */
+  /** Links that ended because the peer broke the protocol, and malformed events through others. */
   readonly violations: number;
   /** Links that broke for any other reason than a goodbye or an orderly end. */
   readonly broken: number;

@@ -6,6 +6,9 @@ export class MalformedError extends Error {
   }
 }
 
+/** Strings up to so many characters are faster without the runtime's own encoder. */
+const SHORT = 32;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -60,7 +63,27 @@ export class Writer {
 
   /** Writes a string of at most 65,535 bytes as UTF-8 behind its length. */
   string(value: string): this {
-    return this.bytes(encoder.encode(value));
+    const length = value.length;
+    if (length > SHORT) return this.bytes(encoder.encode(value));
+    const start = this.#length;
+    this.u16(length);
+    let at = this.#grow(length);
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i);
+      if (code >= 0x80) {
+        this.#length = start;
+        return this.bytes(encoder.encode(value));
+      }
+      this.#bytes[at++] = code;
+    }
+    return this;
+  }
+
+  /** Writes bytes as they are, without their length. */
+  raw(value: Uint8Array): this {
+    const at = this.#grow(value.length);
+    this.#bytes.set(value, at);
+    return this;
   }
 
   /** What was written, in a buffer of its own; the writer is empty again. */
@@ -130,19 +153,36 @@ export class Reader {
 
   /** Reads at most `limit` bytes, as a view of the message. */
   bytes(limit: number): Uint8Array {
-    const length = this.u16();
-    if (length > limit) {
-      throw new MalformedError(
-        `A field has ${length} bytes of at most ${limit}`,
-      );
-    }
+    const length = this.#size(limit);
     const start = this.#take(length);
     return this.#bytes.subarray(start, start + length);
   }
 
+  /** Passes over at most `limit` bytes behind their length. */
+  skip(limit: number): void {
+    this.#take(this.#size(limit));
+  }
+
   /** Reads a string of at most `limit` bytes, well-formed UTF-8. */
   string(limit: number): string {
-    const bytes = this.bytes(limit);
+    const length = this.#size(limit);
+    const start = this.#take(length);
+    const short = length <= SHORT ? this.#ascii(start, length) : null;
+    return short ?? this.#utf8(this.#bytes.subarray(start, start + length));
+  }
+
+  /** A short string, unless it has other characters. */
+  #ascii(start: number, length: number): string | null {
+    let text = "";
+    for (let at = start; at < start + length; at++) {
+      const code = this.#view.getUint8(at);
+      if (code >= 0x80) return null;
+      text += String.fromCharCode(code);
+    }
+    return text;
+  }
+
+  #utf8(bytes: Uint8Array): string {
     try {
       return decoder.decode(bytes);
     } catch {
@@ -150,11 +190,24 @@ export class Reader {
     }
   }
 
+  /** Reads all that is left, as a view of the message. */
+  rest(): Uint8Array {
+    const start = this.#offset;
+    this.#offset = this.#bytes.length;
+    return this.#bytes.subarray(start);
+  }
+
   /** Throws unless everything was read. */
   end(): void {
     if (!this.done) {
       throw new MalformedError("A message is longer than its content");
     }
+  }
+
+  #size(limit: number): number {
+    const length = this.u16();
+    if (length <= limit) return length;
+    throw new MalformedError(`A field has ${length} bytes of at most ${limit}`);
   }
 
   #take(count: number): number {

@@ -1,5 +1,5 @@
 import { MalformedError, type Reader, type Writer } from "./_bytes.ts";
-import type { Peer } from "./types.ts";
+import type { NodeId, Peer } from "./types.ts";
 
 const MAX_ID = 64;
 const MAX_ADDRESSES = 8;
@@ -31,13 +31,25 @@ export function writePeer(
   else writer.u16(0);
 }
 
+/** Reads the id of a node. */
+export function readId(reader: Reader): NodeId {
+  const id = reader.string(MAX_ID);
+  if (PRINTABLE.test(id)) return id;
+  throw new MalformedError("A node id is not printable ASCII");
+}
+
 /** Reads what another node tells of a node. */
 export function readPeer(reader: Reader): Peer {
-  const id = reader.string(MAX_ID);
-  if (!PRINTABLE.test(id)) {
-    throw new MalformedError("A node id is not printable ASCII");
-  }
-  const incarnation = reader.u53();
+  const id = readId(reader);
+  return readContent(reader, id, reader.u53());
+}
+
+/** The same, where its id and incarnation were read already. */
+export function readContent(
+  reader: Reader,
+  id: NodeId,
+  incarnation: number,
+): Peer {
   const addresses = readAddresses(reader);
   // A copy: a view would keep the whole message alive as long as the member.
   const meta = reader.bytes(MAX_META).slice();
@@ -46,11 +58,21 @@ export function readPeer(reader: Reader): Peer {
     : { id, incarnation, addresses };
 }
 
-function readAddresses(reader: Reader): string[] {
+/** Passes over what {@linkcode readContent} reads. */
+export function skipContent(reader: Reader): void {
+  const count = readCount(reader);
+  for (let i = 0; i < count; i++) reader.skip(MAX_ADDRESS);
+  reader.skip(MAX_META);
+}
+
+function readCount(reader: Reader): number {
   const count = reader.u8();
-  if (count > MAX_ADDRESSES) {
-    throw new MalformedError(`A node has ${count} addresses`);
-  }
+  if (count <= MAX_ADDRESSES) return count;
+  throw new MalformedError(`A node has ${count} addresses`);
+}
+
+function readAddresses(reader: Reader): string[] {
+  const count = readCount(reader);
   const addresses: string[] = [];
   for (let i = 0; i < count; i++) {
     const address = reader.string(MAX_ADDRESS);

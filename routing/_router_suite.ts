@@ -33,12 +33,16 @@ export interface TestRouterOptions {
 }
 
 const IDS = ["a", "b", "c", "d"] as const;
+/** Virtual ms in which every link is up at both ends. */
+const SETUP = 100;
 /** Virtual ms in which a router has to find its ways. */
 const SETTLE = 60_000;
 
 /**
  * Registers the tests that every router must pass: the sentences of
- * {@linkcode Router}, on four nodes in virtual time.
+ * {@linkcode Router}, on four nodes in virtual time. On a line and on a ring, some
+ * nodes have no link to each other: there it is tested, too, what a router owes that
+ * relays.
  *
  * @example A router's test file
  * ```ts ignore
@@ -57,31 +61,43 @@ export function testRouter(
   options: TestRouterOptions = {},
 ): void {
   const { topology = "mesh", skip = {} } = options;
+  const links = linksOf(topology);
+  const suite = routerSuite(factory, links);
   registerSuite(
     `${name} on a ${topology}`,
-    routerSuite(factory, topology),
+    topology === "mesh" ? suite : { ...suite, ...relaySuite(factory, links) },
     skip,
   );
 }
 
-function routerSuite(factory: RouterFactory, topology: Topology): Suite {
-  const links = linksOf(topology);
+type Pairs = readonly (readonly [NodeId, NodeId])[];
 
+/** Four linked nodes that know ways to each other. */
+function networkOf(
+  links: Pairs,
+  router: RouterFactory,
+  options: VirtualNetworkOptions,
+): VirtualNetwork {
+  const network = new VirtualNetwork(options);
+  for (const id of IDS) network.add(id, { router });
+  for (const [a, b] of links) network.connect(a, b);
+  settle(network);
+  // Ways may be there before the last link is.
+  network.clock.tick(SETUP);
+  return network;
+}
+
+function routerSuite(factory: RouterFactory, links: Pairs): Suite {
   function make(
     options: VirtualNetworkOptions = {},
     made = factory,
   ): VirtualNetwork {
-    const network = new VirtualNetwork(options);
-    for (const id of IDS) network.add(id, { router: made });
-    for (const [a, b] of links) network.connect(a, b);
-    settle(network);
-    return network;
+    return networkOf(links, made, options);
   }
 
   function neighboursOf(id: NodeId): NodeId[] {
-    return links.filter((link) => link.includes(id)).flat().filter((other) =>
-      other !== id
-    );
+    return links.filter((link) => link.includes(id)).flat()
+      .filter((other) => other !== id);
   }
 
   return {
@@ -370,6 +386,119 @@ function routerSuite(factory: RouterFactory, topology: Topology): Suite {
   };
 }
 
+/** What holds for routers by which a node reaches others through those between. */
+function relaySuite(factory: RouterFactory, links: Pairs): Suite {
+  return {
+    "send() reaches everyone once, in the order of each sender": () => {
+      const options = { jitter: 20, outbox: 100_000 };
+      const network = networkOf(links, factory, options);
+      const expected = new Map<string, string[]>();
+      const expect = (from: NodeId, to: NodeId, content: string): void => {
+        const pair = `${from} to ${to}`;
+        expected.set(pair, [...expected.get(pair) ?? [], content]);
+      };
+      for (let i = 0; i < 200; i++) {
+        for (const node of network.nodes) {
+          const others = IDS.filter((id) => id !== node.id);
+          const to = others[i % 7];
+          node.send(to === undefined ? "all" : [to], text(`${i}`));
+          for (const id of others) {
+            if (to === undefined || to === id) expect(node.id, id, `${i}`);
+          }
+        }
+        network.clock.tick(1);
+      }
+      network.clock.tick(SETTLE);
+      const seen = new Map<string, string[]>();
+      for (const { id, delivered } of network.nodes) {
+        for (const { from, payload } of delivered) {
+          const pair = `${from} to ${id}`;
+          const content = new TextDecoder().decode(payload);
+          seen.set(pair, [...seen.get(pair) ?? [], content]);
+        }
+      }
+      for (const [pair, contents] of expected) {
+        assertEquals(seen.get(pair), contents, pair);
+      }
+    },
+
+    "send() to all uses each link twice at most": () => {
+      let packets = 0;
+      const router = spied(factory, (_packet, lane) => {
+        if (lane === "data") packets++;
+      });
+      const network = networkOf(links, router, {});
+      network.node("b").send("all", text("hello"));
+      network.clock.tick(SETTLE);
+      assert(packets >= 3 && packets <= 2 * links.length, `${packets} packets`);
+    },
+
+    "receive() takes a packet once, whoever brings it again": () => {
+      const packets: [Uint8Array, Lane][] = [];
+      const router = spied(
+        factory,
+        (packet, lane) => packets.push([packet, lane]),
+      );
+      const network = networkOf(links, router, { outbox: 100_000 });
+      network.node("a").send("all", text("to all"));
+      network.node("a").send(["d"], text("to one"));
+      network.clock.tick(1000);
+      const recorded = packets.slice();
+      for (const node of network.nodes) {
+        for (const neighbour of node.neighbours) {
+          for (const [packet, lane] of recorded) {
+            node.router.receive(neighbour, packet, lane);
+          }
+        }
+      }
+      network.clock.tick(SETTLE);
+      for (const { id, delivered } of network.nodes) {
+        assertEquals(delivered.length, id === "a" ? 0 : id === "d" ? 2 : 1, id);
+      }
+    },
+
+    "undelivered() names all that is lost with a link": () => {
+      const network = networkOf(links, factory, { latency: 5 });
+      const { id: last } = network.node("d");
+      const lost: string[] = [];
+      for (let i = 0; i < 20; i++) {
+        network.node("a").send(["d"], text(`payload ${i}`));
+        network.clock.tick(1);
+        if (i === 10) {
+          for (const [a, b] of links) {
+            if (a === last || b === last) network.cut(a, b, "links");
+          }
+        }
+        if (!network.node("a").router.nodes.has("d")) break;
+      }
+      const sent = network.node("a").router.nodes.has("d") ? 20 : 11;
+      network.clock.tick(SETTLE);
+      for (const one of network.node("a").undelivered) {
+        assertEquals(one.to, "d");
+        assert(IDS.some((id) => id === one.lastHop), one.lastHop);
+        assert(one.reason !== "");
+        lost.push(new TextDecoder().decode(one.head));
+      }
+      const arrived = network.node("d").delivered.map(({ payload }) =>
+        new TextDecoder().decode(payload)
+      );
+      const known = new Set([...arrived, ...lost]);
+      for (let i = 0; i < sent; i++) {
+        assert(known.has(`payload ${i}`), `payload ${i} was lost in silence`);
+      }
+    },
+
+    "undelivered() names what is for a node that has fallen silent": () => {
+      const network = networkOf(links, factory, {});
+      network.node("d").crash("silence");
+      network.node("a").send(["d"], text("hello"));
+      network.clock.tick(SETTLE);
+      const [lost] = network.node("a").undelivered;
+      assertEquals([lost?.to, lost?.head], ["d", text("hello")]);
+    },
+  };
+}
+
 /** Waits until every node has a way to every other. */
 function settle(network: VirtualNetwork): void {
   const others = network.nodes.length - 1;
@@ -405,7 +534,7 @@ function spied(
   };
 }
 
-function linksOf(topology: Topology): [NodeId, NodeId][] {
+function linksOf(topology: Topology): Pairs {
   const [a, b, c, d] = IDS;
   const line: [NodeId, NodeId][] = [[a, b], [b, c], [c, d]];
   if (topology === "line") return line;

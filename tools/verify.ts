@@ -17,6 +17,7 @@ const AREAS: ReadonlyMap<
 > = new Map([
   ["cluster", () => import("./verify/cluster.ts")],
   ["speed", () => import("./verify/speed.ts")],
+  ["routing", () => import("./verify/routing.ts")],
 ]);
 
 /** Runs the command line, and resolves to the exit code. */

@@ -1,5 +1,9 @@
 import { heartbeat } from "@devts/routing/heartbeat";
+import { hopRouter } from "@devts/routing/hop";
+import { mapRouter } from "@devts/routing/map";
+import { pathRouter } from "@devts/routing/path";
 import { peerRouter } from "@devts/routing/peer";
+import { swim } from "@devts/routing/swim";
 import type { MembershipFactory, RouterFactory } from "@devts/routing";
 
 /** A router that scenarios can be run with. */
@@ -13,11 +17,15 @@ export interface RouterPart {
 /** The routers, by name. */
 export const ROUTERS: Readonly<Record<string, RouterPart>> = {
   peer: { make: () => peerRouter(), relays: false },
+  hop: { make: () => hopRouter(), relays: true },
+  path: { make: () => pathRouter(), relays: true },
+  map: { make: () => mapRouter(), relays: true },
 };
 
 /** The memberships, by name. */
 export const MEMBERSHIPS: Readonly<Record<string, () => MembershipFactory>> = {
   heartbeat: () => heartbeat(),
+  swim: () => swim(),
 };
 
 /** What a scenario is made for. */
