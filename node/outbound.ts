@@ -36,8 +36,10 @@ const PARTS = 64;
 // Of these, what an idle node keeps: requests and replies come and go.
 const KEPT_PARTS = 2;
 const PART_SLABS = { firstSlab: 4_096, largestSlab: 262_144 };
-// What leaves in one turn of the event loop before senders who wait let it go on.
-const TURN = 262_144;
+// What leaves in one turn of the event loop before senders who wait let it go on: an
+// event costs as much as so many bytes of a long one.
+const TURN = 1_048_576;
+const EVENT_COST = 512;
 
 const encoder = new TextEncoder();
 
@@ -95,7 +97,7 @@ export class Outbound {
   /** Whether the codec is at work: it calls the value's own code, which must not add. */
   #encoding = false;
   #closed = false;
-  /** Bytes that have left in this turn. */
+  /** What has left in this turn, in bytes of a long event. */
   #left = 0;
   #pause: PromiseWithResolvers<void> | null = null;
 
@@ -287,7 +289,7 @@ export class Outbound {
   }
 
   #send(bundle: Bundle, target: Target): void {
-    this.#left += bundle.payload.length;
+    this.#left += bundle.payload.length + EVENT_COST * bundle.count;
     this.#options.ship(bundle, target);
   }
 
