@@ -15,6 +15,8 @@ const LOOK = 250;
  * receiver longer than a second.
  */
 const TELL_PROGRESS = 200;
+/** A peer that sends data all the while has so many times as long. */
+const BUSY_PATIENCE = 4;
 /** A message from this length on is data worth to be told of, in bytes. */
 const DATA_FROM = 512;
 /** A link that makes no progress for this long, in ms, is closed. */
@@ -91,8 +93,9 @@ export class Link {
   #pumping = false;
   /** How long there was no progress, in ms, by the looks at it. */
   #idle = 0;
-  /** Whether there was progress since the last look. */
+  /** Whether there was progress, and whether data came, since the last look. */
   #moved = false;
+  #heard = false;
   /** When the peer was told that data is taken. */
   #toldAt = -Infinity;
   #congested = false;
@@ -347,7 +350,7 @@ export class Link {
   }
 
   #lookLater(): void {
-    this.#moved = false;
+    this.#moved = this.#heard = false;
     this.#cancelWatch = this.#clock.after(LOOK, () => {
       this.#cancelWatch = null;
       if (this.#congested || this.#dropping) this.#look();
@@ -355,7 +358,9 @@ export class Link {
   }
 
   #look(): void {
-    this.#idle = this.#moved ? 0 : this.#idle + LOOK;
+    // What a busy peer says of its progress stands behind its data.
+    const passed = this.#heard ? LOOK / BUSY_PATIENCE : LOOK;
+    this.#idle = this.#moved ? 0 : this.#idle + passed;
     if (this.#idle >= CLOSE_AFTER) {
       const reason = `it took nothing for ${CLOSE_AFTER / 1000} s`;
       return this.end(reason, new Error(reason));
@@ -368,7 +373,8 @@ export class Link {
     this.#changed();
   }
 
-  #tellProgress(): void {
+  #noteData(): void {
+    this.#heard = true;
     const now = this.#clock.now();
     if (now - this.#toldAt < TELL_PROGRESS || !this.open) return;
     this.#toldAt = now;
@@ -399,7 +405,7 @@ export class Link {
         if (this.#ended) return;
         const pause = this.#owner.received(this, message, lent);
         if (pause) await pause;
-        if (message.length >= DATA_FROM) this.#tellProgress();
+        if (message.length >= DATA_FROM) this.#noteData();
         taken += message.length;
         if (taken < TURN) continue;
         taken = 0;

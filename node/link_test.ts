@@ -234,6 +234,29 @@ Deno.test("Link is not slow as long as its peer says that it takes data", async 
   assertEquals(clock.pending, 0);
 });
 
+Deno.test("Link has more patience with a peer that sends data itself", async () => {
+  const { link, connection, clock, calls } = setUp({
+    received: () => undefined,
+  });
+  connection.held = true;
+  link.start();
+  for (let i = 0; i < 4; i++) link.send(data(i), "data", 1);
+  const slow = () => calls.filter(([what]) => what === "slow").length;
+  for (let ms = 0; ms < 3_900; ms += 100) {
+    connection.arrive(new Uint8Array(1_000));
+    await pass(clock, 100);
+  }
+  assertEquals(slow(), 0);
+  for (let ms = 0; ms < 200; ms += 100) {
+    connection.arrive(new Uint8Array(1_000));
+    await pass(clock, 100);
+  }
+  assertEquals(slow(), 1);
+  connection.release();
+  link.end("done");
+  assertEquals(clock.pending, 0);
+});
+
 Deno.test("Link tells its peer that it takes data, five times a second", async () => {
   const { link, connection, clock } = setUp();
   link.start();

@@ -288,8 +288,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    *
    * Handlers are called one after the other without waiting for promises. What one
    * throws is counted, logged and told as a system event `error`; for a request,
-   * it is also the reply. Byte fields of the data are views of the message they came
-   * in: keep a copy (`slice`) of a small one that is kept for long.
+   * it is also the reply. Byte fields of the data are views of the memory
+   * that they came in, up to 256 KiB of it: keep a copy (`slice`) of a small one that
+   * is kept for long.
    *
    * @returns Dispose it to stop handling.
    */

@@ -134,8 +134,14 @@ async function check(
       `it received ${received} of ${sent}, ${wrong} wrong, and was told that it missed ${missed}`,
     );
   }
-  const gone = (await ask(publisher, "report")).number("leaves");
-  if (gone > 0) faults.push("the publisher took it for dead");
+  const seen = await ask(publisher, "report");
+  const leaves = seen.number("leaves");
+  const broken = seen.number("broken");
+  if (leaves + broken > 0) {
+    faults.push(
+      `the publisher saw ${leaves} nodes leave, ${broken} links break`,
+    );
+  }
   return faults;
 }
 
