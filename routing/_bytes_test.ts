@@ -83,3 +83,26 @@ Deno.test("Reader.string() keeps a byte order mark", () => {
   const marked = new Writer().string("\ufeffx").take();
   assertEquals(new Reader(marked).string(10), "\ufeffx");
 });
+
+Deno.test("Writer.string() writes short strings as it writes long ones", () => {
+  for (const text of ["", "a", "~\x00", "é", "aé", "€uro", "x".repeat(33)]) {
+    const bytes = new Writer().string(text).take();
+    const utf8 = new TextEncoder().encode(text);
+    assertEquals(bytes, new Writer().bytes(utf8).take());
+    assertEquals(new Reader(bytes).string(100), text);
+  }
+});
+
+Deno.test("Reader.skip() passes over a field, within its limit", () => {
+  const bytes = new Writer().string("abc").u8(7).take();
+  const reader = new Reader(bytes);
+  reader.skip(3);
+  assertEquals(reader.u8(), 7);
+  assertThrows(() => new Reader(bytes).skip(2), MalformedError);
+  assertThrows(() => new Reader(bytes.subarray(0, 4)).skip(9), MalformedError);
+});
+
+Deno.test("Writer.raw() adds bytes as they are", () => {
+  const bytes = new Writer().u8(1).raw(new Uint8Array([2, 3])).take();
+  assertEquals(bytes, new Uint8Array([1, 2, 3]));
+});

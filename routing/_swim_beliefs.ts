@@ -82,8 +82,8 @@ export interface BeliefLimits extends SuspicionTimes {
  *
  * - Only the node itself raises its incarnation; a higher one says more than a lower
  *   one, and at the same one an accusation says more than a record.
- * - Nobody dies of hearsay: a member that others gave up is given up once it has been
- *   under suspicion here as well, for the shortest time, and was not heard.
+ * - Nobody dies of hearsay: a member that others gave up, or say has left, is given up
+ *   once it has been under suspicion here for the shortest time, or does not answer a probe.
  * - Whoever is accused is told, and refutes.
  */
 export class Beliefs {
@@ -201,6 +201,7 @@ export class Beliefs {
   missed({ entry, witnesses, helpers }: Probe): void {
     if (entry.leaving) return this.fail(entry);
     if (entry.successor !== null) return this.#succeed(entry, entry.successor);
+    if (entry.suspicion?.condemned) return this.fail(entry);
     const { incarnation } = entry.suspicion ?? entry.peer;
     const accusers = [this.#context.self.id, ...witnesses];
     const isCondemned = entry.link === "lost" && helpers === 0;
@@ -502,7 +503,9 @@ export class Beliefs {
     if (isNews) this.#spread(suspicion.item);
     if (isCondemned) suspicion.condemned = true;
     if (isNews || isCondemned) this.#plan(entry, suspicion);
-    if (known === null && !entry.gone) this.warn(entry);
+    if (entry.gone) return;
+    if (known === null) this.warn(entry);
+    if (isCondemned) this.#probes.start(entry, false);
   }
 
   /** A suspect is asked a last time, and given up at its deadline. */

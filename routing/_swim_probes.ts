@@ -4,6 +4,8 @@ import type { Clock, NodeId } from "./types.ts";
 
 /** Helpers that are asked to reach a node that does not answer. */
 const HELPERS = 3;
+/** A helper tries for this part of the timeout, so that its answer comes in time. */
+const HELP_PART = 0.8;
 /** Probes under way, those in turn aside. */
 const MAX_HINTS = 64;
 /** Errands for others, to one node and in all. */
@@ -138,7 +140,7 @@ export class Probes {
       this.#number,
       isTurn,
       now + timeout,
-      now + interval * (this.#health.score + 1),
+      now + Math.max(2 * timeout, interval * (this.#health.score + 1)),
     );
     entry.probe = probe;
     this.#probes.set(probe.number, probe);
@@ -277,8 +279,9 @@ export class Probes {
     const { entry } = errand;
     entry.errands.push(errand);
     this.#errands.add(errand);
-    const dueAt = this.#clock.now() + this.#times.timeout;
-    errand.cancel = this.#clock.after(this.#times.timeout, () => {
+    const wait = HELP_PART * this.#times.timeout;
+    const dueAt = this.#clock.now() + wait;
+    errand.cancel = this.#clock.after(wait, () => {
       this.#errands.delete(errand);
       entry.errands.splice(entry.errands.indexOf(errand), 1);
       // What this node slept through proves nothing, so it says nothing.

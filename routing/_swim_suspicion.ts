@@ -84,6 +84,7 @@ export class Suspicion {
   heard(now: number): void {
     this.#heardAt = now;
     this.asked = false;
+    this.condemned = false;
   }
 
   /** When it is given up. */

@@ -136,8 +136,8 @@ const RETURN_TIMEOUT = 500;
  *   accuse it, the sooner it is given up: 4 s at the earliest up to 10 nodes, 6.8 s with
  *   50; 24 s and 41 s where only one does. Helpers that failed count as accusers.
  *   A suspect is asked a last time, and one that is heard is not given up.
- * - **Nobody dies of hearsay.** A member that others gave up goes through the shortest
- *   suspicion here as well; one that others say has left, through a probe.
+ * - **Nobody dies of hearsay.** A member that others gave up, or say has left, must fail
+ *   to answer this node and its helpers as well, or have been a suspect here for long.
  * - **Broken links.** A link that ends is a reason to probe at once. A member whose link
  *   ended and that then cannot be dialled has failed, 250 ms after the end at the
  *   earliest, if helpers say the same of theirs, or there are none: its program was
@@ -153,10 +153,11 @@ const RETURN_TIMEOUT = 500;
  * - **The gone** are remembered: those that left for 10 minutes, those that failed for a
  *   day. Who tells that one of them lives, under no higher incarnation, is told of the
  *   accusation and passes it on, so that the node refutes. One that failed is dialled
- *   again, after 5 s to a minute, so that healed partitions become one cluster.
+ *   again, after 5 s to a minute (more among more than 16 nodes), so that healed
+ *   partitions become one cluster.
  * - **Restarts.** A higher epoch ({@linkcode epochOf}) replaces the member: `leave` with
- *   reason `restarted`, then `join`. While the link to it is open, only itself is believed
- *   about that. A higher counter is an `update`, told if addresses or metadata differ.
+ *   reason `restarted`, then `join`. While its link is open and it answers, only itself is
+ *   believed about that. A higher counter is an `update`, told if addresses or metadata differ.
  * - **Wrong news.** News of an incarnation more than an hour ahead of the latest clock
  *   among this node and its neighbours, or of one more than 1024 changes ahead of what is
  *   known, is dropped. Members are trusted otherwise: what one tells of a third is
