@@ -160,7 +160,8 @@ async function main(args: Arguments): Promise<void> {
   await stop;
 }
 
-function serve(app: Hono, port: number): Deno.HttpServer {
+/** Serves the application on a host port; 0 is any free one. */
+export function serve(app: Hono, port: number): Deno.HttpServer {
   const hostname = "127.0.0.1";
   function onListen({ port }: Deno.NetAddr): void {
     console.log(`serves on http://${hostname}:${port}/ (host port ${port})`);

@@ -4,6 +4,7 @@ import type {
   DirectRouter,
   Lane,
   LinkEvent,
+  LinkingRouter,
   MemberEvent,
   Membership,
   MembershipContext,
@@ -23,7 +24,7 @@ import {
 } from "./bundle.ts";
 import { Doors } from "./doors.ts";
 import { FRAMING_ROOM } from "./frame.ts";
-import { ClosedError, reasonOf } from "./errors.ts";
+import { ClosedError, JoinError, reasonOf } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { Joining } from "./joining.ts";
@@ -62,6 +63,8 @@ const REQUEST_TIMEOUT = 10_000;
 const PAUSED_BEAT = 500;
 // Whatever hangs, `close` ends after this long, in ms.
 const CLOSE_TIMEOUT = 4_500;
+// The same for the links that a router brings: with the others, within 5 s.
+const ROUTER_CLOSE_TIMEOUT = 450;
 // A received bundle from this length on is not copied out of the read buffer, in bytes.
 const BORROWED_FROM = 16_384;
 // Names of events that nobody handles are logged once each, up to this many.
@@ -96,6 +99,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #self: Self;
   readonly #links: Links;
   readonly #router: Router;
+  /** The router, where it brings its own links. */
+  readonly #linking: LinkingRouter | null;
   readonly #membership: Membership;
   readonly #doors: Doors;
   readonly #joining: Joining;
@@ -167,7 +172,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#outcomes = new Outcomes(
       () => this.#router.nodes.size,
       this.#loopback,
-      () => this.#outbound.pause,
+      () => this.#linking?.room ?? this.#outbound.pause,
     );
     this.#outbound = new Outbound({
       codec,
@@ -212,7 +217,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       addresses: () => this.addresses,
       reachable: (id) => this.#router.nodes.has(id),
     });
-    this.#router = parts.router(this.#routerContext());
+    const router = parts.router(this.#routerContext());
+    this.#router = router;
+    this.#linking = isLinking(router) ? router : null;
     this.#membership = parts.membership(this.#membershipContext());
   }
 
@@ -273,9 +280,14 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * dialled once before the promise resolves, and again and again, with pauses of up
    * to 10 s, whenever no link leads there.
    *
-   * @returns How many entry nodes answered. 0: this node is the first of its cluster.
+   * With a router that brings its own links, such as `natsRouter`, it opens those; call
+   * it without addresses.
+   *
+   * @returns How many entry nodes answered, and nodes that such a router found. 0: this
+   * node is the first of its cluster.
    * @throws {JoinError} If none answered and one refused: it belongs to another
-   * cluster, or speaks another protocol or data format.
+   * cluster, or speaks another protocol or data format. Also if such a router cannot
+   * connect.
    * @throws {TypeError} If an address is malformed.
    */
   join(...addresses: Address[]): Promise<number> {
@@ -863,8 +875,19 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
             count,
             `${count} packets of node "${from}" were lost on their way`,
           ),
+        link: (event) => this.#routerLinked(event),
       },
     };
+  }
+
+  /** A router that brings its own links tells of them. */
+  #routerLinked(event: LinkEvent): void {
+    this.#guard(
+      `the membership failed on "${event.type}"`,
+      () => this.#membership.link(event),
+    );
+    if (event.type === "up") return this.#tellJoin(event.peer.id);
+    if (event.type === "down") this.#failUnreachable(event.reason);
   }
 
   #undelivered(
@@ -1019,9 +1042,18 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   async #join(addresses: readonly Address[]): Promise<number> {
     this.#assertOpen("join");
+    const found = this.#linking ? await this.#open(this.#linking) : 0;
     const entries = await this.#joining.join(addresses);
     this.#setReady();
-    return entries;
+    return found + entries;
+  }
+
+  async #open(router: LinkingRouter): Promise<number> {
+    try {
+      return await router.open();
+    } catch (cause) {
+      throw new JoinError(`Cannot join: ${reasonOf(cause)}`, { cause });
+    }
   }
 
   #logListening(address: Address, reach: Reach): void {
@@ -1074,6 +1106,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       CLOSE_TIMEOUT,
     );
     this.#guard("the router failed to close", () => this.#router.close());
+    if (this.#linking) {
+      await this.#within(this.#linking.closed, ROUTER_CLOSE_TIMEOUT);
+    }
     this.#inbound.close();
     // What was put off until the next turn of the event loop has had its turn then.
     await new Promise<void>((resolve) => this.#parts.clock.soon(resolve));
@@ -1094,6 +1129,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
 function isDirect(router: Router): router is DirectRouter {
   return "direct" in router && router.direct === true;
+}
+
+function isLinking(router: Router): router is LinkingRouter {
+  return "open" in router && typeof router.open === "function";
 }
 
 /** How many views a codec has given out; -1: it does not tell. */

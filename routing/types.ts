@@ -105,6 +105,24 @@ export interface DirectRouter extends Router {
   readonly direct: true;
 }
 
+/**
+ * Optional beside a {@linkcode Router}: one that brings its own links, to a server for
+ * example. It makes no use of those of its context, and tells `up.link` of its own.
+ */
+export interface LinkingRouter extends Router {
+  /**
+   * Opens its links, and looks who is there. Called again, it answers the same; after a
+   * failure, it tries again.
+   *
+   * @returns Resolves to how many nodes answered; rejects if it could not connect.
+   */
+  open(): Promise<number>;
+  /** A promise while it is behind and whoever sends should wait for it; null otherwise. */
+  readonly room: Promise<void> | null;
+  /** Resolves once `close` was called and its links are closed. */
+  readonly closed: Promise<void>;
+}
+
 /** What a router asks of the program it routes for. */
 export interface RouterContext {
   /** This node; its incarnation, addresses and metadata may change while it runs. */
@@ -153,6 +171,8 @@ export interface RouterUp {
    * want to may leave it out.
    */
   missed?(from: NodeId, count: number): void;
+  /** A link of a {@linkcode LinkingRouter} came up or went down. */
+  link?(event: LinkEvent): void;
 }
 
 /** Optional beside a {@linkcode Router} or a {@linkcode Membership}: what it counted. */

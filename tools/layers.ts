@@ -209,6 +209,12 @@ function brokenByOthers(
     if (path === "protocol/msgpackr.ts" || TOOLING.has(folder)) return [];
     return [`"msgpackr" only in protocol/msgpackr.ts, tools/ and bench/`];
   }
+  if (name.startsWith("@nats-io/")) {
+    if (path === "routing/nats.ts" || isTest || TOOLING.has(folder)) {
+      return [];
+    }
+    return [`"${name}" only in routing/nats.ts, tests, tools/ and bench/`];
+  }
   if (LAYERS.has(folder) && !isTest && !/^@std\/[^/]+$/.test(name)) {
     return [`${folder}/ imports "@std/*" only, not "${specifier}"`];
   }

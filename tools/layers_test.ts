@@ -59,6 +59,10 @@ const FORBIDDEN: readonly Case[] = [
     path: "mod.ts",
     source: `import { Packr } from "npm:msgpackr@2.1.3/pack";`,
   },
+  {
+    path: "routing/peer.ts",
+    source: `import { connect } from "@nats-io/transport-node";`,
+  },
   { path: "routing/a.ts", source: `import fc from "fast-check";` },
   { path: "examples/a.ts", source: `import { assert } from "@std/assert";` },
   {
@@ -110,6 +114,10 @@ const ALLOWED: readonly Case[] = [
   {
     path: "protocol/msgpackr.ts",
     source: `import { Packr } from "msgpackr/pack";`,
+  },
+  {
+    path: "routing/nats.ts",
+    source: `import { connect } from "@nats-io/transport-node";`,
   },
   { path: "protocol/vectors/a.ts", source: `import { b } from "../b.ts";` },
   {

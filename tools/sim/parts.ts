@@ -1,4 +1,5 @@
 import { heartbeat } from "@devts/routing/heartbeat";
+import { gossipRouter } from "@devts/routing/gossip";
 import { hopRouter } from "@devts/routing/hop";
 import { mapRouter } from "@devts/routing/map";
 import { pathRouter } from "@devts/routing/path";
@@ -20,6 +21,7 @@ export const ROUTERS: Readonly<Record<string, RouterPart>> = {
   hop: { make: () => hopRouter(), relays: true },
   path: { make: () => pathRouter(), relays: true },
   map: { make: () => mapRouter(), relays: true },
+  gossip: { make: () => gossipRouter(), relays: true },
 };
 
 /** The memberships, by name. */

@@ -18,7 +18,7 @@ interface Simulated {
   readonly seeds: readonly [full: number, short: number];
 }
 
-const RELAYING = ["hop", "path", "map"];
+const RELAYING = ["hop", "path", "map", "gossip"];
 
 /** Routing and membership, under virtual time. */
 export const rows: readonly Row[] = [

@@ -1,0 +1,906 @@
+/**
+ * The router that brings its own links: every node is a client of a NATS server, or of
+ * a cluster of them.
+ *
+ * ```ts ignore
+ * import { createNode } from "@devts/devts";
+ * import { natsRouter } from "@devts/routing/nats";
+ *
+ * const router = natsRouter({ servers: "nats://10.0.0.7:4222", cluster: "demo" });
+ * await using node = createNode({ cluster: "demo", router });
+ * await node.join(); // no addresses: the router connects, and looks who is there
+ * ```
+ *
+ * @module
+ */
+
+import {
+  connect,
+  type Msg,
+  type NatsConnection,
+} from "@nats-io/transport-node";
+import { MalformedError, Reader, Writer } from "./_bytes.ts";
+import { readContent, readId, writePeer } from "./_peer_codec.ts";
+import { HEAD, Unconfirmed, UnicastHeads } from "./_nats_unconfirmed.ts";
+import { epochOf } from "./incarnation.ts";
+import {
+  type Counted,
+  type Lane,
+  type LinkingRouter,
+  type MemberEvent,
+  type NodeId,
+  NodeNotFoundError,
+  type Peer,
+  type RouterContext,
+  type RouterFactory,
+} from "./types.ts";
+
+/** Options of {@linkcode natsRouter}. */
+export interface NatsRouterOptions {
+  /** A NATS server by its URL, or some servers of a NATS cluster: `nats://10.0.0.7:4222`. */
+  readonly servers: string | readonly string[];
+  /**
+   * A name of 1 to 64 characters that is part of each subject: routers with different
+   * names do not meet. Give the name of the node's cluster.
+   */
+  readonly cluster: string;
+  /**
+   * How many bytes wait at most until the server has taken them, also while there is
+   * no connection: from 1 MiB to 1 GiB. What does not fit is dropped and counted.
+   *
+   * @default {8388608}
+   */
+  readonly maxPending?: number;
+  /**
+   * How to be let in, and how long to try.
+   *
+   * @default {no credentials, no TLS unless the server asks for it}
+   */
+  readonly connection?: NatsConnectionOptions;
+}
+
+/** What a NATS client needs to know besides the URL. */
+export interface NatsConnectionOptions {
+  /** The name of a user. */
+  readonly user?: string;
+  /** Its password. */
+  readonly pass?: string;
+  /** A token, instead of a user. */
+  readonly token?: string;
+  /** Turns TLS on. */
+  readonly tls?: NatsTlsOptions;
+  /**
+   * How long an attempt to connect may take, in ms.
+   *
+   * @default {5000}
+   */
+  readonly timeout?: number;
+}
+
+/** The files of TLS, each in PEM format. */
+export interface NatsTlsOptions {
+  /** Certificates to trust, instead of the system's. */
+  readonly caFile?: string;
+  /** The certificate of this client. */
+  readonly certFile?: string;
+  /** Its private key. */
+  readonly keyFile?: string;
+}
+
+const VERSION = 1;
+/** Packet types; each follows the version, and the incarnation of who sent it follows. */
+const TO_ALL = 1;
+const TO_ONE = 2;
+const CONTROL = 3;
+const HERE = 4;
+const LOST = 5;
+const BYE = 6;
+/** Flag of `HERE`: answer with yours. */
+const ASK = 1;
+
+/** Time between two announcements of a node, in ms; ± 10 %. */
+const BEAT = 2_000;
+/** A node that is not heard for this long is forgotten, in ms: three announcements and a bit. */
+const LIFE = 7_000;
+/** How long the nodes that are there have to answer a newcomer, in ms. */
+const SETTLE = 250;
+/** How long what was sent last may take to leave, in ms. */
+const FAREWELL = 400;
+/** How long an attempt to connect may take, and the pause after it, in ms. */
+const CONNECT_TIMEOUT = 5_000;
+const RECONNECT_PAUSE = 250;
+/** How long what waits is held back at most for others to reconnect as well, in ms. */
+const HOLD = 1_000;
+/** Nodes that are known. */
+const MAX_NODES = 4_096;
+/** Nodes remembered that said goodbye. */
+const MAX_GONE = 1_024;
+/** How far the clocks of two nodes may differ, in ms. */
+const MAX_SKEW = 3_600_000;
+/** No sender loses more packets in a row and is believed. */
+const MAX_JUMP = 1_048_576;
+const MIB = 1_048_576;
+const MAX_PENDING = 8 * MIB;
+/** What a server takes unless it says otherwise, in bytes. */
+const MAX_PAYLOAD = MIB;
+/** What stands before the payload of a unicast, in bytes. */
+const TO_ONE_HEADER = 2 + 3 * 8;
+const PRINTABLE = /^[\x21-\x7e]{1,64}$/;
+
+/**
+ * Makes routers that reach each other through a NATS server or cluster: for programs
+ * that run where they can reach one, and not each other.
+ *
+ * - **Connecting.** `open()`, in a node `join()` without addresses, connects; it rejects
+ *   if no server answers. From then on the router reconnects by itself, for ever.
+ * - **Subjects.** A broadcast goes to `devts.1.CLUSTER.all.FROM`, a unicast to
+ *   `devts.1.CLUSTER.to.ID.FROM`; a node listens to `all.*` and `to.ITS-ID.*`. So
+ *   a server's permissions can keep a user to one id. Characters other than letters,
+ *   digits, `_` and `-` stand there as in a URL: `%2E`.
+ * - **Nodes** announce themselves every 2 s; who is silent for 7 s is forgotten. What
+ *   the membership gives up is forgotten, too, until it is heard again.
+ * - **Order.** A server keeps the order of a connection. Packets are numbered: what is
+ *   repeated is dropped, what is missing is told as `missed` at its receiver, and as
+ *   `undelivered` at the sender of a unicast.
+ * - **Reconnecting.** What the server has not confirmed is sent again, and so is what
+ *   was sent meanwhile, once all others are back, 1 s later at the latest. Lost is what
+ *   a server took and did not hand on, and what comes before a node is back; both ends
+ *   tell as soon as they are connected again.
+ * - **Lanes.** There is one connection, so nothing overtakes; but the control lane may
+ *   use 1 MiB more than `maxPending`, is not numbered and not sent again.
+ *
+ * `counters`: `dropped` (no room), `oversized` (longer than the server takes), `failed`
+ * (refused by the client), `malformed`, `unknown` (types and versions), `strangers` (packets
+ * of nodes that did not announce themselves), `conflicts` (another node with this id),
+ * `stale` (of an earlier life), `implausible` (an incarnation too far ahead), `duplicates`,
+ * `absurd` (numbers too far ahead), `crowded` (more than 4,096 nodes), `missed`, `lost`
+ * (undelivered), `reconnects`, `errors` (told by the server).
+ *
+ * @example Three servers of one NATS cluster, with a user
+ * ```ts
+ * import { natsRouter } from "@devts/routing/nats";
+ * import type { RouterFactory } from "@devts/routing";
+ *
+ * const router: RouterFactory = natsRouter({
+ *   servers: ["nats://10.0.0.7", "nats://10.0.0.8", "nats://10.0.0.9"],
+ *   cluster: "demo",
+ *   connection: { user: "ada", pass: "secret" },
+ * });
+ * ```
+ *
+ * @throws {TypeError} If the name of the cluster is malformed, or there is no server.
+ * @throws {RangeError} If an option is out of its range.
+ */
+export function natsRouter(options: NatsRouterOptions): RouterFactory {
+  const { cluster, connection = {}, maxPending = MAX_PENDING } = options;
+  const servers = typeof options.servers === "string"
+    ? [options.servers]
+    : [...options.servers];
+  if (servers.length === 0) {
+    throw new TypeError("Cannot use NATS: `servers` is empty, give a URL");
+  }
+  if (cluster.length < 1 || cluster.length > 64 || !cluster.isWellFormed()) {
+    throw new TypeError(
+      `Cannot use the cluster name "${cluster}": it must have 1 to 64 characters`,
+    );
+  }
+  if (
+    !Number.isSafeInteger(maxPending) || maxPending < MIB ||
+    maxPending > 1024 * MIB
+  ) {
+    throw new RangeError(
+      `Cannot let ${maxPending} bytes wait: it must be an integer from 1 MiB to 1 GiB`,
+    );
+  }
+  const root = `devts.${VERSION}.${tokenOf(cluster)}`;
+  return (context) =>
+    new NatsRouter(context, { root, servers, maxPending, connection });
+}
+
+interface Settings {
+  /** What each subject begins with. */
+  readonly root: string;
+  readonly servers: string[];
+  readonly maxPending: number;
+  readonly connection: NatsConnectionOptions;
+}
+
+/** A node that is there, and how far its packets and those for it are. */
+interface Known {
+  readonly id: NodeId;
+  readonly subject: string;
+  readonly epoch: number;
+  heardAt: number;
+  /** The last broadcast of it, and the last unicast to this node; -1: none is known. */
+  all: number;
+  one: number;
+  /** The last unicast sent to it, and the one before the first. */
+  sent: number;
+  readonly base: number;
+}
+
+class NatsRouter implements LinkingRouter, Counted {
+  readonly #context: RouterContext;
+  readonly #settings: Settings;
+  readonly #allSubject: string;
+  readonly #known = new Map<NodeId, Known>();
+  readonly #nodes = new Set<NodeId>();
+  /** The last life of nodes that said goodbye. */
+  readonly #gone = new Map<NodeId, number>();
+  readonly #unconfirmed = new Unconfirmed();
+  readonly #heads = new UnicastHeads();
+  readonly #ended = Promise.withResolvers<void>();
+  /** The epoch of this node minus the clock at its start. */
+  readonly #epochOffset: number;
+  #connection: NatsConnection | null = null;
+  #connected = false;
+  /** Since when data is held back on a new connection; -1: it is not. */
+  #heldSince = -1;
+  #cancelHold: () => void = nothing;
+  #opening: Promise<number> | null = null;
+  #maxPayload = MAX_PAYLOAD;
+  /** Broadcasts and unicasts sent since the start. */
+  #broadcasts = 0;
+  #unicasts = 0;
+  #confirming = false;
+  #room: PromiseWithResolvers<void> | null = null;
+  #due = 0;
+  #cancelBeat: () => void = nothing;
+  #closed = false;
+  readonly counters = {
+    dropped: 0,
+    oversized: 0,
+    failed: 0,
+    malformed: 0,
+    unknown: 0,
+    strangers: 0,
+    conflicts: 0,
+    stale: 0,
+    implausible: 0,
+    duplicates: 0,
+    absurd: 0,
+    crowded: 0,
+    missed: 0,
+    lost: 0,
+    reconnects: 0,
+    errors: 0,
+  };
+
+  constructor(context: RouterContext, settings: Settings) {
+    this.#context = context;
+    this.#settings = settings;
+    this.#allSubject = `${settings.root}.all.${tokenOf(context.self.id)}`;
+    this.#epochOffset = epochOf(context.self.incarnation) -
+      context.clock.now();
+  }
+
+  get nodes(): ReadonlySet<NodeId> {
+    return this.#nodes;
+  }
+
+  get closed(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get room(): Promise<void> | null {
+    if (!this.#connected || this.#unconfirmed.bytes <= MIB) return null;
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
+  }
+
+  // -- Connection --
+
+  open(): Promise<number> {
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = null;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #open(): Promise<number> {
+    const connection = await this.#connect();
+    if (this.#closed) {
+      await connection.close();
+      throw new Error("Cannot connect to NATS: the router is closed");
+    }
+    this.#connection = connection;
+    this.#connected = true;
+    this.#maxPayload = connection.info?.max_payload ?? MAX_PAYLOAD;
+    this.#subscribe(connection);
+    this.#watch(connection);
+    this.#announce(ASK);
+    this.#planBeat();
+    await new Promise<void>((resolve) => {
+      this.#context.clock.after(SETTLE, resolve);
+    });
+    return this.#nodes.size;
+  }
+
+  async #connect(): Promise<NatsConnection> {
+    const { servers, connection } = this.#settings;
+    try {
+      return await connect({
+        timeout: CONNECT_TIMEOUT,
+        reconnectTimeWait: RECONNECT_PAUSE,
+        ignoreAuthErrorAbort: true,
+        name: this.#context.self.id,
+        ...connection,
+        servers,
+        noEcho: true,
+        reconnect: true,
+        maxReconnectAttempts: -1,
+        waitOnFirstConnect: false,
+      });
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(
+        `Cannot connect to NATS at "${
+          servers.join('", "')
+        }": ${why}; is a server running there?`,
+        { cause },
+      );
+    }
+  }
+
+  #subscribe(connection: NatsConnection): void {
+    const { root } = this.#settings;
+    const callback = (error: Error | null, message: Msg): void => {
+      if (error === null) this.#arrived(message);
+      else this.counters.errors++;
+    };
+    const self = tokenOf(this.#context.self.id);
+    connection.subscribe(`${root}.to.${self}.*`, { callback });
+    connection.subscribe(`${root}.all.*`, { callback });
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (this.#closed) return;
+      if (type === "disconnect") this.#disconnected();
+      else if (type === "reconnect") this.#reconnected(connection);
+      else if (type === "error") this.counters.errors++;
+    }
+    // The client has given up; `open` may be called again.
+    if (this.#closed) return;
+    this.#disconnected();
+    this.#connection = null;
+    this.#opening = null;
+    this.#cancelBeat();
+    for (const known of [...this.#known.values()]) {
+      this.#forget(known, "the connection to NATS has ended");
+    }
+  }
+
+  #disconnected(): void {
+    this.#connected = false;
+    this.#cancelHold();
+    this.#heldSince = -1;
+    this.#giveRoom();
+  }
+
+  /** Others may still be on their way back: what is sent too early, they miss. */
+  #reconnected(connection: NatsConnection): void {
+    this.counters.reconnects++;
+    this.#maxPayload = connection.info?.max_payload ?? this.#maxPayload;
+    this.#unconfirmed.dropControl();
+    this.#connected = true;
+    this.#heldSince = this.#context.clock.now();
+    this.#cancelHold = this.#context.clock.after(HOLD, () => this.#resume());
+    this.#announce(ASK);
+    this.#resumeIfMet();
+  }
+
+  #resumeIfMet(): void {
+    if (this.#heldSince < 0) return;
+    for (const { heardAt } of this.#known.values()) {
+      if (heardAt < this.#heldSince) return;
+    }
+    this.#resume();
+  }
+
+  /** What the server has not confirmed may have come, and goes again all the same. */
+  #resume(): void {
+    this.#cancelHold();
+    this.#heldSince = -1;
+    for (const { subject, bytes, number } of this.#unconfirmed.packets) {
+      if (number > 0) this.#publish(subject, bytes);
+    }
+    for (const known of this.#known.values()) {
+      if (known.sent > known.base) this.#tell(known);
+    }
+    this.#confirm();
+  }
+
+  #publish(subject: string, bytes: Uint8Array): boolean {
+    try {
+      this.#connection?.publish(subject, bytes);
+      return true;
+    } catch {
+      this.counters.failed++;
+      return false;
+    }
+  }
+
+  /** Asks the server, one question at a time, what it has taken. */
+  #confirm(): void {
+    const connection = this.#connection;
+    if (this.#confirming || !this.#flows || connection === null) return;
+    const { last } = this.#unconfirmed;
+    if (last === 0) return;
+    this.#confirming = true;
+    connection.flush().then(() => {
+      this.#confirming = false;
+      this.#unconfirmed.confirm(last);
+      if (this.#unconfirmed.bytes <= MIB / 2) this.#giveRoom();
+      this.#confirm();
+    }, () => {
+      this.#confirming = false;
+      // The connection broke; a new one may be there already.
+      this.#context.clock.soon(() => this.#confirm());
+    });
+  }
+
+  /** Whether data leaves as it comes. */
+  get #flows(): boolean {
+    return this.#connected && this.#heldSince < 0;
+  }
+
+  #giveRoom(): void {
+    this.#room?.resolve();
+    this.#room = null;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    if (this.#heldSince >= 0) this.#resume();
+    this.#closed = true;
+    this.#cancelBeat();
+    this.#giveRoom();
+    this.#end().then(this.#ended.resolve, this.#ended.resolve);
+    this.#connected = false;
+    this.#known.clear();
+    this.#nodes.clear();
+  }
+
+  async #end(): Promise<void> {
+    const connection = this.#connection;
+    if (connection === null) {
+      // A connection that comes up after all is closed where it was asked for.
+      await this.#opening?.catch(nothing);
+      return;
+    }
+    if (this.#connected) {
+      this.#publish(this.#allSubject, this.#start(BYE).take());
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const cancel = this.#context.clock.after(FAREWELL, resolve);
+      connection.flush().then(resolve, resolve);
+      await promise;
+      cancel();
+    }
+    await connection.close();
+  }
+
+  // -- Sending --
+
+  send(
+    to: readonly NodeId[] | "all",
+    payload: Uint8Array,
+    lane: Lane = "data",
+  ): number {
+    if (this.#closed) return 0;
+    if (to === "all") return this.#broadcast(payload, lane);
+    const targets = to.map((id) => this.#targetOf(id));
+    let handed = 0;
+    for (const target of targets) {
+      if (this.#unicast(target, payload, lane)) handed++;
+    }
+    return handed;
+  }
+
+  #targetOf(id: NodeId): Known {
+    const known = this.#known.get(id);
+    if (known !== undefined) return known;
+    throw this.#connected ? new NodeNotFoundError(id) : new NodeNotFoundError(
+      id,
+      `Cannot reach node "${id}": there is no connection to NATS`,
+    );
+  }
+
+  #broadcast(payload: Uint8Array, lane: Lane): number {
+    if (this.#nodes.size === 0) return 0;
+    const subject = this.#allSubject;
+    if (lane === "control") {
+      return this.#control(subject, join(this.#start(CONTROL), payload))
+        ? this.#nodes.size
+        : 0;
+    }
+    const number = this.#broadcasts + 1;
+    const bytes = join(this.#start(TO_ALL).u53(number), payload);
+    if (this.#isOversized(bytes)) return 0;
+    // The number is used up: what is dropped is missed by its receivers.
+    this.#broadcasts = number;
+    return this.#data(subject, bytes, null, number) ? this.#nodes.size : 0;
+  }
+
+  #unicast(target: Known, payload: Uint8Array, lane: Lane): boolean {
+    const { id, subject, base } = target;
+    if (lane === "control") {
+      return this.#control(subject, join(this.#start(CONTROL), payload));
+    }
+    const number = target.sent + 1;
+    const bytes = join(this.#start(TO_ONE).u53(base).u53(number), payload);
+    if (this.#isOversized(bytes)) {
+      this.#lost(
+        id,
+        payload,
+        `it has ${bytes.length} bytes, and the server takes ${this.#maxPayload}`,
+      );
+      return false;
+    }
+    target.sent = number;
+    this.#unicasts++;
+    if (!this.#data(subject, bytes, id, number)) return false;
+    this.#heads.add(id, number, payload);
+    return true;
+  }
+
+  #isOversized(bytes: Uint8Array): boolean {
+    if (bytes.length <= this.#maxPayload) return false;
+    this.counters.oversized++;
+    return true;
+  }
+
+  #data(
+    subject: string,
+    bytes: Uint8Array,
+    to: NodeId | null,
+    number: number,
+  ): boolean {
+    const { maxPending } = this.#settings;
+    if (this.#unconfirmed.bytes + bytes.length > maxPending) {
+      this.counters.dropped++;
+      return false;
+    }
+    this.#unconfirmed.add({ subject, bytes, to, number });
+    if (this.#flows) this.#publish(subject, bytes);
+    this.#confirm();
+    return true;
+  }
+
+  /** What is of no use later. */
+  #control(subject: string, bytes: Uint8Array): boolean {
+    if (!this.#connected || this.#isOversized(bytes)) return false;
+    const { maxPending } = this.#settings;
+    if (this.#unconfirmed.bytes + bytes.length > maxPending + MIB) {
+      this.counters.dropped++;
+      return false;
+    }
+    if (!this.#publish(subject, bytes)) return false;
+    this.#unconfirmed.add({ subject, bytes, to: null, number: 0 });
+    this.#confirm();
+    return true;
+  }
+
+  #start(type: number): Writer {
+    const { incarnation } = this.#context.self;
+    return new Writer().u8(VERSION).u8(type).u53(incarnation);
+  }
+
+  #subjectTo(id: NodeId): string {
+    const self = tokenOf(this.#context.self.id);
+    return `${this.#settings.root}.to.${tokenOf(id)}.${self}`;
+  }
+
+  #lost(id: NodeId, payload: Uint8Array, reason: string): void {
+    this.counters.lost++;
+    const head = payload.subarray(0, HEAD);
+    this.#context.up.undelivered(id, head, this.#context.self.id, reason);
+  }
+
+  // -- Presence --
+
+  #announce(flags: number): void {
+    this.#control(this.#allSubject, this.#here(flags, 0, 0));
+  }
+
+  /** Tells one node that this one is there, and how far its packets are. */
+  #tell({ id, subject, base, sent }: Known): void {
+    this.#control(subject, this.#here(0, base, this.#left(id, sent)));
+  }
+
+  /** The last number of a series that has left; the others are held back. */
+  #left(to: NodeId | null, last: number): number {
+    if (this.#flows) return last;
+    const first = this.#unconfirmed.packets
+      .find((packet) => packet.number > 0 && packet.to === to);
+    return first === undefined ? last : first.number - 1;
+  }
+
+  #here(flags: number, base: number, sent: number): Uint8Array {
+    const broadcasts = this.#left(null, this.#broadcasts);
+    const writer = this.#start(HERE).u8(flags).u53(broadcasts);
+    writer.u53(base).u53(sent);
+    // Nobody dials a node that is reached through a server.
+    writePeer(writer, this.#context.self, () => false);
+    return writer.take();
+  }
+
+  #planBeat(): void {
+    const delay = BEAT * (0.9 + 0.2 * this.#context.random());
+    this.#due = this.#context.clock.now() + delay;
+    this.#cancelBeat = this.#context.clock.after(delay, () => this.#beat());
+  }
+
+  #beat(): void {
+    const now = this.#context.clock.now();
+    const pause = now - this.#due;
+    for (const known of [...this.#known.values()]) {
+      // While this node stood still it heard nobody.
+      if (pause > BEAT) known.heardAt += pause;
+      if (now - known.heardAt > LIFE) {
+        this.#forget(known, "it has been silent");
+      }
+    }
+    if (this.#closed) return;
+    this.#announce(0);
+    this.#planBeat();
+  }
+
+  member(event: MemberEvent): void {
+    if (this.#closed || event.type !== "leave") return;
+    const { member: { id, incarnation }, reason } = event;
+    if (reason === "restarted") return;
+    if (reason === "left") this.#bury(id, epochOf(incarnation));
+    const known = this.#known.get(id);
+    if (known !== undefined) this.#forget(known, `it is gone: ${reason}`);
+  }
+
+  #bury(id: NodeId, epoch: number): void {
+    this.#gone.delete(id); // to the end
+    this.#gone.set(id, epoch);
+    if (this.#gone.size <= MAX_GONE) return;
+    for (const oldest of this.#gone.keys()) {
+      this.#gone.delete(oldest);
+      return;
+    }
+  }
+
+  #forget({ id }: Known, reason: string): void {
+    if (!this.#known.delete(id)) return;
+    this.#nodes.delete(id);
+    for (const { bytes } of this.#unconfirmed.take(id)) {
+      this.#lost(id, bytes.subarray(TO_ONE_HEADER), reason);
+    }
+    this.#heads.forget(id);
+    this.#context.up.link?.({ type: "down", id, reason });
+  }
+
+  /** The node that announces itself; null: there is no room for it. */
+  #admit(peer: Peer): Known | null {
+    if (this.#known.size >= MAX_NODES) {
+      this.counters.crowded++;
+      return null;
+    }
+    const known: Known = {
+      id: peer.id,
+      subject: this.#subjectTo(peer.id),
+      epoch: epochOf(peer.incarnation),
+      heardAt: this.#context.clock.now(),
+      all: -1,
+      one: -1,
+      // Above all numbers that were ever used for it.
+      sent: this.#unicasts,
+      base: this.#unicasts,
+    };
+    this.#known.set(peer.id, known);
+    this.#nodes.add(peer.id);
+    return known;
+  }
+
+  // -- Receiving --
+
+  /** What the links of the program bring is not for this router. */
+  receive(): void {
+    if (!this.#closed) this.counters.strangers++;
+  }
+
+  /** The links of the program are of no use to it. */
+  link(): void {}
+
+  #arrived({ subject, data }: Msg): void {
+    if (this.#closed) return;
+    try {
+      this.#read(subject, data);
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error;
+      this.counters.malformed++;
+    }
+  }
+
+  #read(subject: string, data: Uint8Array): void {
+    const from = idOf(subject.slice(subject.lastIndexOf(".") + 1));
+    const reader = new Reader(data);
+    const version = reader.u8();
+    const type = reader.u8();
+    if (version !== VERSION || type < TO_ALL || type > BYE) {
+      this.counters.unknown++;
+      return;
+    }
+    const incarnation = reader.u53();
+    if (!this.#mayTake(from, epochOf(incarnation))) return;
+    if (type === HERE) return this.#readHere(from, incarnation, reader);
+    const known = this.#known.get(from);
+    if (known === undefined || known.epoch !== epochOf(incarnation)) {
+      this.counters.strangers++;
+      return;
+    }
+    known.heardAt = this.#context.clock.now();
+    if (type === TO_ALL) this.#readBroadcast(known, reader);
+    else if (type === TO_ONE) this.#readUnicast(known, reader);
+    else if (type === CONTROL) this.#deliver(known, reader);
+    else if (type === LOST) this.#readLost(known, reader);
+    else this.#readBye(known, reader);
+  }
+
+  /** Whether a packet is of a life of its sender that may be the present one. */
+  #mayTake(from: NodeId, epoch: number): boolean {
+    const { self, clock } = this.#context;
+    if (from === self.id) {
+      this.counters.conflicts++;
+      return false;
+    }
+    if (epoch > this.#epochOffset + clock.now() + MAX_SKEW) {
+      this.counters.implausible++;
+      return false;
+    }
+    const isStale = epoch < (this.#known.get(from)?.epoch ?? 0) ||
+      epoch <= (this.#gone.get(from) ?? -1);
+    if (isStale) this.counters.stale++;
+    return !isStale;
+  }
+
+  #readHere(from: NodeId, incarnation: number, reader: Reader): void {
+    const flags = reader.u8();
+    const broadcasts = reader.u53();
+    const base = reader.u53();
+    const sent = reader.u53();
+    if (readId(reader) !== from || reader.u53() !== incarnation) {
+      throw new MalformedError("A node announces another");
+    }
+    const peer = readContent(reader, from, incarnation);
+    reader.end();
+    // Who is new to this node may not know it either.
+    const mayAsk = (flags & ASK) !== 0 || !this.#known.has(from);
+    const known = this.#met(peer);
+    if (known === null) return;
+    this.#compare(known, broadcasts, base, sent);
+    if (mayAsk) this.#tell(known);
+    this.#resumeIfMet();
+  }
+
+  /** A node is there: known, new, or restarted. */
+  #met(peer: Peer): Known | null {
+    const known = this.#known.get(peer.id);
+    if (known?.epoch === epochOf(peer.incarnation)) {
+      known.heardAt = this.#context.clock.now();
+      return known;
+    }
+    if (known !== undefined) this.#forget(known, "it was started anew");
+    const made = this.#admit(peer);
+    if (made === null) return null;
+    this.#context.up.link?.({ type: "up", peer });
+    return this.#known.get(peer.id) === made ? made : null;
+  }
+
+  /** Holds what a node says to have sent against what has come. */
+  #compare(known: Known, all: number, base: number, one: number): void {
+    if (known.all < 0) known.all = all;
+    else if (all > known.all && this.#isNear(all, known.all)) {
+      this.#missed(known, all - known.all);
+      known.all = all;
+    }
+    if (one > base && one > known.one) this.#skip(known, base, one);
+  }
+
+  #readBroadcast(known: Known, reader: Reader): void {
+    const number = reader.u53();
+    const last = known.all < 0 ? number - 1 : known.all;
+    if (!this.#isNew(number, last)) return;
+    known.all = number;
+    this.#missed(known, number - 1 - last);
+    this.#deliver(known, reader);
+  }
+
+  #readUnicast(known: Known, reader: Reader): void {
+    const base = reader.u53();
+    const number = reader.u53();
+    if (base >= number) {
+      throw new MalformedError("A number is before its first");
+    }
+    const last = known.one < 0 ? base : Math.max(known.one, base);
+    if (!this.#isNew(number, last)) return;
+    if (number - 1 > last) this.#skip(known, base, number - 1);
+    known.one = number;
+    this.#deliver(known, reader);
+  }
+
+  #isNew(number: number, last: number): boolean {
+    if (number > last) return this.#isNear(number, last);
+    this.counters.duplicates++;
+    return false;
+  }
+
+  #isNear(number: number, last: number): boolean {
+    if (number - last <= MAX_JUMP) return true;
+    this.counters.absurd++;
+    return false;
+  }
+
+  /** Unicasts up to a number did not come, and will not; says so to who sent them. */
+  #skip(known: Known, base: number, upTo: number): void {
+    const last = Math.max(known.one, base);
+    if (!this.#isNear(upTo, last)) return;
+    known.one = upTo;
+    const bytes = this.#start(LOST).u53(last + 1).u53(upTo).take();
+    this.#control(known.subject, bytes);
+    this.#missed(known, upTo - last);
+  }
+
+  #missed({ id }: Known, count: number): void {
+    if (count === 0) return;
+    this.counters.missed += count;
+    this.#context.up.missed?.(id, count);
+  }
+
+  #readLost({ id }: Known, reader: Reader): void {
+    const first = reader.u53();
+    const last = reader.u53();
+    reader.end();
+    const reason = "it was lost between two connections to NATS";
+    for (const head of this.#heads.take(id, first, last)) {
+      this.#lost(id, head, reason);
+    }
+  }
+
+  #readBye(known: Known, reader: Reader): void {
+    reader.end();
+    this.#bury(known.id, known.epoch);
+    this.#forget(known, "it said goodbye");
+  }
+
+  #deliver({ id }: Known, reader: Reader): void {
+    // A copy: a view would keep all that was read with it.
+    this.#context.up.deliver(id, reader.rest().slice());
+  }
+}
+
+/** A header and what follows it, in a buffer of its own: the client sends it later. */
+function join(header: Writer, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(header.length + payload.length);
+  bytes.set(payload, header.length);
+  bytes.set(header.take());
+  return bytes;
+}
+
+/** A text as one part of a subject. */
+function tokenOf(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[.!~*'()]/g,
+    (character) =>
+      `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
+  );
+}
+
+function idOf(token: string): NodeId {
+  let id = "";
+  try {
+    id = decodeURIComponent(token);
+  } catch {
+    // It names nobody.
+  }
+  if (PRINTABLE.test(id) && tokenOf(id) === token) return id;
+  throw new MalformedError("A subject names no node");
+}
+
+function nothing(): void {}
