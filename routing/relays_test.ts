@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { gossipRouter } from "./gossip.ts";
 import { hopRouter } from "./hop.ts";
 import { pathRouter } from "./path.ts";
 import {
@@ -19,6 +20,7 @@ interface Relaying {
 const ROUTERS: readonly Relaying[] = [
   { name: "hopRouter", make: () => hopRouter(), cost: flood },
   { name: "pathRouter", make: () => pathRouter(), cost: flood },
+  { name: "gossipRouter", make: () => gossipRouter(), cost: flood },
 ];
 const KINDS: readonly GraphKind[] = [
   "ring",
