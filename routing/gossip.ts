@@ -23,6 +23,7 @@
  * @module
  */
 
+import { sendToEach } from "./_each.ts";
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { Durations } from "./_durations.ts";
 import { BEATS, GOSSIP, PING, PONG } from "./_gossip_packets.ts";
@@ -33,16 +34,15 @@ import { IdMap } from "./_id_map.ts";
 import { Order, readStamp, writeStamp } from "./_order.ts";
 import { Plumtree } from "./_plumtree.ts";
 import { inRange, joined } from "./_relay.ts";
-import {
-  type Counted,
-  type Lane,
-  type LinkEvent,
-  type MemberEvent,
-  type NodeId,
-  NodeNotFoundError,
-  type Router,
-  type RouterContext,
-  type RouterFactory,
+import type {
+  Counted,
+  Lane,
+  LinkEvent,
+  MemberEvent,
+  NodeId,
+  Router,
+  RouterContext,
+  RouterFactory,
 } from "./types.ts";
 
 /** Neighbours that a node dials for, unless told otherwise. */
@@ -203,12 +203,11 @@ class GossipRouter implements Router, Counted {
   ): number {
     if (this.#closed) return 0;
     if (to === "all") return this.#broadcast(payload, lane);
-    for (const id of to) {
-      if (!this.nodes.has(id)) throw new NodeNotFoundError(id);
-    }
-    let handed = 0;
-    for (const id of to) if (this.#unicasts.send(id, payload, lane)) handed++;
-    return handed;
+    return sendToEach(
+      to,
+      this.nodes,
+      (id) => this.#unicasts.send(id, payload, lane),
+    );
   }
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {

@@ -24,18 +24,18 @@
  * @module
  */
 
+import { sendToEach } from "./_each.ts";
 import { LINKS } from "./_dialer.ts";
 import { inRange, Relay, TTL } from "./_relay.ts";
-import {
-  type Counted,
-  type Lane,
-  type LinkEvent,
-  type MemberEvent,
-  type NodeId,
-  NodeNotFoundError,
-  type Router,
-  type RouterContext,
-  type RouterFactory,
+import type {
+  Counted,
+  Lane,
+  LinkEvent,
+  MemberEvent,
+  NodeId,
+  Router,
+  RouterContext,
+  RouterFactory,
 } from "./types.ts";
 
 /** Options of {@linkcode hopRouter}. */
@@ -138,12 +138,11 @@ class HopRouter implements Router, Counted {
   ): number {
     if (this.#relay.closed) return 0;
     if (to === "all") return this.#relay.broadcast(payload, lane);
-    for (const id of to) {
-      if (!this.nodes.has(id)) throw new NodeNotFoundError(id);
-    }
-    let handed = 0;
-    for (const id of to) if (this.#relay.unicast(id, payload, lane)) handed++;
-    return handed;
+    return sendToEach(
+      to,
+      this.nodes,
+      (id) => this.#relay.unicast(id, payload, lane),
+    );
   }
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {

@@ -27,6 +27,7 @@
  * @module
  */
 
+import { sendToEach } from "./_each.ts";
 import { MalformedError } from "./_bytes.ts";
 import { Broadcasts } from "./_map_broadcasts.ts";
 import { Chart } from "./_map_chart.ts";
@@ -55,16 +56,15 @@ import { View } from "./_map_view.ts";
 import { IdMap } from "./_id_map.ts";
 import { Order } from "./_order.ts";
 import { epochOf } from "./incarnation.ts";
-import {
-  type Counted,
-  type Lane,
-  type LinkEvent,
-  type MemberEvent,
-  type NodeId,
-  NodeNotFoundError,
-  type Peer,
-  type Router,
-  type RouterContext,
+import type {
+  Counted,
+  Lane,
+  LinkEvent,
+  MemberEvent,
+  NodeId,
+  Peer,
+  Router,
+  RouterContext,
 } from "./types.ts";
 
 /** Time between two looks at what is due, in ms. */
@@ -311,15 +311,11 @@ class LinkStateRouter implements MapRouter {
   ): number {
     if (this.#closed) return 0;
     if (to === "all") return this.#broadcasts.send(payload, lane);
-    const { nodes } = this;
-    for (const id of to) {
-      if (!nodes.has(id)) throw new NodeNotFoundError(id);
-    }
-    let handed = 0;
-    for (const id of to) {
-      if (this.#letters.send(id, payload, lane)) handed++;
-    }
-    return handed;
+    return sendToEach(
+      to,
+      this.nodes,
+      (id) => this.#letters.send(id, payload, lane),
+    );
   }
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {

@@ -23,6 +23,7 @@
  * @module
  */
 
+import { sendToEach } from "./_each.ts";
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { LINKS } from "./_dialer.ts";
 import { IdMap } from "./_id_map.ts";
@@ -37,15 +38,14 @@ import {
   TTL,
 } from "./_relay.ts";
 import { type Hops, Routes } from "./_routes.ts";
-import {
-  type Counted,
-  type Lane,
-  type LinkEvent,
-  type MemberEvent,
-  type NodeId,
-  NodeNotFoundError,
-  type Router,
-  type RouterContext,
+import type {
+  Counted,
+  Lane,
+  LinkEvent,
+  MemberEvent,
+  NodeId,
+  Router,
+  RouterContext,
 } from "./types.ts";
 
 /**
@@ -249,12 +249,7 @@ class SourceRouter implements PathRouter {
   ): number {
     if (this.#relay.closed) return 0;
     if (to === "all") return this.#relay.broadcast(payload, lane);
-    for (const id of to) {
-      if (!this.nodes.has(id)) throw new NodeNotFoundError(id);
-    }
-    let handed = 0;
-    for (const id of to) if (this.#unicast(id, payload, lane)) handed++;
-    return handed;
+    return sendToEach(to, this.nodes, (id) => this.#unicast(id, payload, lane));
   }
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {
