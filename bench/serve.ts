@@ -1,3 +1,4 @@
+import { cpuOf } from "./processes.ts";
 import type { Logger } from "@devts/devts";
 import { type Named, Values } from "./values.ts";
 
@@ -65,10 +66,7 @@ export function now(): number {
 
 /** The CPU time that this process has taken, in ms; it advances in steps of 10 ms. */
 export function cpuTime(): number {
-  // The name of the program, the second field, is in parentheses and may hold spaces.
-  const [, fields = ""] = Deno.readTextFileSync("/proc/self/stat").split(") ");
-  const [user, system] = fields.split(" ").slice(11, 13);
-  return 10 * (Number(user) + Number(system));
+  return cpuOf(Deno.pid);
 }
 
 /** Collects garbage and returns its memory to the system, where the program was started with `--v8-flags=--expose-gc`. */
@@ -78,7 +76,8 @@ export function collectGarbage(): void {
   collect({ type: "major", execution: "sync", flavor: "last-resort" });
 }
 
-async function answer(
+/** Carries out a command, a line of JSON; what goes wrong is the answer's `error`. */
+export async function answer(
   commands: Readonly<Record<string, Command>>,
   line: string,
 ): Promise<Named> {

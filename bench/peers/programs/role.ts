@@ -18,8 +18,9 @@ import {
 } from "../../payload.ts";
 import type { Kind } from "../../peer.ts";
 import { requests } from "../../requests.ts";
-import { type Command, now } from "../../serve.ts";
-import { type Named, Values } from "../../values.ts";
+import { parseCpu } from "../../processes.ts";
+import { answer, type Command, now } from "../../serve.ts";
+import type { Named } from "../../values.ts";
 
 /** What the program of a publisher, which is also the client, brings. */
 export interface Publisher<Message> {
@@ -126,10 +127,7 @@ export function fail(what: unknown): never {
 
 /** The CPU time that this process has taken, in ms; it advances in steps of 10 ms. */
 export function cpuTime(): number {
-  // The name of the program, the second field, is in parentheses and may hold spaces.
-  const [, fields = ""] = readFileSync("/proc/self/stat", "utf8").split(") ");
-  const [user, system] = fields.split(" ").slice(11, 13);
-  return 10 * (Number(user) + Number(system));
+  return parseCpu(readFileSync("/proc/self/stat", "utf8"));
 }
 
 async function publishAll<Message>(
@@ -147,21 +145,4 @@ async function publishAll<Message>(
     if (room !== undefined) await room;
   }
   await publisher.flush();
-}
-
-async function answer(
-  commands: Readonly<Record<string, Command>>,
-  line: string,
-): Promise<Named> {
-  try {
-    const order = new Values("A command", JSON.parse(line));
-    const verb = order.text("verb");
-    const command = commands[verb];
-    if (command === undefined) {
-      throw new TypeError(`There is no command "${verb}"`);
-    }
-    return await command(order.values("args"));
-  } catch (error) {
-    return { error: String(error) };
-  }
 }
