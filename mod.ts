@@ -212,6 +212,7 @@ export function nodeParts(options: NodeOptions): NodeParts {
     membership: options.membership ?? heartbeat(),
     logger: options.logger ?? defaultLogger(),
     clock: systemClock(),
+    wallClock: Date.now,
     random: Math.random,
     advertise: typeof advertise === "string" ? [advertise] : advertise,
     insecure: options.insecure ?? false,

@@ -74,6 +74,7 @@ export class World implements AsyncDisposable {
       membership: heartbeat(),
       logger: new Log(),
       clock: this.clock,
+      wallClock: () => Date.UTC(2026, 0, 1) + this.clock.now(),
       random: this.random,
       advertise: [],
       insecure: false,

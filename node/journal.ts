@@ -38,6 +38,11 @@ export class Journal {
     this.#log("warn", line);
   }
 
+  /** Logs what went wrong. */
+  error(line: string): void {
+    this.#log("error", line);
+  }
+
   /** As `warn`, for what others can cause as often as they like. */
   warnSometimes(line: string): void {
     const remark = this.#throttle.pass();

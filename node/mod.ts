@@ -23,6 +23,7 @@
  *
  * @module
  */
+export type { Behaviour, Scope } from "./behaviour.ts";
 export * from "./errors.ts";
 export { Node } from "./node.ts";
 export type * from "./types.ts";

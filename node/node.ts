@@ -14,6 +14,7 @@ import type {
   RouterContext,
 } from "@devts/routing";
 import { type Reach, reachOfRemote } from "./address.ts";
+import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
 import {
   type Bundle,
   EVENT,
@@ -108,6 +109,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #outbound: Outbound;
   readonly #outcomes: Outcomes;
   readonly #handlers = new Handlers();
+  readonly #behaviours: Behaviours;
   readonly #inbound: Inbound;
   readonly #loopback: Loopback;
   readonly #requests: Requests;
@@ -221,6 +223,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#router = router;
     this.#linking = isLinking(router) ? router : null;
     this.#membership = parts.membership(this.#membershipContext());
+    this.#behaviours = new Behaviours(this.#scopeHost(maxMessage));
   }
 
   /** Its id. */
@@ -360,9 +363,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     ...rest: DataArg<E, K>
   ): Promise<Outcome>;
   send(to: string, name: string, data?: unknown): Promise<Outcome> {
-    const unknown = this.#unknownTarget(to);
-    if (unknown) return this.#rejected(unknown);
-    return this.#post(this.#targetOf(to), name, data, "send");
+    return this.#sendTo(to, name, data);
   }
 
   /**
@@ -383,23 +384,24 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     to: string,
     name: string,
     data?: unknown,
-    options: RequestOptions = {},
+    options?: RequestOptions,
   ): Promise<unknown> {
-    const { timeout = REQUEST_TIMEOUT, signal } = options;
-    if (!(timeout >= 1 && timeout < 2 ** 31)) {
-      throw new RangeError(
-        `Cannot request "${name}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
-      );
-    }
-    if (this.#closing) {
-      return this.#rejected(
-        new ClosedError(`Cannot request "${name}": the node is closed`),
-      );
-    }
-    if (signal?.aborted) return this.#rejected(signal.reason);
-    const unknown = this.#unknownTarget(to);
-    if (unknown) return this.#rejected(unknown);
-    return this.#request(to, name, data, timeout, signal);
+    return this.#requestOf(to, name, data, options);
+  }
+
+  /**
+   * Gives the node a behaviour: a store, presence, or one of the program's own. It
+   * speaks to the behaviour of the same name on other nodes, and ends with the node.
+   *
+   * @param name 1 to 64 characters, without `/`; unique on this node.
+   * @returns What the behaviour returns.
+   * @throws {TypeError} If the name is malformed or in use, or the node is closed.
+   */
+  use<T, F extends object = AnyEvents>(
+    name: string,
+    behaviour: Behaviour<T, F>,
+  ): T {
+    return this.#behaviours.use(name, behaviour);
   }
 
   /**
@@ -419,9 +421,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * links, timers. Open requests reject. Idempotent; ends within 5 s from any state.
    */
   close(): Promise<void> {
+    if (this.#closing) return this.closed;
+    // They may still send, and one of them may call this.
+    const behaviours = this.#behaviours.close();
     if (!this.#closing) {
       this.#closing = true;
-      this.#shutDown().then(this.#closed.resolve, this.#closed.reject);
+      this.#shutDown(behaviours)
+        .then(this.#closed.resolve, this.#closed.reject);
     }
     return this.closed;
   }
@@ -450,6 +456,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (target === MYSELF) return this.#outcomes.ofMyself();
     const link = this.#links.get(target.to[0] ?? "");
     return link ? this.#outcomes.ofLink(link) : this.#outcomes.ofDistant();
+  }
+
+  #sendTo(to: string, name: string, data: unknown): Promise<Outcome> {
+    const unknown = this.#unknownTarget(to);
+    if (unknown) return this.#rejected(unknown);
+    return this.#post(this.#targetOf(to), name, data, "send");
   }
 
   #add(
@@ -497,6 +509,29 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       return error;
     }
     return null;
+  }
+
+  #requestOf(
+    to: string,
+    name: string,
+    data: unknown,
+    options: RequestOptions = {},
+  ): Promise<unknown> {
+    const { timeout = REQUEST_TIMEOUT, signal } = options;
+    if (!(timeout >= 1 && timeout < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot request "${name}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
+      );
+    }
+    if (this.#closing) {
+      return this.#rejected(
+        new ClosedError(`Cannot request "${name}": the node is closed`),
+      );
+    }
+    if (signal?.aborted) return this.#rejected(signal.reason);
+    const unknown = this.#unknownTarget(to);
+    if (unknown) return this.#rejected(unknown);
+    return this.#request(to, name, data, timeout, signal);
   }
 
   #request(
@@ -1029,6 +1064,39 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return { id, incarnation, addresses, meta: value };
   }
 
+  // -- Behaviours --
+
+  #scopeHost(maxMessage: number): ScopeHost {
+    const { id, cluster, clock, wallClock, random, codec } = this.#parts;
+    const self = this.#self;
+    return {
+      id,
+      cluster,
+      get incarnation(): number {
+        return self.peer.incarnation;
+      },
+      members: this.#members,
+      maxMessage,
+      clock,
+      wallClock,
+      random,
+      codec,
+      logger: this.#journal,
+      on: (name, handler) => {
+        this.#outbound.name(name);
+        return this.#handlers.add(name, handler);
+      },
+      onSystem: (name, handler) => this.onSystem(name, handler),
+      emit: (name, data, options) =>
+        this.#post(options?.self ? EVERYONE : OTHERS, name, data, "emit"),
+      send: (to, name, data) => this.#sendTo(to, name, data),
+      request: (to, name, data, options) =>
+        this.#requestOf(to, name, data, options),
+      fault: (error, message) =>
+        this.#journal.fault("behaviour", error, message),
+    };
+  }
+
   // -- Beginning and end --
 
   async #listen(where: Address | Listener): Promise<Address> {
@@ -1089,7 +1157,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
   }
 
-  async #shutDown(): Promise<void> {
+  async #shutDown(behaviours: Promise<void>): Promise<void> {
     this.#joining.close();
     this.#outbound.close();
     this.#guard(
@@ -1102,6 +1170,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       Promise.allSettled([
         this.#doors.close(),
         this.#links.close("the node leaves the cluster"),
+        behaviours,
       ]),
       CLOSE_TIMEOUT,
     );

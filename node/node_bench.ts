@@ -35,6 +35,7 @@ function make(id: string, transport: Transport): Node<Events> {
     membership: heartbeat(),
     logger: { debug() {}, info() {}, warn() {}, error() {} },
     clock: systemClock(),
+    wallClock: Date.now,
     random: Math.random,
     advertise: [],
     insecure: false,

@@ -134,6 +134,7 @@ function boot(machine: VirtualMachine, entry: string): Running {
     membership: heartbeat(),
     logger: new Log(),
     clock: machine.clock,
+    wallClock: () => machine.wallClock(),
     random: machine.random,
     advertise: [],
     insecure: false,

@@ -117,8 +117,11 @@ export interface RequestOptions {
 export interface NodeFault {
   /** What was thrown, or what describes it. */
   readonly error: unknown;
-  /** Where: while handling an event, on a link, on a listener, in a callback of a system event. */
-  readonly where: "handler" | "link" | "listener" | "system";
+  /**
+   * Where: while handling an event, on a link, on a listener, in a callback of a system
+   * event, in a behaviour.
+   */
+  readonly where: "handler" | "link" | "listener" | "system" | "behaviour";
   /** A sentence for the log. */
   readonly message: string;
 }
@@ -234,6 +237,8 @@ export interface NodeParts {
   readonly logger: Logger;
   /** Where time comes from. */
   readonly clock: Clock;
+  /** The time of day, in ms since 1970: for stamps, never for timeouts. */
+  readonly wallClock: () => number;
   /** Where randomness comes from: 0 ≤ x < 1. */
   readonly random: () => number;
   /** The addresses to tell others, where they differ from those listened on. */

@@ -125,6 +125,7 @@ function boot(machine: VirtualMachine, parts: Parts): Running {
     membership: parts.membership(),
     logger: QUIET,
     clock,
+    wallClock: () => machine.wallClock(),
     random,
     advertise: [],
     insecure: false,
