@@ -109,6 +109,9 @@ const FAREWELL = 400;
 /** How long an attempt to connect may take, and the pause after it, in ms. */
 const CONNECT_TIMEOUT = 5_000;
 const RECONNECT_PAUSE = 250;
+/** How often a server is asked whether it is there, in ms, and how many answers it may owe. */
+const PING_INTERVAL = 2_000;
+const MAX_PINGS = 2;
 /** How long what waits is held back at most for others to reconnect as well, in ms. */
 const HOLD = 1_000;
 /** Nodes that are known. */
@@ -142,7 +145,8 @@ const PRINTABLE = /^[\x21-\x7e]{1,64}$/;
  * - **Order.** A server keeps the order of a connection. Packets are numbered: what is
  *   repeated is dropped, what is missing is told as `missed` at its receiver, and as
  *   `undelivered` at the sender of a unicast.
- * - **Reconnecting.** What the server has not confirmed is sent again, and so is what
+ * - **Reconnecting.** A server that answers nothing for 6 s counts as gone, as does one
+ *   whose connection breaks. What the server has not confirmed is sent again, and so is what
  *   was sent meanwhile, once all others are back, 1 s later at the latest. Lost is what
  *   a server took and did not hand on, and what comes before a node is back; both ends
  *   tell as soon as they are connected again.
@@ -323,6 +327,8 @@ class NatsRouter implements LinkingRouter, Counted {
       return await connect({
         timeout: CONNECT_TIMEOUT,
         reconnectTimeWait: RECONNECT_PAUSE,
+        pingInterval: PING_INTERVAL,
+        maxPingOut: MAX_PINGS,
         ignoreAuthErrorAbort: true,
         name: this.#context.self.id,
         ...connection,

@@ -512,6 +512,19 @@ test("goes on with another server of the cluster, and tells what was lost", asyn
   assertEquals(b.delivered, ["a: before", "a: after"]);
 });
 
+test("leaves a server of the cluster that answers nothing", async (first) => {
+  await using second = await NatsServer.start(first);
+  const servers = [second.url, first.url];
+  await using a = new Station("a", { cluster: "test", servers });
+  await using b = new Station("b", { cluster: "test", servers: first.url });
+  for (const { router } of [a, b]) await router.open();
+  await until(() => a.nodes.length === 1 && b.nodes.length === 1);
+  await second.pause();
+  await until(() => a.count("reconnects") + b.count("reconnects") > 0);
+  a.send(["b"], "still here");
+  await until(() => b.delivered.at(-1) === "a: still here");
+});
+
 function text(content: string): Uint8Array {
   return new TextEncoder().encode(content);
 }

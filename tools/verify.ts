@@ -35,7 +35,7 @@ async function main(args: string[]): Promise<number> {
     new URL("./verify/known.json", import.meta.url),
   );
   const { rows } = await load();
-  const { passed, failed, known: expected } = await verify(
+  const { passed, failed, known: expected, skipped } = await verify(
     rows,
     parseShortfalls(known, area),
     {
@@ -44,7 +44,7 @@ async function main(args: string[]): Promise<number> {
     },
   );
   console.log(
-    `verify ${area} | ${passed} passed | ${failed} failed | ${expected} known to fall short`,
+    `verify ${area} | ${passed} passed | ${failed} failed | ${expected} known to fall short | ${skipped} skipped`,
   );
   return failed === 0 ? 0 : 1;
 }

@@ -2,6 +2,7 @@ import { simulate, type SimulationReport } from "@devts/routing/testing";
 import { MEMBERSHIPS, ROUTERS } from "../sim/parts.ts";
 import { SCENARIOS } from "../sim/registry.ts";
 import { figuresText } from "../sim/report.ts";
+import { bridged } from "./routing/bridged.ts";
 import type { Measurement, MeasureOptions, Row } from "./runner.ts";
 
 /** How often a person is told how far it is, in ms. */
@@ -20,7 +21,7 @@ interface Simulated {
 
 const RELAYING = ["hop", "path", "map", "gossip"];
 
-/** Routing and membership, under virtual time. */
+/** Routing and membership, under virtual time and in real networks. */
 export const rows: readonly Row[] = [
   simulated({
     what: "a node of 50 crashes at 10 % loss, swim()",
@@ -72,6 +73,7 @@ export const rows: readonly Row[] = [
     membership: "heartbeat",
     seeds: [1_000, 10],
   }),
+  ...["peer", ...RELAYING, "nats"].map(bridged),
 ];
 
 function simulated(

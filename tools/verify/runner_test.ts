@@ -42,7 +42,7 @@ Deno.test("verify() prints what, figure, target and whether it is held", async (
     "held   speed: 6 (target: 5 or more)",
     "SHORT  size: 4 (target: 5 or more)",
   ]);
-  assertEquals(outcome, { passed: 1, failed: 1, known: 0 });
+  assertEquals(outcome, { passed: 1, failed: 1, known: 0, skipped: 0 });
 });
 
 Deno.test("verify() counts a row that throws as one that falls short, and goes on", async () => {
@@ -54,7 +54,15 @@ Deno.test("verify() counts a row that throws as one that falls short, and goes o
     lines[0],
     "SHORT  speed: not measured, RangeError: too slow (target: 5 or more)",
   );
-  assertEquals(outcome, { passed: 1, failed: 1, known: 0 });
+  assertEquals(outcome, { passed: 1, failed: 1, known: 0, skipped: 0 });
+});
+
+Deno.test("verify() says what it cannot measure, and does not count it as held", async () => {
+  const { lines, outcome } = await run([
+    row("speed", { figure: "no wind here", held: false, skipped: true }),
+  ], NONE);
+  assertEquals(lines, ["skip   speed: not measured, no wind here"]);
+  assertEquals(outcome, { passed: 0, failed: 0, known: 0, skipped: 1 });
 });
 
 Deno.test("verify() does not fail for a known shortfall, and prints its reason", async () => {
@@ -65,7 +73,7 @@ Deno.test("verify() does not fail for a known shortfall, and prints its reason",
   assertEquals(lines, [
     "known  speed: 4 (target: 5 or more); known: 3, copies twice",
   ]);
-  assertEquals(outcome, { passed: 0, failed: 0, known: 1 });
+  assertEquals(outcome, { passed: 0, failed: 0, known: 1, skipped: 0 });
 });
 
 Deno.test("verify() fails for a known shortfall that holds again", async () => {
@@ -76,7 +84,7 @@ Deno.test("verify() fails for a known shortfall that holds again", async () => {
   assertEquals(lines, [
     "HOLDS  speed: 6 (target: 5 or more): remove it from the known shortfalls",
   ]);
-  assertEquals(outcome, { passed: 0, failed: 1, known: 0 });
+  assertEquals(outcome, { passed: 0, failed: 1, known: 0, skipped: 0 });
 });
 
 Deno.test("verify() fails for a known shortfall that no row measures", async () => {
@@ -85,7 +93,7 @@ Deno.test("verify() fails for a known shortfall that no row measures", async () 
     [row("speed", { figure: "6", held: true })],
     known,
   );
-  assertEquals(outcome, { passed: 1, failed: 1, known: 0 });
+  assertEquals(outcome, { passed: 1, failed: 1, known: 0, skipped: 0 });
 });
 
 Deno.test("verify() hands on short, and prints progress", async () => {
