@@ -3,18 +3,21 @@
  *
  * ```text
  * bundle   kind u8 = 1 · flags u8 = 0 · entry…
- * entry    type u8 · name u8 · length u32 · [id u32] · [name bytes] · data
- * type     0 event, 1 request, 2 reply, 3 failure; + 0x80: there is no data
+ * entry    type u8 · name u8 · length u32 · [id u32] · [name bytes] · [extras] · data
+ * type     0 event, 1 request, 2 reply, 3 failure; + 0x80: there is no data;
+ *          + 0x40: there are extras
  * name     0…253: the nth name of this bundle; 254: a new one follows as
  *          length u8 and bytes; 255: none (replies and failures)
  * length   of the data, in bytes
  * id       of the request, in requests, replies and failures
+ * extras   length u16 and bytes: what few entries carry; see `extras.ts`
  * ```
  *
  * Numbers are big-endian. A bundle stands alone: a relay or a group of receivers
  * needs no state to read it.
  */
 import type { BufferCodec, Codec } from "@devts/protocol";
+import { areExtras } from "./extras.ts";
 import { type Slab, SlabPool } from "./slab.ts";
 
 /** The first byte of what a node sends by its router. */
@@ -33,6 +36,8 @@ export const FAILURE = 3;
 
 const NOTHING = new Uint8Array(0);
 const NO_DATA = 0x80;
+const EXTRAS = 0x40;
+const TYPE = 0x3f;
 const NEW_NAME = 254;
 const NO_NAME = 255;
 const BUNDLE_HEADER = 2;
@@ -40,7 +45,7 @@ const ENTRY_HEADER = 6;
 
 /** A bundle is closed when it has grown to this many bytes. */
 export const BUNDLE_SIZE = 65536;
-/** What an entry costs beyond its data, at most. */
+/** What an entry without extras costs beyond its data, at most. */
 export const ENTRY_OVERHEAD = BUNDLE_HEADER + ENTRY_HEADER + 4 + 256;
 /** What a slab holds at first, in bytes. */
 const FIRST_SLAB = 65536;
@@ -157,7 +162,7 @@ export class BundleWriter {
 
   /**
    * Adds an entry whose data is a value for the codec, or nothing where it is
-   * `undefined`.
+   * `undefined`; `extras`: as `writeExtras` joins them, null: none.
    *
    * @returns False when it does not fit: take the bundle, then try again; when the
    * bundle was empty, use {@linkcode BundleWriter.single}.
@@ -168,14 +173,19 @@ export class BundleWriter {
     name: Uint8Array | null,
     id: number,
     value: unknown,
+    extras: Uint8Array | null = null,
   ): boolean {
-    if (value === undefined) return this.addBytes(type, name, id, null);
+    if (value === undefined) {
+      return this.addBytes(type, name, id, null, extras);
+    }
     const codec = this.#inPlace;
     if (codec === null) {
-      return this.addBytes(type, name, id, this.#codec.encode(value));
+      const bytes = this.#codec.encode(value);
+      return this.addBytes(type, name, id, bytes, extras);
     }
-    return this.#addInPlace(codec, type, name, id, value) ||
-      (this.#renew() && this.#addInPlace(codec, type, name, id, value));
+    return this.#addInPlace(codec, type, name, id, value, extras) ||
+      (this.#renew() &&
+        this.#addInPlace(codec, type, name, id, value, extras));
   }
 
   /** As {@linkcode BundleWriter.add}, for data that is bytes as they are; null: no data. */
@@ -184,9 +194,10 @@ export class BundleWriter {
     name: Uint8Array | null,
     id: number,
     bytes: Uint8Array | null,
+    extras: Uint8Array | null = null,
   ): boolean {
-    return this.#tryBytes(type, name, id, bytes) ||
-      (this.#renew() && this.#tryBytes(type, name, id, bytes));
+    return this.#tryBytes(type, name, id, bytes, extras) ||
+      (this.#renew() && this.#tryBytes(type, name, id, bytes, extras));
   }
 
   /** A bundle of its own for one entry with encoded data of any size. */
@@ -195,9 +206,12 @@ export class BundleWriter {
     name: Uint8Array | null,
     id: number,
     bytes: Uint8Array,
+    extras: Uint8Array | null = null,
   ): Bundle {
     const headroom = this.#headroom;
-    const message = new Uint8Array(headroom + ENTRY_OVERHEAD + bytes.length);
+    const message = new Uint8Array(
+      headroom + ENTRY_OVERHEAD + roomFor(extras) + bytes.length,
+    );
     const start = writeBundleHeader(message, headroom);
     const at = writeEntry(
       message,
@@ -206,6 +220,7 @@ export class BundleWriter {
       name,
       name ? NEW_NAME : NO_NAME,
       id,
+      extras,
     );
     message.set(bytes, at);
     writeLength(message, start, bytes.length);
@@ -240,8 +255,9 @@ export class BundleWriter {
     name: Uint8Array | null,
     id: number,
     value: unknown,
+    extras: Uint8Array | null,
   ): boolean {
-    const at = this.#begin(type, name, id);
+    const at = this.#begin(type, name, id, extras);
     if (at < 0) return false;
     const end = codec.encodeInto(value, this.#slab, at);
     if (end < 0 || end > this.#mostEnd()) return false;
@@ -254,8 +270,10 @@ export class BundleWriter {
     name: Uint8Array | null,
     id: number,
     bytes: Uint8Array | null,
+    extras: Uint8Array | null,
   ): boolean {
-    const at = this.#begin(bytes === null ? type | NO_DATA : type, name, id);
+    const flags = bytes === null ? type | NO_DATA : type;
+    const at = this.#begin(flags, name, id, extras);
     if (at < 0) return false;
     this.#lastData = -1;
     if (bytes === null) return this.#commit(at, at, name);
@@ -306,12 +324,17 @@ export class BundleWriter {
   }
 
   /** Writes the entry up to its data; -1: no room. */
-  #begin(type: number, name: Uint8Array | null, id: number): number {
+  #begin(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    extras: Uint8Array | null,
+  ): number {
     if (this.#count === 0) this.#open();
     const at = this.#end;
-    if (this.#limit - at < ENTRY_OVERHEAD) return -1;
+    if (this.#limit - at < ENTRY_OVERHEAD + roomFor(extras)) return -1;
     const ref = name === null ? NO_NAME : this.#refOf(name);
-    return writeEntry(this.#slab, at, type, name, ref, id);
+    return writeEntry(this.#slab, at, type, name, ref, id, extras);
   }
 
   #refOf(name: Uint8Array): number {
@@ -353,21 +376,32 @@ function writeEntry(
   name: Uint8Array | null,
   ref: number,
   id: number,
+  extras: Uint8Array | null,
 ): number {
-  target[at] = type;
+  target[at] = extras === null ? type : type | EXTRAS;
   target[at + 1] = ref;
   let next = at + ENTRY_HEADER;
-  if ((type & ~NO_DATA) !== EVENT) {
+  if ((type & TYPE) !== EVENT) {
     target[next] = id >>> 24;
     target[next + 1] = id >>> 16;
     target[next + 2] = id >>> 8;
     target[next + 3] = id;
     next += 4;
   }
-  if (ref !== NEW_NAME || name === null) return next;
-  target[next] = name.length;
-  target.set(name, next + 1);
-  return next + 1 + name.length;
+  if (ref === NEW_NAME && name !== null) {
+    target[next] = name.length;
+    target.set(name, next + 1);
+    next += 1 + name.length;
+  }
+  if (extras === null) return next;
+  target[next] = extras.length >>> 8;
+  target[next + 1] = extras.length;
+  target.set(extras, next + 2);
+  return next + 2 + extras.length;
+}
+
+function roomFor(extras: Uint8Array | null): number {
+  return extras === null ? 0 : 2 + extras.length;
 }
 
 function writeLength(target: Uint8Array, entry: number, length: number): void {
@@ -381,6 +415,11 @@ function writeLength(target: Uint8Array, entry: number, length: number): void {
 export interface BundleVisitor<Name> {
   /** Looks a name up, once per bundle. */
   resolve(name: string): Name;
+  /**
+   * The next entry has extras: where they stand in the payload. They are well-formed;
+   * `extraIn` finds one.
+   */
+  extras(start: number, end: number): void;
   /**
    * An event or a request. The data stands in the payload from `start` to `end`;
    * `start` is -1 where there is none.
@@ -410,7 +449,7 @@ export function readBundle<Name>(
   while (at < payload.length) {
     if (payload.length - at < ENTRY_HEADER) throw malformed("entry");
     const flags = byteAt(payload, at);
-    const type = flags & ~NO_DATA;
+    const type = flags & TYPE;
     const ref = byteAt(payload, at + 1);
     const length = uint32At(payload, at + 2);
     at += ENTRY_HEADER;
@@ -433,11 +472,21 @@ export function readBundle<Name>(
       if (ref >= names.length) throw malformed("name");
       name = names[ref];
     }
+    if ((flags & EXTRAS) !== 0) {
+      const first = at + 2;
+      if (first > payload.length) throw malformed("extras");
+      at = first + uint16At(payload, at);
+      if (at > payload.length || !areExtras(payload, first, at)) {
+        throw malformed("extras");
+      }
+      visitor.extras(first, at);
+    }
+    const hasData = (flags & NO_DATA) === 0;
     const end = at + length;
-    if (end > payload.length || (flags !== type && length > 0)) {
+    if (end > payload.length || (!hasData && length > 0)) {
       throw malformed("length");
     }
-    const start = flags === type ? at : -1;
+    const start = hasData ? at : -1;
     if (type === EVENT || type === REQUEST) {
       if (name === undefined) throw malformed("name");
       visitor.event(name, id, start, end);
@@ -454,13 +503,15 @@ export function requestsIn(head: Uint8Array): number[] {
   const ids: number[] = [];
   let at = BUNDLE_HEADER;
   while (at + ENTRY_HEADER + 4 <= head.length) {
-    const type = byteAt(head, at) & ~NO_DATA;
+    const flags = byteAt(head, at);
+    const type = flags & TYPE;
     const isNamed = byteAt(head, at + 1) === NEW_NAME;
     const length = uint32At(head, at + 2);
     at += ENTRY_HEADER;
     if (type === REQUEST) ids.push(uint32At(head, at));
     if (type !== EVENT) at += 4;
     if (isNamed) at += 1 + byteAt(head, at);
+    if ((flags & EXTRAS) !== 0) at += 2 + uint16At(head, at);
     at += length;
   }
   return ids;
@@ -474,6 +525,10 @@ function malformed(part: string): SyntaxError {
 
 function byteAt(source: Uint8Array, at: number): number {
   return source[at] ?? 0;
+}
+
+function uint16At(source: Uint8Array, at: number): number {
+  return byteAt(source, at) << 8 | byteAt(source, at + 1);
 }
 
 function uint32At(source: Uint8Array, at: number): number {

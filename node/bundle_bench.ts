@@ -22,6 +22,7 @@ const decoding: BundleVisitor<string> & { payload: Uint8Array } = {
   event(_name, _request, start, end) {
     codec.decodeAt(this.payload, start, end);
   },
+  extras: () => {},
   reply: () => {},
 };
 

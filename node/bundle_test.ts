@@ -21,6 +21,12 @@ import {
   REQUEST,
   requestsIn,
 } from "./bundle.ts";
+import {
+  EXTRA_DELIVERY,
+  EXTRA_HEADERS,
+  MAX_EXTRAS,
+  writeExtras,
+} from "./extras.ts";
 import { type Slab, SlabPool } from "./slab.ts";
 
 const codec = msgpackr();
@@ -31,27 +37,38 @@ function utf8(text: string): Uint8Array {
 
 /** An entry as a reader sees it. */
 type Entry =
-  | {
-    readonly event: string;
-    readonly request: number;
-    readonly data: Uint8Array | null;
-  }
-  | {
-    readonly reply: number;
-    readonly failed: boolean;
-    readonly data: Uint8Array | null;
-  };
+  & { readonly extras?: Uint8Array }
+  & (
+    | {
+      readonly event: string;
+      readonly request: number;
+      readonly data: Uint8Array | null;
+    }
+    | {
+      readonly reply: number;
+      readonly failed: boolean;
+      readonly data: Uint8Array | null;
+    }
+  );
 
 function read(payload: Uint8Array): Entry[] {
   const entries: Entry[] = [];
   const cut = (start: number, end: number) =>
     start < 0 ? null : payload.slice(start, end);
+  let extras: { readonly extras?: Uint8Array } = {};
+  const push = (entry: Entry): void => {
+    entries.push({ ...entry, ...extras });
+    extras = {};
+  };
   readBundle<string>(payload, {
     resolve: (name) => name,
+    extras: (start, end) => {
+      extras = { extras: payload.slice(start, end) };
+    },
     event: (event, request, start, end) =>
-      entries.push({ event, request, data: cut(start, end) }),
+      push({ event, request, data: cut(start, end) }),
     reply: (reply, failed, start, end) =>
-      entries.push({ reply, failed, data: cut(start, end) }),
+      push({ reply, failed, data: cut(start, end) }),
   });
   return entries;
 }
@@ -94,6 +111,84 @@ Deno.test("readBundle() reads every kind of entry", () => {
     { reply: 5, failed: false, data: null },
     { reply: 6, failed: true, data: Uint8Array.of(2, 0x78) },
   ]);
+});
+
+/** Extras of two kinds, one of which nobody knows. */
+const EXTRAS = writeExtras([
+  [EXTRA_HEADERS, Uint8Array.of(0x81, 0xa1, 0x61, 0xa1, 0x62)],
+  [0xee, Uint8Array.of(9)],
+]);
+
+/** A bundle in which entries of each kind have extras, between some that have none. */
+function mixedWithExtras(): Uint8Array {
+  const writer = new BundleWriter(codec, 0);
+  const say = utf8("say");
+  writer.add(EVENT, say, 0, "hi", EXTRAS);
+  writer.add(EVENT, say, 0, undefined, EXTRAS);
+  writer.add(EVENT, say, 0, 1);
+  writer.add(REQUEST, utf8("sum"), 7, 7, EXTRAS);
+  writer.addBytes(REPLY, null, 8, Uint8Array.of(2), EXTRAS);
+  writer.addBytes(FAILURE, null, 9, null);
+  writer.add(EVENT, say, 0, 2, new Uint8Array(0));
+  return writer.take().payload;
+}
+
+Deno.test("BundleWriter writes extras between the name and the data", () => {
+  const writer = new BundleWriter(codec, 0);
+  const delivery = writeExtras([[EXTRA_DELIVERY, Uint8Array.of(5)]]);
+  writer.add(EVENT, utf8("a"), 0, 7, delivery);
+  writer.add(REQUEST, utf8("b"), 1, undefined, delivery);
+  assertEquals(
+    writer.take().payload,
+    // deno-fmt-ignore
+    Uint8Array.of(
+      1, 0,
+      0x40, 254, 0, 0, 0, 1, 1, 0x61, 0, 4, 3, 0, 1, 5, 7,
+      0xc1, 254, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0x62, 0, 4, 3, 0, 1, 5,
+    ),
+  );
+});
+
+Deno.test("readBundle() tells the extras of each entry before it", () => {
+  const say = { event: "say", request: NO_REQUEST };
+  assertEquals(read(mixedWithExtras()), [
+    { ...say, data: codec.encode("hi"), extras: EXTRAS },
+    { ...say, data: null, extras: EXTRAS },
+    { ...say, data: codec.encode(1) },
+    { event: "sum", request: 7, data: codec.encode(7), extras: EXTRAS },
+    { reply: 8, failed: false, data: Uint8Array.of(2), extras: EXTRAS },
+    { reply: 9, failed: true, data: null },
+    { ...say, data: codec.encode(2), extras: new Uint8Array(0) },
+  ]);
+});
+
+Deno.test("BundleWriter takes the longest extras, in a bundle or alone", () => {
+  const name = utf8("n".repeat(255));
+  const extras = writeExtras([[1, new Uint8Array(MAX_EXTRAS - 3).fill(6)]]);
+  const writer = new BundleWriter(codec, 4, { firstSlab: 4_096 });
+  for (let i = 0; i < 100; i++) {
+    if (!writer.add(EVENT, name, 0, i, extras)) {
+      assert(writer.count > 0);
+      writer.take();
+      assert(writer.add(EVENT, name, 0, i, extras));
+    }
+  }
+  const last = read(writer.take().payload).at(-1);
+  assertEquals(last?.data, codec.encode(99));
+  assertEquals(last?.extras, extras);
+  const { payload } = writer.single(
+    REQUEST,
+    name,
+    3,
+    new Uint8Array(100_000).fill(4),
+    extras,
+  );
+  assertEquals(read(payload), [{
+    event: "n".repeat(255),
+    request: 3,
+    data: new Uint8Array(100_000).fill(4),
+    extras,
+  }]);
 });
 
 Deno.test("BundleWriter leaves headroom in front of each bundle", () => {
@@ -518,17 +613,18 @@ Deno.test("BundleWriter works with a codec that does not work in place", () => {
 });
 
 Deno.test("readBundle() refuses every truncation with a SyntaxError or reads a prefix", () => {
-  const whole = mixed();
-  const all = read(whole);
-  for (let length = 0; length < whole.length; length++) {
-    let entries: Entry[] = [];
-    try {
-      entries = read(whole.slice(0, length));
-    } catch (error) {
-      assert(error instanceof SyntaxError, `at ${length}: ${error}`);
-      continue;
+  for (const whole of [mixed(), mixedWithExtras()]) {
+    const all = read(whole);
+    for (let length = 0; length < whole.length; length++) {
+      let entries: Entry[] = [];
+      try {
+        entries = read(whole.slice(0, length));
+      } catch (error) {
+        assert(error instanceof SyntaxError, `at ${length}: ${error}`);
+        continue;
+      }
+      assertEquals(entries, all.slice(0, entries.length));
     }
-    assertEquals(entries, all.slice(0, entries.length));
   }
 });
 
@@ -541,7 +637,9 @@ Deno.test("readBundle() gives nothing but a SyntaxError for random bytes", () =>
         { length: Math.floor(random() * 64) },
         () => Math.floor(random() * 256),
       )
-      : mixed();
+      : i % 4 === 1
+      ? mixed()
+      : mixedWithExtras();
     if (i % 2 === 1) {
       for (let flips = 1 + i % 3; flips > 0; flips--) {
         bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
@@ -575,6 +673,59 @@ Deno.test("readBundle() refuses what a writer never writes", () => {
     "the longest length": [1, 0, 0, 254, 255, 255, 255, 255, 1, 0x61, 0],
     "data where there is none": [1, 0, 0x80, 254, 0, 0, 0, 1, 1, 0x61, 0],
     "a request without an id": [1, 0, 1, 254, 0, 0, 0, 0, 0, 0],
+    "extras without a length": [1, 0, 0x40, 254, 0, 0, 0, 0, 1, 0x61, 0],
+    "extras beyond the end": [
+      1,
+      0,
+      0x40,
+      254,
+      0,
+      0,
+      0,
+      0,
+      1,
+      0x61,
+      0,
+      4,
+      1,
+      0,
+      0,
+    ],
+    "an extra beyond the extras": [
+      1,
+      0,
+      0x40,
+      254,
+      0,
+      0,
+      0,
+      1,
+      1,
+      0x61,
+      0,
+      3,
+      1,
+      0,
+      1,
+      7,
+    ],
+    "half an extra": [1, 0, 0x40, 254, 0, 0, 0, 1, 1, 0x61, 0, 1, 1, 7],
+    "an unknown type with extras": [
+      1,
+      0,
+      0x60,
+      255,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+    ],
   };
   for (const [what, bytes] of Object.entries(bad)) {
     assertThrows(
@@ -599,6 +750,7 @@ Deno.test("requestsIn() finds the requests of a bundle, as far as its head shows
     const ids = requestsIn(payload.subarray(0, end));
     assertEquals(ids, [7, 2 ** 32 - 1].slice(0, ids.length));
   }
+  assertEquals(requestsIn(mixedWithExtras()), [7]);
   const random = seededRandom(5);
   for (let i = 0; i < 1000; i++) {
     requestsIn(new Uint8Array(300).map(() => random() * 256));

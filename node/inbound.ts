@@ -140,6 +140,9 @@ export class Inbound implements BundleVisitor<Resolved> {
     return this.#options.handlers.get(name) ?? { name, handlers: [] };
   }
 
+  /** Nothing of what events may carry is known here yet: it is skipped. */
+  extras(): void {}
+
   event(resolved: Resolved, request: number, start: number, end: number): void {
     this.received++;
     const { name } = resolved;

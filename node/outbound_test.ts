@@ -103,6 +103,7 @@ function dataOf(payload: Uint8Array, decode = codec.decode): unknown[] {
     data.push(start < 0 ? undefined : decode(payload.slice(start, end)));
   readBundle(payload, {
     resolve: (name) => name,
+    extras: () => {},
     event: (_name, _request, start, end) => take(start, end),
     reply: (_id, failed, start, end) =>
       failed ? data.push(payload.slice(start, end)) : take(start, end),
@@ -751,6 +752,7 @@ function numbersIn(payload: Uint8Array): number[] {
   };
   readBundle(payload, {
     resolve: (name) => name,
+    extras: () => {},
     event: (name, request, start, end) => {
       if (start < 0) return void numbers.push(Number(name));
       check(codec.decode(payload.slice(start, end)));

@@ -1,0 +1,82 @@
+/**
+ * What few events carry beside their data: a list of tagged values, of which a reader
+ * skips those that it does not know.
+ *
+ * ```text
+ * extras   (tag u8 · length u16 · bytes)…
+ * ```
+ *
+ * Numbers are big-endian.
+ */
+
+/** Headers for middleware. */
+export const EXTRA_HEADERS = 1;
+/** Which members of groups an event is for. */
+export const EXTRA_GROUPS = 2;
+/** The id of an acknowledged delivery. */
+export const EXTRA_DELIVERY = 3;
+/** The name of the codec of the data, where it is not the node's. */
+export const EXTRA_CODEC = 4;
+
+/** What the extras of one event take at most, in bytes. */
+export const MAX_EXTRAS = 4_096;
+
+const HEADER = 3;
+
+/**
+ * Joins extras into what a bundle carries.
+ *
+ * @throws {RangeError} If they take more than {@linkcode MAX_EXTRAS}.
+ */
+export function writeExtras(
+  extras: readonly (readonly [tag: number, bytes: Uint8Array])[],
+): Uint8Array {
+  let length = 0;
+  for (const [, bytes] of extras) length += HEADER + bytes.length;
+  if (length > MAX_EXTRAS) {
+    throw new RangeError(
+      `what it carries beside its data takes ${length} bytes, and at most ${MAX_EXTRAS} may`,
+    );
+  }
+  const written = new Uint8Array(length);
+  let at = 0;
+  for (const [tag, bytes] of extras) {
+    written[at] = tag;
+    written[at + 1] = bytes.length >>> 8;
+    written[at + 2] = bytes.length;
+    written.set(bytes, at + HEADER);
+    at += HEADER + bytes.length;
+  }
+  return written;
+}
+
+/** Whether extras are well-formed: {@linkcode extraIn} reads only such. */
+export function areExtras(
+  source: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  let at = start;
+  while (at + HEADER <= end) at += HEADER + lengthAt(source, at);
+  return at === end;
+}
+
+/** The bytes of the first extra with a tag, a view; null: there is none. */
+export function extraIn(
+  source: Uint8Array,
+  start: number,
+  end: number,
+  tag: number,
+): Uint8Array | null {
+  for (let at = start; at < end;) {
+    const from = at + HEADER;
+    const to = from + lengthAt(source, at);
+    if (source[at] === tag) return source.subarray(from, to);
+    at = to;
+  }
+  return null;
+}
+
+function lengthAt(source: Uint8Array, at: number): number {
+  return (source[at + 1] ?? 0) << 8 | (source[at + 2] ?? 0);
+}
