@@ -26,7 +26,13 @@
  */
 import { ConsoleHandler, getLogger } from "@std/log";
 import { Node } from "@devts/node";
-import type { AnyEvents, Logger, NodeLimits, NodeParts } from "@devts/node";
+import type {
+  AnyEvents,
+  Logger,
+  NodeLimits,
+  NodeParts,
+  SlowLink,
+} from "@devts/node";
 import {
   type LinkPlugin,
   type Plugin,
@@ -134,8 +140,18 @@ export interface NodeOptions {
    * @default {nothing}
    */
   readonly meta?: unknown;
-  /** Bounds of queues and tables. */
+  /**
+   * Bounds of queues, tables and what strangers may use up: a table of them with their
+   * counters is in `docs/security.md`.
+   */
   readonly limits?: NodeLimits;
+  /**
+   * What becomes of events for a link that takes nothing: `"drop-newest"`, `"wait"` or
+   * `"close"`, or a function that says which for each peer.
+   *
+   * @default {"drop-newest"}
+   */
+  readonly slowLink?: SlowLink;
 }
 
 /**
@@ -192,7 +208,7 @@ export function createNode<E extends object = AnyEvents>(
  * ```
  */
 export function nodeParts(options: NodeOptions): NodeParts {
-  const { advertise = [], linkPlugins = [] } = options;
+  const { advertise = [], linkPlugins = [], limits = {} } = options;
   return {
     cluster: options.cluster,
     id: options.id ?? crypto.randomUUID().replaceAll("-", ""),
@@ -209,7 +225,8 @@ export function nodeParts(options: NodeOptions): NodeParts {
     protocol: options.protocol ?? v1(),
     codec: options.codec ?? msgpackr(),
     router: options.router ?? peerRouter(),
-    membership: options.membership ?? heartbeat(),
+    membership: options.membership ??
+      heartbeat({ maxMembers: limits.members ?? 10_000 }),
     logger: options.logger ?? defaultLogger(),
     clock: systemClock(),
     wallClock: Date.now,
@@ -217,7 +234,8 @@ export function nodeParts(options: NodeOptions): NodeParts {
     advertise: typeof advertise === "string" ? [advertise] : advertise,
     insecure: options.insecure ?? false,
     meta: options.meta,
-    limits: options.limits ?? {},
+    limits,
+    slowLink: options.slowLink ?? "drop-newest",
   };
 }
 

@@ -150,7 +150,7 @@ const SYSTEM_EVENTS: readonly SystemEventName[] = [
   "leave",
   "update",
   "gap",
-  "slow",
+  "slowLink",
   "error",
   "close",
 ];
@@ -168,7 +168,7 @@ function listenToAll<E extends object>(node: Node<E>): Told[] {
   listen("leave", (event) => ({ name: "leave", event }));
   listen("update", (event) => ({ name: "update", event }));
   listen("gap", (event) => ({ name: "gap", event }));
-  listen("slow", (event) => ({ name: "slow", event }));
+  listen("slowLink", (event) => ({ name: "slowLink", event }));
   listen("error", (event) => ({ name: "error", event }));
   listen("close", (event) => ({ name: "close", event }));
   return told;

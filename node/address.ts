@@ -61,3 +61,34 @@ function isLoopback(host: string): boolean {
     /^::ffff:127(\.\d{1,3}){3}$/.test(host) ||
     /^(0*:)*ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}$/.test(host);
 }
+
+/**
+ * Where strangers at an address count as one: a host, or the /64 of one in IPv6, which
+ * a single machine has all of. "local": this machine; "": nobody knows.
+ */
+export function placeOf(address: string): string {
+  let host: string;
+  try {
+    host = hostOf(address);
+    if (isName(address, host) || isLoopback(host)) return "local";
+  } catch {
+    return "";
+  }
+  if (host === "" || host.endsWith(".invalid")) return "";
+  if (!host.includes(":")) return host;
+  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/.exec(host);
+  return mapped?.[1] ?? networkOf(host);
+}
+
+/** The first four groups of an IPv6 address. */
+function networkOf(host: string): string {
+  const [head = "", tail] = host.replace(/%.*$/, "").split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = tail === undefined ? 0 : 8 - groups.length - after.length;
+  const all = [...groups, ...new Array(Math.max(0, zeros)).fill("0"), ...after];
+  return all.slice(0, 4).map((group) => parseInt(group, 16).toString(16)).join(
+    ":",
+  ) +
+    "::/64";
+}

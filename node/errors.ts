@@ -56,3 +56,12 @@ export function reasonOf(error: unknown, causes = 4): string {
     return "something was thrown that cannot be shown";
   }
 }
+
+/** Whether a message over the limit is at the root of an error. */
+export function isTooLong(error: unknown): boolean {
+  for (let depth = 0; error instanceof Error && depth < 8; depth++) {
+    if (error instanceof RangeError) return true;
+    error = error.cause;
+  }
+  return false;
+}

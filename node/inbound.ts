@@ -8,6 +8,7 @@ import {
 } from "./bundle.ts";
 import { reasonOf } from "./errors.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
+import type { MetLimits } from "./limits.ts";
 import type { HandlerContext } from "./types.ts";
 
 /** A handler that has not ended after this long, in ms, is reported and waited for no longer. */
@@ -44,6 +45,7 @@ export interface InboundOptions {
   readonly signal: AbortSignal;
   /** Asynchronous handlers per peer. */
   readonly running: number;
+  readonly met: MetLimits;
 }
 
 /** A peer, as far as its events are concerned. */
@@ -116,6 +118,7 @@ export class Inbound implements BundleVisitor<Resolved> {
   room(from: NodeId): Promise<void> | undefined {
     const origin = this.#origins.get(from);
     if (!origin || origin.running < this.#options.running) return undefined;
+    if (!origin.room) this.#options.met.running++;
     origin.room ??= Promise.withResolvers<void>();
     return origin.room.promise;
   }

@@ -6,6 +6,7 @@ import type { Clock } from "@devts/routing";
 import { BundleWriter, EVENT } from "./bundle.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
+import { noneMet } from "./limits.ts";
 
 const COUNT = 10_000;
 const NAME = new TextEncoder().encode("event");
@@ -59,6 +60,7 @@ function make(handler: () => unknown): Inbound {
     clock,
     signal: new AbortController().signal,
     running: Infinity,
+    met: noneMet(),
   });
 }
 

@@ -6,6 +6,7 @@ import { VirtualClock } from "@devts/routing/testing";
 import { BundleWriter, EVENT, FAILURE, REPLY, REQUEST } from "./bundle.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
+import { noneMet } from "./limits.ts";
 import type { Handler } from "./types.ts";
 import { isSettled, pass, turn } from "./_support_test.ts";
 
@@ -32,7 +33,7 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
     replied: (...args) => calls.push(["replied", ...args]),
     failed: (from, request, bytes) =>
       calls.push(["failure", from, request, [...bytes]]),
-  }, { codec, handlers, clock, signal: abort.signal, running });
+  }, { codec, handlers, clock, signal: abort.signal, running, met: noneMet() });
   const names = new Map<string, Uint8Array>();
   const nameOf = (name: string): Uint8Array => {
     const known = names.get(name) ?? new TextEncoder().encode(name);

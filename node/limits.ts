@@ -1,22 +1,215 @@
-import type { NodeLimits } from "./types.ts";
+/**
+ * What strangers may use up. Limits per address exempt addresses of this machine and
+ * those from which a peer has proved who it is within the last hour.
+ */
+export interface ConnectionLimits {
+  /**
+   * Incoming connections in the handshake at the same time: so many of strangers, and
+   * as many places beside them for exempt addresses.
+   *
+   * @default {64}
+   */
+  readonly pending?: number;
+  /**
+   * Of those, from one address (one /64 of IPv6).
+   *
+   * @default {10}
+   */
+  readonly pendingPerAddress?: number;
+  /**
+   * Incoming connections of strangers per second, in all; as many may come at once.
+   *
+   * @default {128}
+   */
+  readonly newConnections?: number;
+  /**
+   * Incoming connections per second from one address; `pendingPerAddress` may come at once.
+   *
+   * @default {5}
+   */
+  readonly newPerAddress?: number;
+  /**
+   * How long a handshake may take, in ms.
+   *
+   * @default {5_000}
+   */
+  readonly handshakeTime?: number;
+  /**
+   * The longest message of a handshake, in bytes; the protocol may accept less.
+   *
+   * @default {4_096}
+   */
+  readonly handshakeSize?: number;
+  /**
+   * An address is banned after so many handshakes or links within a minute that broke
+   * the protocol. A connection that ends without a word is not one.
+   *
+   * @default {10}
+   */
+  readonly banAfter?: number;
+  /**
+   * How long an address is banned the first time, in ms; each time twice as long.
+   *
+   * @default {60_000}
+   */
+  readonly banTime?: number;
+  /**
+   * The longest ban, in ms.
+   *
+   * @default {3_600_000}
+   */
+  readonly longestBan?: number;
+  /**
+   * Links in all. A quarter of the places is kept for members and for nodes that this
+   * one dials.
+   *
+   * @default {256}
+   */
+  readonly links?: number;
+  /**
+   * Links that nodes of one address opened.
+   *
+   * @default {16}
+   */
+  readonly linksPerAddress?: number;
+  /**
+   * Members that are dialled at the same time.
+   *
+   * @default {16}
+   */
+  readonly dials?: number;
+  /**
+   * Dials per second to one address that others told of, twice as many at once; later ones
+   * wait. Addresses from which a node has answered are exempt.
+   *
+   * @default {5}
+   */
+  readonly dialsPerAddress?: number;
+}
+
+/** What one link may use up. */
+export interface LinkBounds {
+  /**
+   * The longest message that it accepts from a peer, in bytes: 128 KiB to 1 GiB. Must
+   * not be above what its transport takes.
+   *
+   * @default {1_048_576}
+   */
+  readonly maxMessage?: number;
+  /**
+   * How long a message may take to arrive from its first byte on, in ms, where the
+   * transport tells.
+   *
+   * @default {10_000}
+   */
+  readonly frameTime?: number;
+  /**
+   * The pace of a message that takes longer than half of that, in bytes per second.
+   *
+   * @default {1_024}
+   */
+  readonly frameRate?: number;
+  /**
+   * Bytes queued for one link above which `await emit()` waits.
+   *
+   * @default {1_048_576}
+   */
+  readonly highWaterMark?: number;
+  /**
+   * Bytes queued for one link above which events for it are dropped.
+   *
+   * @default {8_388_608}
+   */
+  readonly outbox?: number;
+  /**
+   * Bundles of events queued for one link above which events for it are dropped.
+   *
+   * @default {10_000}
+   */
+  readonly outboxFrames?: number;
+  /**
+   * Bytes queued for all links above which events are dropped for those that are above
+   * the high-water mark.
+   *
+   * @default {67_108_864}
+   */
+  readonly outboxTotal?: number;
+}
+
+/** What the peers of a node may make it remember and do. */
+export interface TableLimits {
+  /**
+   * Members that it knows of, where `createNode` chooses the membership.
+   *
+   * @default {10_000}
+   */
+  readonly members?: number;
+  /**
+   * The longest metadata of a member that it takes, in bytes: 0 to 512. Longer metadata
+   * counts as none.
+   *
+   * @default {512}
+   */
+  readonly meta?: number;
+  /**
+   * Requests waiting for a reply, in all.
+   *
+   * @default {65_536}
+   */
+  readonly requests?: number;
+  /**
+   * Asynchronous handlers running for one peer; beyond, its link is read no further.
+   *
+   * @default {1_024}
+   */
+  readonly running?: number;
+}
+
+/** Bounds of a node. All have defaults that suit a cluster of some tens of nodes. */
+export interface NodeLimits extends ConnectionLimits, LinkBounds, TableLimits {}
+
+/** The name of a limit. */
+export type LimitName = keyof NodeLimits;
+
+/** How often each limit was met, by its name. */
+export type LimitCounts = { readonly [name in LimitName]: number };
+
+/** The same, for those who count. */
+export type MetLimits = { [name in LimitName]: number };
+
+type Range = readonly [value: number, min: number, max: number];
 
 /** The default of each limit, and the range in which it makes sense. */
-const RANGES: {
-  readonly [name in keyof Required<NodeLimits>]: readonly [
-    value: number,
-    min: number,
-    max: number,
-  ];
-} = {
+const RANGES: { readonly [name in LimitName]: Range } = {
+  pending: [64, 1, 2 ** 20],
+  pendingPerAddress: [10, 1, 2 ** 20],
+  newConnections: [128, 1, 2 ** 20],
+  newPerAddress: [5, 1, 2 ** 20],
+  handshakeTime: [5_000, 1, 600_000],
+  handshakeSize: [4_096, 512, 2 ** 20],
+  banAfter: [10, 1, 2 ** 20],
+  banTime: [60_000, 1, 2 ** 31],
+  longestBan: [3_600_000, 1, 2 ** 31],
+  links: [256, 1, 2 ** 20],
+  linksPerAddress: [16, 1, 2 ** 20],
+  dials: [16, 1, 2 ** 20],
+  dialsPerAddress: [5, 1, 2 ** 20],
   // A bundle of 64 KiB must fit, with what routers put in front.
   maxMessage: [1_048_576, 131_072, 2 ** 30],
+  frameTime: [10_000, 1, 2 ** 31],
+  frameRate: [1_024, 0, 2 ** 30],
   highWaterMark: [1_048_576, 1, 2 ** 40],
   outbox: [8_388_608, 1, 2 ** 40],
-  links: [256, 1, 2 ** 20],
-  pending: [64, 1, 2 ** 20],
+  outboxFrames: [10_000, 1, 2 ** 30],
+  outboxTotal: [67_108_864, 1, 2 ** 40],
+  members: [10_000, 1, 2 ** 24],
+  meta: [512, 0, 512],
   requests: [65_536, 1, 2 ** 24],
   running: [1_024, 1, 2 ** 20],
 };
+
+/** The limits by name. */
+export const LIMIT_NAMES = Object.keys(RANGES) as readonly LimitName[];
 
 /**
  * Fills in the defaults.
@@ -24,18 +217,20 @@ const RANGES: {
  * @throws {RangeError} If a limit is not an integer in its range.
  */
 export function withDefaults(limits: NodeLimits): Required<NodeLimits> {
-  return {
-    maxMessage: inRange(limits, "maxMessage"),
-    highWaterMark: inRange(limits, "highWaterMark"),
-    outbox: inRange(limits, "outbox"),
-    links: inRange(limits, "links"),
-    pending: inRange(limits, "pending"),
-    requests: inRange(limits, "requests"),
-    running: inRange(limits, "running"),
-  };
+  return mapLimits((name) => inRange(limits, name));
 }
 
-function inRange(limits: NodeLimits, name: keyof NodeLimits): number {
+/** No limit was met so far. */
+export function noneMet(): MetLimits {
+  return mapLimits(() => 0);
+}
+
+function mapLimits(value: (name: LimitName) => number): MetLimits {
+  const entries = LIMIT_NAMES.map((name) => [name, value(name)]);
+  return Object.fromEntries(entries) as MetLimits;
+}
+
+function inRange(limits: NodeLimits, name: LimitName): number {
   const [usual, min, max] = RANGES[name];
   const { [name]: value = usual } = limits;
   if (Number.isInteger(value) && value >= min && value <= max) return value;

@@ -1,11 +1,18 @@
-import type { Connection, InPlaceConnection } from "@devts/transport";
+import type {
+  ArrivingConnection,
+  Connection,
+  InPlaceConnection,
+  ReceiveOptions,
+} from "@devts/transport";
 import type { Protocol } from "@devts/protocol";
 import type { Clock, Lane, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
-import { reasonOf } from "./errors.ts";
+import { isTooLong, reasonOf } from "./errors.ts";
 import { Frame } from "./frame.ts";
+import type { MetLimits, NodeLimits } from "./limits.ts";
+import type { SlowLinkPolicy } from "./types.ts";
 
-/** A link that makes no progress for this long, in ms, is slow: events for it are dropped. */
+/** A link that makes no progress for this long, in ms, is slow. */
 const SLOW_AFTER = 1_000;
 /** How often that is looked at, in ms. A look that comes late was held up here: it counts once. */
 const LOOK = 250;
@@ -29,13 +36,25 @@ const FAREWELL_TIMEOUT = 2_000;
 // up takes nothing.
 const CONTROL_LIMIT = 1_048_576;
 
-/** Bounds of a link, in bytes. */
-export interface LinkLimits {
-  /** Above this, the link is congested. */
+/** Bounds of what is queued, in bytes. */
+export interface QueueLimits {
+  /** Above this, senders wait. */
   readonly highWaterMark: number;
   /** Above this, events are dropped. */
   readonly outbox: number;
 }
+
+/** Bounds of a link. */
+export type LinkLimits =
+  & QueueLimits
+  & Pick<
+    Required<NodeLimits>,
+    | "maxMessage"
+    | "frameTime"
+    | "frameRate"
+    | "outboxFrames"
+    | "outboxTotal"
+  >;
 
 /** What a link tells the program that owns it. */
 export interface LinkOwner {
@@ -65,9 +84,11 @@ export interface LinkOwner {
  *
  * - Two lanes: everything in the control lane leaves before anything in the data lane.
  * - From the high-water mark on it is congested until half of that is left, and
- *   senders who wait, wait for it as long as it makes progress. Above the outbox limit, or after a second without
- *   progress, new events for it are dropped and counted; once it has room again, a
- *   `gap` stands where they are missing. After ten seconds without progress it ends.
+ *   senders who wait, wait for it as long as it makes progress. Above the outbox limit,
+ *   or after a second without progress, its policy decides: new events for it are
+ *   dropped and counted, and once it has room again, a `gap` stands where they are
+ *   missing; or senders go on waiting; or it ends. After ten seconds without progress it
+ *   ends in any case.
  */
 export class Link {
   /** The node at the other end. */
@@ -82,6 +103,11 @@ export class Link {
   readonly #protocol: Protocol;
   readonly #clock: Clock;
   readonly #limits: LinkLimits;
+  readonly #met: MetLimits;
+  readonly #slowLink: SlowLinkPolicy;
+  /** Bytes queued for all links. */
+  readonly #queued: { bytes: number };
+  readonly #receiving: ReceiveOptions;
   readonly #inPlace: InPlaceConnection | null;
   /** Whether to borrow the next message: the last one left nothing behind. */
   #borrows = true;
@@ -105,6 +131,9 @@ export class Link {
   #ended = false;
   #closing = false;
   #farewell: string | null = null;
+  /** The message that was arriving at the last look, and for how long, in ms. */
+  #arriving = -1;
+  #arrivingFor = 0;
   #room: PromiseWithResolvers<void> | null = null;
   #cancelWatch: (() => void) | null = null;
 
@@ -117,6 +146,9 @@ export class Link {
       readonly protocol: Protocol;
       readonly clock: Clock;
       readonly limits: LinkLimits;
+      readonly met: MetLimits;
+      readonly slowLink: SlowLinkPolicy;
+      readonly queued: { bytes: number };
     },
   ) {
     this.peer = options.peer;
@@ -128,6 +160,10 @@ export class Link {
     this.#protocol = options.protocol;
     this.#clock = options.clock;
     this.#limits = options.limits;
+    this.#met = options.met;
+    this.#slowLink = options.slowLink;
+    this.#queued = options.queued;
+    this.#receiving = { limit: options.limits.maxMessage };
   }
 
   /** Resolves once it is over. */
@@ -166,12 +202,7 @@ export class Link {
   send(frame: Frame, lane: Lane, events: number): boolean {
     if (!this.open) return false;
     if (lane === "control") return this.#sendControl(frame);
-    if (this.#dropping || this.#isOver(frame.length)) {
-      this.#dropping = true;
-      this.#dropped += events;
-      this.#changed();
-      return false;
-    }
+    if (this.#dropping || this.#isOver(frame.length)) return this.#drop(events);
     frame.slab?.retain();
     this.#queueData(frame);
     this.#pump();
@@ -230,6 +261,7 @@ export class Link {
     this.#cancelWatch?.();
     this.#control.clear();
     this.#data.clear();
+    this.#queued.bytes -= this.#dataBytes;
     this.#controlBytes = 0;
     this.#dataBytes = 0;
     this.#congested = false;
@@ -243,8 +275,31 @@ export class Link {
 
   /** A single message is taken, however long: something must be in flight to make room. */
   #isOver(length: number): boolean {
-    return this.#dataBytes > 0 &&
-      this.#dataBytes + length > this.#limits.outbox;
+    const bytes = this.#dataBytes;
+    if (bytes === 0) return false;
+    const { highWaterMark, outbox, outboxFrames, outboxTotal } = this.#limits;
+    if (bytes + length > outbox) this.#met.outbox++;
+    else if (this.#data.size >= outboxFrames) this.#met.outboxFrames++;
+    else if (bytes < highWaterMark) return false;
+    else if (this.#queued.bytes + length > outboxTotal) this.#met.outboxTotal++;
+    else return false;
+    return true;
+  }
+
+  #drop(events: number): false {
+    this.#dropped += events;
+    if (this.#slowLink === "close") {
+      this.#break("more is queued for it than may be");
+      return false;
+    }
+    this.#dropping = true;
+    this.#changed();
+    return false;
+  }
+
+  /** It broke, and this node says why. */
+  #break(reason: string): void {
+    this.end(reason, new Error(reason));
   }
 
   #sendControl(frame: Frame): boolean {
@@ -262,8 +317,10 @@ export class Link {
   #queueData(frame: Frame): void {
     this.#data.push(frame);
     this.#dataBytes += frame.length;
+    this.#queued.bytes += frame.length;
     if (!this.#congested && this.#dataBytes >= this.#limits.highWaterMark) {
       this.#congested = true;
+      this.#met.highWaterMark++;
       this.#changed();
     }
   }
@@ -311,7 +368,10 @@ export class Link {
   #sent(bytes: number, control: boolean): void {
     this.#moved = true;
     if (control) this.#controlBytes -= bytes;
-    else this.#dataBytes -= bytes;
+    else {
+      this.#dataBytes -= bytes;
+      this.#queued.bytes -= bytes;
+    }
     if (this.#slow) {
       this.#slow = false;
       this.#owner.slow(this, false);
@@ -362,15 +422,45 @@ export class Link {
     const passed = this.#heard ? LOOK / BUSY_PATIENCE : LOOK;
     this.#idle = this.#moved ? 0 : this.#idle + passed;
     if (this.#idle >= CLOSE_AFTER) {
-      const reason = `it took nothing for ${CLOSE_AFTER / 1000} s`;
-      return this.end(reason, new Error(reason));
+      return this.#break(`it took nothing for ${CLOSE_AFTER / 1000} s`);
     }
     this.#lookLater();
     if (this.#idle < SLOW_AFTER || this.#slow) return;
     this.#slow = true;
-    this.#dropping = true;
     this.#owner.slow(this, true);
+    if (this.#slowLink === "wait") return;
+    if (this.#slowLink === "close") {
+      return this.#break(`it took nothing for ${SLOW_AFTER / 1000} s`);
+    }
+    this.#dropping = true;
     this.#changed();
+  }
+
+  /**
+   * Looks whether the message that is arriving gets on. Called every so many ms; a call
+   * that comes late was held up here and counts once.
+   */
+  look(every: number): void {
+    const arriving = isArriving(this.connection) && this.connection.arriving;
+    if (!arriving || arriving.message !== this.#arriving) {
+      this.#arriving = arriving ? arriving.message : -1;
+      this.#arrivingFor = 0;
+      return;
+    }
+    this.#arrivingFor += every;
+    const { frameTime, frameRate } = this.#limits;
+    if (this.#arrivingFor >= frameTime) {
+      this.#met.frameTime++;
+      return this.#break(
+        `a message took longer than ${frameTime / 1000} s to arrive`,
+      );
+    }
+    const due = frameRate * this.#arrivingFor / 1000;
+    if (this.#arrivingFor < frameTime / 2 || arriving.bytes >= due) return;
+    this.#met.frameRate++;
+    this.#break(
+      `a message arrived at less than ${frameRate} bytes per second`,
+    );
   }
 
   #noteData(): void {
@@ -393,29 +483,47 @@ export class Link {
     try {
       while (!this.#ended) {
         const lent = inPlace !== null && this.#borrows;
-        const message =
-          await (lent ? inPlace.borrow() : this.connection.receive());
+        const message = await (lent
+          ? inPlace.borrow(this.#receiving)
+          : this.connection.receive(this.#receiving));
         if (message === null) {
           // What is queued still leaves, then the link ends.
-          if (this.#closing) return;
+          if (this.#closing) {
+            return;
+          }
           return this.end(
             this.#farewell ?? "the other end closed the connection",
           );
         }
-        if (this.#ended) return;
+        if (this.#ended) {
+          return;
+        }
         const pause = this.#owner.received(this, message, lent);
-        if (pause) await pause;
-        if (message.length >= DATA_FROM) this.#noteData();
+        if (pause) {
+          await pause;
+        }
+        if (message.length >= DATA_FROM) {
+          this.#noteData();
+        }
         taken += message.length;
-        if (taken < TURN) continue;
+        if (taken < TURN) {
+          continue;
+        }
         taken = 0;
         // Reads that find something settle without a turn of the event loop.
         await this.#nextTurn();
       }
     } catch (error) {
+      if (isTooLong(error)) this.#met.maxMessage++;
       this.end(this.#farewell ?? reasonOf(error), error);
     }
   }
+}
+
+function isArriving(
+  connection: Connection,
+): connection is Connection & ArrivingConnection {
+  return "arriving" in connection;
 }
 
 function isInPlace(connection: Connection): connection is InPlaceConnection {

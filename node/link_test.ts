@@ -9,6 +9,7 @@ import { ProtocolError } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
 import { VirtualClock } from "@devts/routing/testing";
 import { Frame, FRAMING_ROOM } from "./frame.ts";
+import { noneMet, withDefaults } from "./limits.ts";
 import { Link, type LinkLimits } from "./link.ts";
 import { type Slab, SlabPool } from "./slab.ts";
 import {
@@ -18,14 +19,23 @@ import {
   peer,
   turn,
 } from "./_support_test.ts";
+import type { SlowLinkPolicy } from "./types.ts";
 
 const protocol = v1();
+const LIMITS: LinkLimits = {
+  ...withDefaults({}),
+  highWaterMark: 100,
+  outbox: 1_000,
+};
 
 /** What the link told its owner. */
 type Call = readonly unknown[];
 
 interface Setup {
-  readonly limits?: LinkLimits;
+  readonly limits?: Partial<LinkLimits>;
+  readonly slowLink?: SlowLinkPolicy;
+  /** Bytes queued for all links. */
+  readonly queued?: { bytes: number };
   readonly received?: (message: Uint8Array) => Promise<void> | undefined;
   /** In place of a clock of its own. */
   readonly clock?: Clock;
@@ -38,13 +48,16 @@ function setUp(options: Setup = {}) {
 function setUpOver<C extends FakeConnection>(
   connection: C,
   {
-    limits = { highWaterMark: 100, outbox: 1_000 },
+    limits,
+    slowLink = "drop-newest",
+    queued = { bytes: 0 },
     received = () => undefined,
     clock: given,
   }: Setup = {},
 ) {
   const clock = new VirtualClock();
   const calls: Call[] = [];
+  const met = noneMet();
   const link: Link = new Link({
     received: (_link, message) => {
       calls.push(["received", ...message]);
@@ -60,9 +73,12 @@ function setUpOver<C extends FakeConnection>(
     maxMessage: 1_048_576,
     protocol,
     clock: given ?? clock,
-    limits,
+    limits: { ...LIMITS, ...limits },
+    met,
+    slowLink,
+    queued,
   });
-  return { clock, connection, calls, link };
+  return { clock, connection, calls, link, met };
 }
 
 /** A data frame of a length, with a number in it. */
@@ -761,7 +777,10 @@ async function readBy(
     maxMessage: 1_048_576,
     protocol,
     clock: new VirtualClock(),
-    limits: { highWaterMark: 100, outbox: 1_000 },
+    limits: LIMITS,
+    met: noneMet(),
+    slowLink: "drop-newest",
+    queued: { bytes: 0 },
   });
   link.start();
   for (let number = 0; number < keeps.length; number++) {
@@ -794,4 +813,118 @@ Deno.test("Link borrows messages as long as nobody keeps views of them", async (
 Deno.test("Link lends nothing where its connection does not", async () => {
   const lents = await readBy(new FakeConnection(), [null, true, false, null]);
   assertEquals(lents, [false, false, false, false]);
+});
+
+/** A connection on which a message is arriving. */
+class FakeArriving extends FakeConnection {
+  arriving: { message: number; bytes: number } | null = null;
+}
+
+Deno.test("Link ends when a message takes longer than 10 s to arrive", () => {
+  const connection = new FakeArriving();
+  const { link, calls, met } = setUpOver(connection);
+  for (let second = 0; second < 10; second++) {
+    connection.arriving = { message: 1, bytes: 1 + 4_096 * second };
+    link.look(1_000);
+  }
+  assertEquals(calls, []);
+  link.look(1_000);
+  assertEquals(calls, [["ended", "a message took longer than 10 s to arrive"]]);
+  assertEquals([met.frameTime, met.frameRate], [1, 0]);
+});
+
+Deno.test("Link ends when a message trickles in", () => {
+  const connection = new FakeArriving();
+  const { link, calls, met } = setUpOver(connection);
+  connection.arriving = { message: 1, bytes: 5_000 };
+  for (let second = 0; second < 5; second++) link.look(1_000);
+  assertEquals(calls, []);
+  link.look(1_000);
+  assertEquals(calls, [
+    ["ended", "a message arrived at less than 1024 bytes per second"],
+  ]);
+  assertEquals([met.frameTime, met.frameRate], [0, 1]);
+});
+
+Deno.test("Link does not mind messages that arrive in time, nor a pause between them", () => {
+  const connection = new FakeArriving();
+  const { link, calls } = setUpOver(connection);
+  for (let second = 0; second < 60; second++) {
+    connection.arriving = second % 7 === 6
+      ? null
+      : { message: Math.floor(second / 4), bytes: 1 };
+    link.look(1_000);
+  }
+  assertEquals(calls, []);
+  link.end("done");
+});
+
+Deno.test("Link that is to wait lets senders wait, and ends after 10 s in any case", async () => {
+  const { link, connection, clock, calls } = setUp({ slowLink: "wait" });
+  connection.held = true;
+  for (let i = 0; i < 3; i++) link.send(data(i), "data", 1);
+  await pass(clock, 9_000);
+  assertEquals(calls, [["slow", true]]);
+  assert(link.congested);
+  assert(!link.dropping);
+  assert(link.send(data(3), "data", 1), "there is room in the outbox");
+  assert(!await isSettled(link.room()));
+  await pass(clock, 2_000);
+  assertEquals(calls.at(-1), ["ended", "it took nothing for 10 s"]);
+});
+
+Deno.test("Link that is to wait drops what nobody waits for above its outbox", async () => {
+  const { link, connection, clock } = setUp({ slowLink: "wait" });
+  connection.held = true;
+  for (let i = 0; i < 20; i++) link.send(data(i), "data", 1);
+  assert(!link.send(data(20), "data", 1));
+  connection.release();
+  await pass(clock, 100);
+  assert(shortly(connection.sent).some((sent) => sent.startsWith("gap")));
+  link.end("done");
+});
+
+Deno.test("Link that is to close ends after a second without progress", async () => {
+  const { link, connection, clock, calls } = setUp({ slowLink: "close" });
+  connection.held = true;
+  for (let i = 0; i < 3; i++) link.send(data(i), "data", 1);
+  await pass(clock, 1_250);
+  assertEquals(calls, [["slow", true], ["ended", "it took nothing for 1 s"]]);
+});
+
+Deno.test("Link that is to close ends above its outbox", () => {
+  const { link, connection, calls, met } = setUp({ slowLink: "close" });
+  connection.held = true;
+  for (let i = 0; i < 22; i++) link.send(data(i), "data", 1);
+  assertEquals(calls, [["ended", "more is queued for it than may be"]]);
+  assertEquals(met.outbox, 1);
+});
+
+Deno.test("Link drops above a number of bundles", () => {
+  const { link, connection, met } = setUp({ limits: { outboxFrames: 3 } });
+  connection.held = true;
+  const taken = [1, 2, 3, 4, 5, 6].map((i) => link.send(data(i, 5), "data", 1));
+  // The first one is on its way.
+  assertEquals(taken, [true, true, true, true, false, false]);
+  assertEquals(met.outboxFrames, 1);
+  link.end("done");
+});
+
+Deno.test("Link drops while all links hold too much, but not below its high-water mark", () => {
+  const queued = { bytes: 0 };
+  const limits = { outboxTotal: 300 };
+  const one = setUp({ limits, queued });
+  const two = setUp({ limits, queued });
+  one.connection.held = two.connection.held = true;
+  for (let i = 0; i < 5; i++) assert(one.link.send(data(i), "data", 1));
+  assertEquals(queued.bytes, 250);
+  // Below its own mark: whoever waits for its links must lose nothing.
+  assert(two.link.send(data(0), "data", 1));
+  assert(two.link.send(data(1), "data", 1));
+  assert(!two.link.send(data(2), "data", 1));
+  assertEquals(two.met.outboxTotal, 1);
+  one.link.end("done");
+  assertEquals(queued.bytes, 100);
+  two.link.end("done");
+  assertEquals(queued.bytes, 0);
 });

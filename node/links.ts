@@ -1,24 +1,33 @@
 import type { Address, Connection, Transport } from "@devts/transport";
 import type {
   Introduced,
+  IntroduceOptions,
   Introduction,
   Protocol,
   Refusal,
 } from "@devts/protocol";
 import type { Clock, NodeId, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
+import { placeOf } from "./address.ts";
+import { DialPace } from "./dial_pace.ts";
 import { reasonOf } from "./errors.ts";
-import { Link, type LinkLimits, type LinkOwner } from "./link.ts";
+import { Gate } from "./gate.ts";
+import { Handshakes } from "./handshakes.ts";
+import type { MetLimits, NodeLimits } from "./limits.ts";
+import { Link, type LinkOwner } from "./link.ts";
+import type { SlowLink } from "./types.ts";
 
-/** How long a handshake may take, in ms. */
-const HANDSHAKE_TIMEOUT = 5_000;
+/** A second connection of a peer within so many ms is the other half of a simultaneous dial. */
+const SIMULTANEOUS = 5_000;
 /** How long a dial may take before the handshake starts, in ms. */
 const DIAL_TIMEOUT = 10_000;
 // A peer that answered "not now" is dialled again after about this long, in ms.
 const RETRY_DELAY = 500;
 const RETRIES = 10;
-// Whoever is believed about members can name thousands of addresses to dial.
-const PARALLEL_DIALS = 16;
+/** One in so many links is kept for members and for nodes that this one dials. */
+const KEPT_PART = 4;
+/** How often links are looked at for messages that do not get on, in ms. */
+const LOOK = 1_000;
 
 /** What the links ask of the node, and tell it. */
 export interface LinksOwner extends LinkOwner {
@@ -34,6 +43,8 @@ export interface LinksOwner extends LinkOwner {
   unreachable(id: NodeId, reason: string): void;
   /** A connection ended in the handshake. */
   rejected(rejection: Rejection): void;
+  /** An address was banned, for so many ms. */
+  banned(place: string, time: number): void;
 }
 
 /** A connection that did not become a link. */
@@ -74,6 +85,7 @@ interface Dial {
 interface Promised {
   readonly peer: { readonly incarnation: number };
   readonly since: number;
+  readonly place: string;
 }
 
 /** What the links are made with. */
@@ -87,10 +99,9 @@ export interface LinksOptions {
     connection: Connection,
     peer: { readonly id: string },
   ) => Connection;
-  readonly limits: LinkLimits & {
-    readonly links: number;
-    readonly pending: number;
-  };
+  readonly limits: Required<NodeLimits>;
+  readonly met: MetLimits;
+  readonly slowLink: SlowLink;
 }
 
 /**
@@ -116,17 +127,30 @@ export class Links {
   readonly #promised = new Map<NodeId, Promised>();
   readonly #dials = new Set<Dial>();
   readonly #wanted = new Set<NodeId>();
-  readonly #handshakes = new Set<Connection>();
+  readonly #gate: Gate;
+  readonly #handshakes: Handshakes;
+  readonly #pace: DialPace;
+  /** Bytes queued for all links. */
+  readonly #queued = { bytes: 0 };
   readonly #waits = new Set<() => void>();
   readonly #dialing = new Set<AbortController>();
   readonly #turns = new Fifo<() => void>();
   #connecting = 0;
-  #accepting = 0;
+  #cancelLook: (() => void) | null = null;
   #closed = false;
 
   constructor(owner: LinksOwner, options: LinksOptions) {
     this.#owner = owner;
     this.#options = options;
+    this.#gate = new Gate({
+      ...options,
+      banned: (place, time) => owner.banned(place, time),
+    });
+    this.#handshakes = new Handshakes({
+      ...options,
+      fault: ({ remote }) => this.#gate.fault(remote),
+    });
+    this.#pace = new DialPace(options);
   }
 
   /** The link to a node. */
@@ -137,16 +161,21 @@ export class Links {
   /** Introduces itself to whoever connected. */
   async accept(connection: Connection): Promise<void> {
     if (this.#closed) return close(connection, "this node is closing");
-    if (this.#accepting >= this.#options.limits.pending) {
-      this.#reject(connection, "too many connections are in the handshake");
-      return close(connection, "too many connections are in the handshake");
+    const pass = this.#gate.enter(connection.remote);
+    if (typeof pass === "string") {
+      this.#reject(connection, pass);
+      return close(connection, pass);
     }
-    this.#accepting++;
     try {
       await this.#acceptOne(connection);
     } finally {
-      this.#accepting--;
+      pass.leave();
     }
+  }
+
+  /** The node at the other end of a link broke the protocol. */
+  fault({ connection }: Link): void {
+    this.#gate.fault(connection.remote);
   }
 
   /** Dials an address; `expect` is the node that should answer. Never rejects. */
@@ -194,7 +223,8 @@ export class Links {
   async close(reason: string): Promise<void> {
     this.#closed = true;
     for (const controller of this.#dialing) controller.abort(new Error(reason));
-    for (const connection of this.#handshakes) close(connection, reason);
+    this.#handshakes.close(reason);
+    this.#cancelLook?.();
     for (const cancel of [...this.#waits]) cancel();
     const links = [...this.#links.values()];
     await Promise.all(links.map((link) => link.close(reason)));
@@ -207,7 +237,7 @@ export class Links {
       const introduced = await this.#introduce(connection, {
         role: "acceptor",
         admit: async (peer) => {
-          const refusal = await this.#admitAccepted(peer);
+          const refusal = await this.#admitAccepted(peer, connection.remote);
           if (refusal) return refusal;
           promisedTo = peer.id;
           promised = this.#promised.get(peer.id);
@@ -238,9 +268,12 @@ export class Links {
     }
   }
 
-  async #admitAccepted(peer: Introduction): Promise<Refusal | null> {
+  async #admitAccepted(
+    peer: Introduction,
+    remote: Address,
+  ): Promise<Refusal | null> {
     for (;;) {
-      const refusal = this.#refuse(peer);
+      const refusal = this.#refuse(peer, remote);
       if (refusal) return refusal;
       const rival = this.#options.id < peer.id
         ? this.#dialTo(peer.id)
@@ -248,15 +281,20 @@ export class Links {
       if (!rival) break;
       await rival.done.promise;
     }
-    this.#promised.set(peer.id, { peer, since: this.#options.clock.now() });
+    const since = this.#options.clock.now();
+    this.#promised.set(peer.id, { peer, since, place: placeOf(remote) });
     return null;
   }
 
   /** Why an incoming peer cannot be taken at all. */
-  #refuse(peer: Introduction): Refusal | null {
+  #refuse(peer: Introduction, remote: Address): Refusal | null {
     if (this.#closed) return { code: "busy", detail: "the node is closing" };
     const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
-    if (!current) return this.#outdated(peer) ?? this.#full();
+    if (!current) {
+      return this.#outdated(peer) ??
+        this.#full(this.#placesFor(peer, remote)) ??
+        this.#crowded(remote);
+    }
     if (current.peer.incarnation > peer.incarnation) {
       return {
         code: "conflict",
@@ -268,7 +306,7 @@ export class Links {
     // believed; but not while the losing half of a simultaneous dial may still arrive.
     const age = this.#options.clock.now() - current.since;
     if (
-      current.peer.incarnation === peer.incarnation && age < HANDSHAKE_TIMEOUT
+      current.peer.incarnation === peer.incarnation && age < SIMULTANEOUS
     ) {
       return duplicate(peer.id);
     }
@@ -285,13 +323,42 @@ export class Links {
     };
   }
 
-  #full(): Refusal | null {
+  #full(places: number): Refusal | null {
     let taken = this.#links.size + this.#promised.size;
     for (const dial of this.#dials) if (dial.admitted) taken++;
-    if (taken < this.#options.limits.links) return null;
+    if (taken < places) return null;
+    this.#options.met.links++;
     return {
       code: "busy",
       detail: `the node has ${taken} links already`,
+    };
+  }
+
+  /** How many links there may be for an incoming peer to get one. */
+  #placesFor({ id }: Introduction, remote: Address): number {
+    const { links } = this.#options.limits;
+    const isKnown = this.#owner.knownIncarnation(id) !== undefined;
+    if (isKnown || this.#gate.isExempt(remote)) return links;
+    return links - Math.floor(links / KEPT_PART);
+  }
+
+  /** Whether nodes of one address have their share of the links. */
+  #crowded(remote: Address): Refusal | null {
+    if (this.#gate.isExempt(remote)) return null;
+    const place = placeOf(remote);
+    if (place === "") return null;
+    let taken = 0;
+    for (const promised of this.#promised.values()) {
+      if (promised.place === place) taken++;
+    }
+    for (const { connection } of this.#links.values()) {
+      if (placeOf(connection.remote) === place) taken++;
+    }
+    if (taken < this.#options.limits.linksPerAddress) return null;
+    this.#options.met.linksPerAddress++;
+    return {
+      code: "busy",
+      detail: `the node has ${taken} links with nodes of ${place} already`,
     };
   }
 
@@ -353,7 +420,8 @@ export class Links {
       await earlier.done.promise;
     }
     dial.peerId = peer.id;
-    const refusal = this.#outdated(peer) ?? this.#full();
+    const refusal = this.#outdated(peer) ??
+      this.#full(this.#options.limits.links);
     dial.admitted = refusal === null;
     return refusal;
   }
@@ -376,44 +444,33 @@ export class Links {
         ),
     );
     this.#dialing.add(controller);
+    const { signal } = controller;
+    const aborted = Promise.withResolvers<never>();
+    signal.addEventListener("abort", () => aborted.reject(signal.reason));
+    const opened = this.#options.transport.connect(address, {
+      signal,
+      ...(expect === undefined ? {} : { serverName: expect }),
+    });
     try {
-      return await this.#options.transport.connect(address, {
-        signal: controller.signal,
-        ...(expect === undefined ? {} : { serverName: expect }),
-      });
+      // A transport, or a plugin around it, that does not heed the signal.
+      return await Promise.race([opened, aborted.promise]);
+    } catch (error) {
+      opened.then((late) => close(late, "it was given up"), () => {});
+      throw error;
     } finally {
       cancel();
       this.#dialing.delete(controller);
     }
   }
 
-  async #introduce(
+  #introduce(
     connection: Connection,
-    options: {
-      readonly role: "dialer" | "acceptor";
-      readonly expect?: NodeId;
-      readonly admit: (peer: Introduction) => Promise<Refusal | null>;
-    },
+    options: Omit<IntroduceOptions, "self">,
   ): Promise<Introduced> {
-    const { clock, protocol } = this.#options;
-    const cancel = clock.after(
-      HANDSHAKE_TIMEOUT,
-      () =>
-        close(
-          connection,
-          `the handshake took longer than ${HANDSHAKE_TIMEOUT / 1000} s`,
-        ),
-    );
-    this.#handshakes.add(connection);
-    try {
-      return await protocol.introduce(connection, {
-        ...options,
-        self: () => this.#owner.introduce(connection.remote),
-      });
-    } finally {
-      cancel();
-      this.#handshakes.delete(connection);
-    }
+    return this.#handshakes.introduce(connection, {
+      ...options,
+      self: () => this.#owner.introduce(connection.remote),
+    });
   }
 
   #establish(connection: Connection, introduction: Introduction): void {
@@ -425,19 +482,32 @@ export class Links {
       addresses,
       ...(meta.length > 0 ? { meta } : {}),
     };
+    const { slowLink } = this.#options;
     const link = new Link(this.#linkOwner(), {
+      ...this.#options,
       peer,
       connection: this.#options.wrap(connection, { id }),
       maxMessage: introduction.maxMessage,
-      protocol: this.#options.protocol,
-      clock: this.#options.clock,
-      limits: this.#options.limits,
+      queued: this.#queued,
+      slowLink: typeof slowLink === "function" ? slowLink({ id }) : slowLink,
     });
     const old = this.#links.get(id);
     this.#links.set(id, link);
     old?.end("a later connection of the same node replaced it");
+    this.#pace.answered(connection.remote);
     this.#owner.up(link);
     link.start();
+    this.#lookLater();
+  }
+
+  /** One timer for all links, while there are some. */
+  #lookLater(): void {
+    if (this.#cancelLook || this.#closed) return;
+    this.#cancelLook = this.#options.clock.after(LOOK, () => {
+      this.#cancelLook = null;
+      for (const link of this.#links.values()) link.look(LOOK);
+      if (this.#links.size > 0) this.#lookLater();
+    });
   }
 
   #linkOwner(): LinkOwner {
@@ -469,7 +539,9 @@ export class Links {
     for (let tries = 0; tries < RETRIES; tries++) {
       const results: DialResult[] = [];
       for (const address of addresses) {
-        const result = await this.dial(address, peer.id);
+        const result = this.#pace.mayDial(address)
+          ? await this.dial(address, peer.id)
+          : TOO_MANY_DIALS;
         if (result.type === "linked" || this.#links.has(peer.id)) return null;
         results.push(result);
       }
@@ -481,7 +553,8 @@ export class Links {
   }
 
   async #takeTurn(): Promise<void> {
-    if (this.#connecting >= PARALLEL_DIALS) {
+    if (this.#connecting >= this.#options.limits.dials) {
+      this.#options.met.dials++;
       const turn = Promise.withResolvers<void>();
       this.#turns.push(turn.resolve);
       await turn.promise;
@@ -515,6 +588,11 @@ export class Links {
     });
   }
 }
+
+const TOO_MANY_DIALS: DialResult = {
+  type: "failed",
+  error: new Error("too many dials went to its address just now"),
+};
 
 /** A refusal that says the node lives and may take another dial soon. */
 function isPassing(result: DialResult): boolean {

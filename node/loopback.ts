@@ -1,6 +1,6 @@
 import type { Clock } from "@devts/routing";
 import type { Bundle } from "./bundle.ts";
-import type { LinkLimits } from "./link.ts";
+import type { QueueLimits } from "./link.ts";
 
 /**
  * Events of a node to itself: handled in a later turn of the event loop, in order,
@@ -8,14 +8,14 @@ import type { LinkLimits } from "./link.ts";
  */
 export class Loopback {
   readonly #clock: Clock;
-  readonly #limits: LinkLimits;
+  readonly #limits: QueueLimits;
   readonly #deliver: (payload: Uint8Array) => void;
   #queued = 0;
   #room: PromiseWithResolvers<void> | null = null;
 
   constructor(
     clock: Clock,
-    limits: LinkLimits,
+    limits: QueueLimits,
     deliver: (payload: Uint8Array) => void,
   ) {
     this.#clock = clock;

@@ -26,4 +26,12 @@
 export type { Behaviour, Scope } from "./behaviour.ts";
 export * from "./errors.ts";
 export { Node } from "./node.ts";
+export type {
+  ConnectionLimits,
+  LimitCounts,
+  LimitName,
+  LinkBounds,
+  NodeLimits,
+  TableLimits,
+} from "./limits.ts";
 export type * from "./types.ts";

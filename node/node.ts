@@ -31,7 +31,7 @@ import { Inbound } from "./inbound.ts";
 import { Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
 import type { Link } from "./link.ts";
-import { withDefaults } from "./limits.ts";
+import { noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Loopback } from "./loopback.ts";
 import { EVERYONE, MYSELF, OTHERS, Outbound, type Target } from "./outbound.ts";
@@ -135,7 +135,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     undelivered: 0,
     skipped: 0,
     lateReplies: 0,
+    slowLinks: 0,
   };
+  readonly #met = noneMet();
+  readonly #maxMeta: number;
   #ready = false;
   #closing = false;
   /** Which neighbour sent the packet that the router is taking. */
@@ -158,12 +161,14 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const limits = withDefaults(parts.limits);
     const { maxMessage } = limits;
     this.#parts = parts;
+    this.#maxMeta = limits.meta;
     this.#journal = new Journal(parts.id, parts.logger, clock);
     this.#self = new Self({ ...parts, maxMessage });
     this.#packets = new Packets(protocol);
     this.#requests = new Requests({
       clock,
       limit: limits.requests,
+      met: this.#met,
       rejecting: (reply) => this.#quiet(reply),
     });
     this.#loopback = new Loopback(
@@ -200,6 +205,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       random,
       wrap: parts.link,
       limits,
+      met: this.#met,
+      slowLink: parts.slowLink ?? "drop-newest",
     });
     this.#doors = new Doors({
       transport,
@@ -261,7 +268,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   /** What it did and met since its start. */
   get counters(): NodeCounters {
-    return { ...this.#counts, received: this.#inbound.received };
+    return {
+      ...this.#counts,
+      received: this.#inbound.received,
+      limits: { ...this.#met },
+    };
   }
 
   /**
@@ -624,6 +635,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       up: (link) => this.#linkUp(link),
       unreachable: (id, reason) => this.#linkUnreachable(id, reason),
       rejected: (rejection) => this.#linkRejected(rejection),
+      banned: (place, time) =>
+        this.#journal.warnSometimes(
+          `connections from ${place} are refused for ${
+            time / 1000
+          } s: it broke the protocol again and again`,
+        ),
       received: (link, message, lent) => this.#received(link, message, lent),
       congestion: (link) => this.#outcomes.note(link),
       slow: (link, slow) => this.#slow(link, slow),
@@ -650,6 +667,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #linkEnded(link: Link, reason: string, error: unknown): void {
     const { id } = link.peer;
     this.#outcomes.forget(link);
+    if (isViolation(error)) this.#links.fault(link);
     this.#noteEnd(id, reason, error);
     this.#tellParts({ type: "down", id, reason });
     this.#joining.lost(id);
@@ -678,12 +696,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #slow(link: Link, slow: boolean): void {
     const { id } = link.peer;
+    if (slow) this.#counts.slowLinks++;
     this.#journal.warnSometimes(
-      slow
-        ? `node "${id}" takes nothing; events for it are dropped`
-        : `node "${id}" takes events again`,
+      slow ? `node "${id}" takes nothing` : `node "${id}" takes events again`,
     );
-    this.#journal.tell("slow", { id, slow });
+    this.#journal.tell("slowLink", { id, slow });
   }
 
   #oversized(link: Link, error: RangeError): void {
@@ -869,6 +886,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       clock: this.#parts.clock,
       signal: this.#abort.signal,
       running,
+      met: this.#met,
     });
   }
 
@@ -1050,8 +1068,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #memberOf({ id, incarnation, addresses, meta }: Peer): Member {
     let value: unknown;
+    const isLong = (meta?.length ?? 0) > this.#maxMeta;
+    if (isLong) this.#met.meta++;
     try {
-      value = meta && meta.length > 0
+      value = meta && meta.length > 0 && !isLong
         ? this.#parts.codec.decode(meta)
         : undefined;
     } catch (error) {

@@ -162,7 +162,7 @@ Deno.test("Node tells that a node takes nothing, and that it does again", async 
   await fill(world, () => one.node.emit("blob", new Uint8Array(45_000)));
   const waiting = one.node.emit("count", 1);
   await pass(world.clock, 999);
-  assertEquals(tally(one.told)["slow"], undefined);
+  assertEquals(tally(one.told)["slowLink"], undefined);
   assert(!await isSettled(waiting));
   // It is looked at four times a second.
   await pass(world.clock, 251);
@@ -170,7 +170,7 @@ Deno.test("Node tells that a node takes nothing, and that it does again", async 
   assertEquals(await one.node.emit("count", 2), { nodes: 0, dropped: 1 });
   gate.open();
   await pass(world.clock, 100);
-  const slow = one.told.filter((told) => told.name === "slow");
+  const slow = one.told.filter((told) => told.name === "slowLink");
   assertEquals(slow.map(({ event }) => event), [
     { id: "bob", slow: true },
     { id: "bob", slow: false },

@@ -1,5 +1,6 @@
 import type { Clock } from "@devts/routing";
 import { RequestError } from "./errors.ts";
+import type { MetLimits } from "./limits.ts";
 
 /** A request that waits for its reply. */
 interface Pending extends PromiseWithResolvers<unknown> {
@@ -16,6 +17,7 @@ export interface RequestsOptions {
   readonly clock: Clock;
   /** How many may wait. */
   readonly limit: number;
+  readonly met: MetLimits;
   /** Called with the promise of a reply before it rejects. */
   rejecting(reply: Promise<unknown>): void;
 }
@@ -56,6 +58,7 @@ export class Requests {
   } {
     const { limit } = this.#options;
     if (this.#pending.size >= limit) {
+      this.#options.met.requests++;
       throw new RequestError(
         "limit",
         `Cannot request "${name}" of node "${to}": ${limit} requests wait already`,

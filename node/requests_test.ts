@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { VirtualClock } from "@devts/routing/testing";
 import { RequestError } from "./errors.ts";
+import { noneMet } from "./limits.ts";
 import { Requests } from "./requests.ts";
 import { isSettled, turn } from "./_support_test.ts";
 
@@ -9,6 +10,7 @@ function setUp(limit = 10) {
   return {
     clock,
     requests: new Requests({
+      met: noneMet(),
       clock,
       limit,
       rejecting: (reply) => {

@@ -6,6 +6,7 @@ import type {
   MembershipFactory,
   RouterFactory,
 } from "@devts/routing";
+import type { LimitCounts, NodeLimits } from "./limits.ts";
 
 /** Where a node logs: `console` and the `Logger` of `@std/log` both fit. */
 export interface Logger {
@@ -143,7 +144,7 @@ export interface SystemEvents {
    */
   gap: { readonly from: string; readonly missed: number };
   /** The link to a node takes nothing (`slow: true`), or takes again what is sent. */
-  slow: { readonly id: string; readonly slow: boolean };
+  slowLink: { readonly id: string; readonly slow: boolean };
   /** Something failed outside any call of the program. */
   error: NodeFault;
   /** The node is closed: once, as the last event. */
@@ -153,52 +154,23 @@ export interface SystemEvents {
 /** The name of a system event. */
 export type SystemEventName = keyof SystemEvents;
 
-/** Bounds of a node. All have defaults that suit a cluster of some tens of nodes. */
-export interface NodeLimits {
-  /**
-   * The longest message that it accepts from a peer, in bytes: 128 KiB to 1 GiB. Must
-   * not be above what its transport takes.
-   *
-   * @default {1_048_576}
-   */
-  readonly maxMessage?: number;
-  /**
-   * Bytes queued for one link above which `await emit()` waits.
-   *
-   * @default {1_048_576}
-   */
-  readonly highWaterMark?: number;
-  /**
-   * Bytes queued for one link above which events for it are dropped.
-   *
-   * @default {8_388_608}
-   */
-  readonly outbox?: number;
-  /**
-   * Links in all.
-   *
-   * @default {256}
-   */
-  readonly links?: number;
-  /**
-   * Incoming connections in the handshake at the same time.
-   *
-   * @default {64}
-   */
-  readonly pending?: number;
-  /**
-   * Requests waiting for a reply, in all.
-   *
-   * @default {65_536}
-   */
-  readonly requests?: number;
-  /**
-   * Asynchronous handlers running for one peer; beyond, its link is read no further.
-   *
-   * @default {1_024}
-   */
-  readonly running?: number;
-}
+/**
+ * What becomes of events for a link that has taken nothing for 1 s (4 s while its peer
+ * sends data), or for which more is queued than `limits` allow. Whatever the policy, a
+ * link that takes nothing for 10 s (40 s) is closed.
+ *
+ * - `"drop-newest"`: new events are dropped until it takes something again, senders wait
+ *   no longer, and the receiver is told how many it missed.
+ * - `"wait"`: whoever awaits `emit` or `send` goes on waiting; only what nobody awaits is
+ *   dropped, above the limits.
+ * - `"close"`: the link is closed at once, and what was queued is lost.
+ */
+export type SlowLinkPolicy = "drop-newest" | "wait" | "close";
+
+/** A policy for all links, or one that is asked for as each comes up. */
+export type SlowLink =
+  | SlowLinkPolicy
+  | ((peer: { readonly id: string }) => SlowLinkPolicy);
 
 /** The incarnations of a node: numbers that rise with each start and each change. */
 export interface Incarnations {
@@ -249,6 +221,12 @@ export interface NodeParts {
   readonly meta: unknown;
   /** Its bounds. */
   readonly limits: NodeLimits;
+  /**
+   * What becomes of events for a link that takes nothing.
+   *
+   * @default {"drop-newest"}
+   */
+  readonly slowLink?: SlowLink;
 }
 
 /** Counts of what a node did and met since its start. */
@@ -281,4 +259,8 @@ export interface NodeCounters {
   readonly skipped: number;
   /** Replies that nobody waited for. */
   readonly lateReplies: number;
+  /** How often a link took nothing for so long that its policy decided. */
+  readonly slowLinks: number;
+  /** How often each limit was met, by its name in `limits`. */
+  readonly limits: LimitCounts;
 }

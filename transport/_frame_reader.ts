@@ -1,6 +1,6 @@
 import { HEADER, readLength } from "./_frame_header.ts";
 import type { ByteStream } from "./framing.ts";
-import { type Address, ConnectionError } from "./types.ts";
+import { type Address, type Arriving, ConnectionError } from "./types.ts";
 
 const KIB = 1024;
 /** What a read buffer holds while a link is quiet. */
@@ -30,10 +30,20 @@ export class FrameReader {
   /** Whether somebody keeps views of the buffer: what stands in it stays. */
   #kept = false;
   #ended = false;
+  /** Messages taken so far. */
+  #taken = 0;
+  /** What of a large message stands in a buffer of its own. */
+  #arrived = 0;
 
   constructor(stream: ByteStream, remote: Address) {
     this.#stream = stream;
     this.#remote = remote;
+  }
+
+  /** The message that has begun to arrive; only while one is being read. */
+  get arriving(): Arriving | null {
+    const bytes = this.#arrived + this.#end - this.#start;
+    return bytes === 0 ? null : { message: this.#taken, bytes };
   }
 
   /** The next message, where it has arrived. */
@@ -101,6 +111,7 @@ export class FrameReader {
   #take(size: number, lend: boolean): Uint8Array {
     const start = this.#start + HEADER;
     const end = start + size;
+    this.#taken++;
     this.#start = end;
     this.#lent = lend;
     return lend
@@ -120,11 +131,14 @@ export class FrameReader {
     this.#start = this.#end;
     this.#lent = false;
     while (length < size) {
+      this.#arrived = length;
       const read = await this.#stream.read(message.subarray(length));
       if (over()) return null;
       if (read === null) throw cutShort(this.#remote);
       length += read;
     }
+    this.#arrived = 0;
+    this.#taken++;
     return message;
   }
 
@@ -193,9 +207,9 @@ function tooLong(
   size: number,
   limit: number,
 ): ConnectionError {
-  return new ConnectionError(
-    `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`,
-  );
+  const message =
+    `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`;
+  return new ConnectionError(message, { cause: new RangeError(message) });
 }
 
 function cutShort(remote: Address): ConnectionError {

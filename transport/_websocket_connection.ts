@@ -405,9 +405,9 @@ export class WebSocketConnection implements Connection {
   }
 
   #tooLong(size: number, limit: number): ConnectionError {
-    return new ConnectionError(
-      `Cannot receive ${size} bytes from "${this.remote}": a message has at most ${limit}`,
-    );
+    const message =
+      `Cannot receive ${size} bytes from "${this.remote}": a message has at most ${limit}`;
+    return new ConnectionError(message, { cause: new RangeError(message) });
   }
 }
 

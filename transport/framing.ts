@@ -43,6 +43,8 @@ import { FrameWriter } from "./_frame_writer.ts";
 import { handled, rejected } from "./_promise.ts";
 import {
   type Address,
+  type Arriving,
+  type ArrivingConnection,
   ConnectionError,
   type Framing,
   type InPlaceConnection,
@@ -117,11 +119,11 @@ const CLOSE_TIMEOUT = 5_000;
 export function frame(
   stream: ByteStream,
   options: FrameOptions,
-): InPlaceConnection {
+): InPlaceConnection & ArrivingConnection {
   return new FramedConnection(stream, options);
 }
 
-class FramedConnection implements InPlaceConnection {
+class FramedConnection implements InPlaceConnection, ArrivingConnection {
   readonly remote: Address;
   readonly framing: Framing = LENGTH_PREFIX;
   readonly #stream: ByteStream;
@@ -153,6 +155,10 @@ class FramedConnection implements InPlaceConnection {
       highWaterMark,
       (error) => this.#endSending(asBroken(remote, error)),
     );
+  }
+
+  get arriving(): Arriving | null {
+    return this.#receiving ? this.#reader.arriving : null;
   }
 
   send(message: Uint8Array): Promise<void> {

@@ -1060,3 +1060,29 @@ Deno.test("frame() throws a RangeError for limits that make no sense", () => {
     "highWaterMark 0",
   );
 });
+
+Deno.test("frame() tells how far the next message has come, while it is received", async () => {
+  for (const size of [10, 300 * KIB]) {
+    const bytes = framed(noise(1, size));
+    const half = bytes.length >> 1;
+    const rest = Promise.withResolvers<void>();
+    const stream = new TestStream(bytes.subarray(0, half));
+    const read = stream.read.bind(stream);
+    stream.read = async (buffer) => {
+      const count = await read(buffer);
+      if (count !== null) return count;
+      await rest.promise;
+      const late = new TestStream(bytes.subarray(half));
+      stream.read = late.read.bind(late);
+      return await stream.read(buffer);
+    };
+    await using connection = frame(stream, { remote: REMOTE });
+    assertEquals(connection.arriving, null);
+    const received = connection.receive();
+    await ticks(50);
+    assertEquals(connection.arriving, { message: 0, bytes: half });
+    rest.resolve();
+    assertEquals((await received)?.length, size);
+    assertEquals(connection.arriving, null);
+  }
+});

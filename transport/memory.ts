@@ -265,9 +265,11 @@ class MemoryConnection implements Connection {
   async #receive(limit: number): Promise<Uint8Array | null> {
     const message = await this.#incoming.receive();
     if (message === null || message.length <= limit) return message;
-    const error = new ConnectionError(
-      `Cannot receive ${message.length} bytes from "${this.remote}": a message has at most ${limit}`,
-    );
+    const reason =
+      `Cannot receive ${message.length} bytes from "${this.remote}": a message has at most ${limit}`;
+    const error = new ConnectionError(reason, {
+      cause: new RangeError(reason),
+    });
     this.#abort(error);
     throw error;
   }

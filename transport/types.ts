@@ -149,6 +149,23 @@ export interface InPlaceConnection extends Connection {
   keep(): void;
 }
 
+/**
+ * Optional beside {@linkcode Connection}: one that tells how far the next message has
+ * come, so that whoever receives can give up on an end that never finishes one.
+ */
+export interface ArrivingConnection {
+  /** Null: nothing has begun to arrive since the last message, or nobody receives. */
+  readonly arriving: Arriving | null;
+}
+
+/** A message that has begun to arrive. */
+export interface Arriving {
+  /** Unlike that of the messages before it. */
+  readonly message: number;
+  /** How many bytes of it have arrived, its header included. */
+  readonly bytes: number;
+}
+
 /** The header that a kind of connection puts in front of each message. */
 export interface Framing {
   /** Bytes of the header. */

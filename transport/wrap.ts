@@ -1,6 +1,8 @@
 import { messagesOf } from "./_connection.ts";
 import {
   type Address,
+  type Arriving,
+  type ArrivingConnection,
   type Connection,
   ConnectionError,
   type ConnectOptions,
@@ -90,8 +92,8 @@ export function wrapTransport(
   return new WrappedTransport(transport, overrides);
 }
 
-class WrappedConnection implements Connection {
-  readonly #connection: Connection;
+class WrappedConnection implements Connection, ArrivingConnection {
+  readonly #connection: Connection & Partial<ArrivingConnection>;
   readonly send: Connection["send"];
   readonly receive: Connection["receive"];
   readonly close: Connection["close"];
@@ -106,6 +108,10 @@ class WrappedConnection implements Connection {
 
   get remote(): Address {
     return this.#connection.remote;
+  }
+
+  get arriving(): Arriving | null {
+    return this.#connection.arriving ?? null;
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {

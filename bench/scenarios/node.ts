@@ -47,7 +47,7 @@ const node = createNode<Events>({
 /** What happened to this node's links: how many there were, and what they told. */
 const seen = { links: 0, leaves: 0, slow: 0, missed: 0 };
 node.onSystem("leave", () => seen.leaves++);
-node.onSystem("slow", () => seen.slow++);
+node.onSystem("slowLink", () => seen.slow++);
 node.onSystem("gap", ({ missed }) => seen.missed += missed);
 
 const tally = new Tally();

@@ -1,0 +1,187 @@
+import type { Clock } from "@devts/routing";
+import { Bucket } from "./_bucket.ts";
+import { placeOf } from "./address.ts";
+import type { MetLimits, NodeLimits } from "./limits.ts";
+
+/** Addresses that are remembered: of strangers, and of peers that proved who they are. */
+const MAX_PLACES = 4_096;
+/** How long an address stays exempt, in ms. */
+const EXEMPT_TIME = 3_600_000;
+/** Within so many ms, what breaks the protocol adds up to a ban. */
+const FAULT_WINDOW = 60_000;
+
+/** What the gate is made with. */
+export interface GateOptions {
+  readonly clock: Clock;
+  readonly limits: Required<NodeLimits>;
+  readonly met: MetLimits;
+  /** An address was banned, for so many ms. */
+  banned(place: string, time: number): void;
+}
+
+/** A place taken by an incoming connection in the handshake. */
+export interface Pass {
+  /** Gives the place back. */
+  leave(): void;
+}
+
+/** An address, as far as strangers from there are concerned. */
+interface Place {
+  readonly arrivals: Bucket;
+  pending: number;
+  faults: number;
+  faultsSince: number;
+  bans: number;
+  bannedUntil: number;
+}
+
+/**
+ * Decides which incoming connections get as far as the handshake. Strangers share a
+ * bounded number of places, in all and by address; what they do cannot keep out those
+ * whose address is exempt.
+ */
+export class Gate {
+  readonly #options: GateOptions;
+  readonly #arrivals: Bucket;
+  /** By address, the one used last at the end. Keys are prefixed: strangers choose them. */
+  readonly #places = new Map<string, Place>();
+  /** Until when an address is exempt. */
+  readonly #exempt = new Map<string, number>();
+  #strangers = 0;
+  #others = 0;
+
+  constructor(options: GateOptions) {
+    const { newConnections } = options.limits;
+    this.#options = options;
+    this.#arrivals = new Bucket(newConnections, newConnections);
+  }
+
+  /** Lets an incoming connection into the handshake, or says why not. */
+  enter(remote: string): Pass | string {
+    const name = placeOf(remote);
+    return this.#isExempt(name)
+      ? this.#enterExempt()
+      : this.#enterStranger(name);
+  }
+
+  /** A peer there has proved who it is. */
+  exempt(remote: string): void {
+    const name = placeOf(remote);
+    if (name === "") return;
+    const key = `p:${name}`;
+    this.#exempt.delete(key);
+    this.#exempt.set(key, this.#now() + EXEMPT_TIME);
+    trim(this.#exempt);
+  }
+
+  /** Whether limits per address do not apply. */
+  isExempt(remote: string): boolean {
+    return this.#isExempt(placeOf(remote));
+  }
+
+  /** Somebody there broke the protocol. */
+  fault(remote: string): void {
+    const name = placeOf(remote);
+    if (name === "" || this.#isExempt(name)) return;
+    const place = this.#place(name);
+    const now = this.#now();
+    if (now - place.faultsSince > FAULT_WINDOW) {
+      place.faultsSince = now;
+      place.faults = 0;
+    }
+    if (++place.faults >= this.#options.limits.banAfter) this.#ban(name, place);
+  }
+
+  #ban(name: string, place: Place): void {
+    const { limits, met, banned } = this.#options;
+    const time = Math.min(limits.banTime * 2 ** place.bans, limits.longestBan);
+    place.bannedUntil = this.#now() + time;
+    place.faults = 0;
+    place.bans = Math.min(place.bans + 1, 32);
+    met.banAfter++;
+    if (time === limits.longestBan) met.longestBan++;
+    banned(name, time);
+  }
+
+  #enterExempt(): Pass | string {
+    const { limits, met } = this.#options;
+    if (this.#others >= limits.pending) {
+      met.pending++;
+      return "too many connections are in the handshake";
+    }
+    this.#others++;
+    return { leave: () => void this.#others-- };
+  }
+
+  #enterStranger(name: string): Pass | string {
+    const place = name === "" ? null : this.#place(name);
+    const reason = this.#refusal(place);
+    if (reason !== null) return reason;
+    this.#strangers++;
+    if (place) place.pending++;
+    return {
+      leave: () => {
+        this.#strangers--;
+        if (place) place.pending--;
+      },
+    };
+  }
+
+  #refusal(place: Place | null): string | null {
+    const { limits, met } = this.#options;
+    const now = this.#now();
+    if (place && place.bannedUntil > now) {
+      met.banTime++;
+      return "its address is banned";
+    }
+    if (place && place.pending >= limits.pendingPerAddress) {
+      met.pendingPerAddress++;
+      return "too many connections from its address are in the handshake";
+    }
+    if (this.#strangers >= limits.pending) {
+      met.pending++;
+      return "too many connections are in the handshake";
+    }
+    if (place && !place.arrivals.take(now)) {
+      met.newPerAddress++;
+      return "too many connections come from its address";
+    }
+    if (this.#arrivals.take(now)) return null;
+    met.newConnections++;
+    return "too many connections come";
+  }
+
+  #isExempt(name: string): boolean {
+    if (name === "local") return true;
+    const until = this.#exempt.get(`p:${name}`);
+    return until !== undefined && until > this.#now();
+  }
+
+  #place(name: string): Place {
+    const key = `p:${name}`;
+    const known = this.#places.get(key);
+    // Moved to the end: whoever comes no more is forgotten first.
+    if (known) this.#places.delete(key);
+    const { pendingPerAddress, newPerAddress } = this.#options.limits;
+    const place = known ?? {
+      arrivals: new Bucket(pendingPerAddress, newPerAddress),
+      pending: 0,
+      faults: 0,
+      faultsSince: -Infinity,
+      bans: 0,
+      bannedUntil: -Infinity,
+    };
+    this.#places.set(key, place);
+    trim(this.#places);
+    return place;
+  }
+
+  #now(): number {
+    return this.#options.clock.now();
+  }
+}
+
+function trim(map: Map<string, unknown>): void {
+  if (map.size <= MAX_PLACES) return;
+  for (const [key] of map) return void map.delete(key);
+}

@@ -1,0 +1,90 @@
+import type { Connection } from "@devts/transport";
+import type { Introduced, IntroduceOptions, Protocol } from "@devts/protocol";
+import type { Clock } from "@devts/routing";
+import { isTooLong } from "./errors.ts";
+import type { MetLimits, NodeLimits } from "./limits.ts";
+
+/** What handshakes are made with. */
+export interface HandshakesOptions {
+  readonly protocol: Protocol;
+  readonly clock: Clock;
+  readonly limits: Required<NodeLimits>;
+  readonly met: MetLimits;
+  /** Whoever connected broke the protocol. */
+  fault(connection: Connection): void;
+}
+
+/**
+ * The handshakes under way. Each ends in time, whatever the other end, or a plugin
+ * around the connection, does.
+ */
+export class Handshakes {
+  readonly #options: HandshakesOptions;
+  readonly #ends = new Set<(reason: string) => void>();
+
+  constructor(options: HandshakesOptions) {
+    this.#options = options;
+  }
+
+  /** Introduces this node. Rejects with why that failed; never closes the connection in order. */
+  async introduce(
+    connection: Connection,
+    options: IntroduceOptions,
+  ): Promise<Introduced> {
+    const { clock, protocol, limits } = this.#options;
+    const ended = Promise.withResolvers<never>();
+    let isOver = false;
+    let isLate = false;
+    let heard = false;
+    const end = (reason: string): void => {
+      const error = new Error(reason);
+      isOver = true;
+      connection.close(error).catch(() => {});
+      ended.reject(error);
+    };
+    const cancel = clock.after(limits.handshakeTime, () => {
+      isLate = true;
+      this.#options.met.handshakeTime++;
+      end(`the handshake took longer than ${limits.handshakeTime / 1000} s`);
+    });
+    this.#ends.add(end);
+    const introduced = protocol.introduce({
+      send: (message) => connection.send(message),
+      receive: async ({ limit = Infinity } = {}) => {
+        const message = await connection.receive({
+          limit: Math.min(limit, limits.handshakeSize),
+        });
+        heard ||= message !== null;
+        return message;
+      },
+    }, {
+      ...options,
+      // Nothing may be promised to whoever is given up.
+      admit: (peer) =>
+        isOver
+          ? { code: "busy", detail: "the handshake is over" }
+          : options.admit(peer),
+    });
+    try {
+      return await Promise.race([introduced, ended.promise]);
+    } catch (error) {
+      const isLong = isTooLong(error);
+      if (isLong) this.#options.met.handshakeSize++;
+      // Who looks whether somebody listens here, and leaves, breaks nothing.
+      const isFault = heard || isLate || isLong;
+      if (isFault && options.role === "acceptor") {
+        this.#options.fault(connection);
+      }
+      throw error;
+    } finally {
+      cancel();
+      this.#ends.delete(end);
+      introduced.catch(() => {});
+    }
+  }
+
+  /** Ends all of them. */
+  close(reason: string): void {
+    for (const end of [...this.#ends]) end(reason);
+  }
+}
