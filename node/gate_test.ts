@@ -153,6 +153,6 @@ Deno.test("Gate remembers a bounded number of addresses, the latest ones", () =>
   enter(gate, "tcp://10.9.9.9:1");
   for (let i = 0; i < 4_095; i++) enter(gate, stranger(i)).leave();
   assertEquals(typeof gate.enter("tcp://10.9.9.9:2"), "string");
-  for (let i = 0; i < 4_096; i++) enter(gate, stranger(i)).leave();
+  for (let i = 4_096; i < 8_192; i++) enter(gate, stranger(i)).leave();
   enter(gate, "tcp://10.9.9.9:3");
 });

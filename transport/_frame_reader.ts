@@ -131,7 +131,7 @@ export class FrameReader {
     this.#start = this.#end;
     this.#lent = false;
     while (length < size) {
-      this.#arrived = length;
+      this.#arrived = HEADER + length;
       const read = await this.#stream.read(message.subarray(length));
       if (over()) return null;
       if (read === null) throw cutShort(this.#remote);
