@@ -7,6 +7,9 @@ import type {
   RouterContext,
 } from "./types.ts";
 
+/** The nodes at the other end of a link. */
+type Linked = Pick<ReadonlySet<NodeId>, "size" | "has">;
+
 /** Links that a node of a relaying router keeps, unless told otherwise. */
 export const LINKS = 3;
 /** How long a node waits for others to dial first, in ms; up to twice that. */
@@ -32,18 +35,14 @@ interface Candidate {
 export class Dialer {
   readonly #context: RouterContext;
   readonly #links: number;
-  readonly #linked: ReadonlySet<NodeId>;
+  readonly #linked: Linked;
   readonly #candidates = new IdMap<Candidate>();
   readonly #dialling = new Set<NodeId>();
   #wakeAt = Infinity;
   #cancel: () => void = nothing;
 
   /** `linked`: the nodes at the other end of a link; live. */
-  constructor(
-    context: RouterContext,
-    links: number,
-    linked: ReadonlySet<NodeId>,
-  ) {
+  constructor(context: RouterContext, links: number, linked: Linked) {
     this.#context = context;
     this.#links = links;
     this.#linked = linked;

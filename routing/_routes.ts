@@ -41,9 +41,13 @@ export class Routes {
     }
   }
 
-  /** Forgets the shortest way to a node. */
+  /** Forgets the shortest way to a node, and those through any node in between there. */
   failed(target: NodeId): void {
-    this.#keep(target, this.to(target).slice(1));
+    const [failed = [], ...others] = this.to(target);
+    const kept = others.filter((hops) =>
+      !hops.some((id) => failed.includes(id))
+    );
+    this.#keep(target, kept);
   }
 
   /** Forgets all ways to a node. */

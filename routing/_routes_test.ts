@@ -36,6 +36,15 @@ Deno.test("Routes.failed() forgets the shortest way", () => {
   assertEquals(routes.to("x"), []);
 });
 
+Deno.test("Routes.failed() also forgets the ways through the same nodes", () => {
+  const routes = new Routes("me");
+  routes.learn("x", ["a"]);
+  routes.learn("x", ["b", "a"]);
+  routes.learn("x", ["b", "c"]);
+  routes.failed("x");
+  assertEquals(routes.to("x"), [["b", "c"]]);
+});
+
 Deno.test("Routes keeps ways to 4,096 nodes, and forgets the oldest first", () => {
   const routes = new Routes("me");
   for (let i = 0; i < 5000; i++) routes.learn(`${i}`, ["a"]);

@@ -53,8 +53,10 @@ import {
   type Tally,
 } from "./_map_packets.ts";
 import { View } from "./_map_view.ts";
+import { Dialer, LINKS } from "./_dialer.ts";
 import { IdMap } from "./_id_map.ts";
 import { Order } from "./_order.ts";
+import { inRange } from "./_relay.ts";
 import { epochOf } from "./incarnation.ts";
 import type {
   Counted,
@@ -82,6 +84,13 @@ export interface MapRouterOptions {
    * @default {4096}
    */
   readonly maxNodes?: number;
+  /**
+   * How many links a node is to have: 0 to 256. While it has fewer, it dials members;
+   * with 0 it dials nobody.
+   *
+   * @default {3}
+   */
+  readonly links?: number;
 }
 
 /** A router with a map, which can be asked what is on it. */
@@ -153,8 +162,10 @@ export interface MapLink {
  *   It is asked every 30 s, and when it does not confirm packets.
  * - **Order.** Packets of one origin in the data lane arrive in the order in which they
  *   were sent, each once; gaps are told by `missed`.
- * - **Links.** Which nodes are linked is up to the program: it dials, the router does
- *   not. The link to a member that left or failed is ended.
+ * - **Links** are those that the program opens, and while these are fewer than three,
+ *   links to members chosen at random, as far as they can be dialled: so the network stays
+ *   connected when an entry node is gone. The link to a member that left or failed is
+ *   ended.
  * - **Nodes.** There is a way to the neighbours and to those that the map shows one to.
  *   A node stays among them for 1 s after the last way to it is lost, since news of the
  *   next may be under way.
@@ -224,13 +235,15 @@ export function mapRouter(
       `Cannot hold a map of ${maxNodes} nodes: it must be an integer from 2 on`,
     );
   }
-  return (context) => new LinkStateRouter(context, maxNodes);
+  const links = inRange("links of", options.links ?? LINKS, 0, 256);
+  return (context) => new LinkStateRouter(context, maxNodes, links);
 }
 
 class LinkStateRouter implements MapRouter {
   readonly #context: RouterContext;
   readonly #maxNodes: number;
   readonly #links: Links;
+  readonly #dialer: Dialer;
   readonly #chart: Chart;
   readonly #view: View;
   readonly #order: Order;
@@ -259,11 +272,12 @@ class LinkStateRouter implements MapRouter {
   #isPlanned = false;
   #closed = false;
 
-  constructor(context: RouterContext, maxNodes: number) {
+  constructor(context: RouterContext, maxNodes: number, wanted: number) {
     const counters = this.#counters;
     this.#context = context;
     this.#maxNodes = maxNodes;
     const links = this.#links = new Links(context, counters);
+    this.#dialer = new Dialer(context, wanted, links.neighbours);
     const chart = this.#chart = new Chart(context.self.id);
     const view = this.#view = new View(chart, context.self.id);
     const order = this.#order = new Order(context);
@@ -333,11 +347,13 @@ class LinkStateRouter implements MapRouter {
     this.#order.link(event);
     if (event.type === "up") this.#up(event.peer);
     else if (event.type === "down") this.#down(event.id, event.reason);
+    this.#dialer.link(event);
   }
 
   member(event: MemberEvent): void {
     if (this.#closed) return;
     this.#order.member(event);
+    this.#dialer.member(event);
     if (event.type !== "leave") return;
     const { id, incarnation } = event.member;
     const linked = this.#links.neighbours.get(id);
@@ -352,6 +368,7 @@ class LinkStateRouter implements MapRouter {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTick?.();
+    this.#dialer.close();
     this.#order.close();
     this.#exchange.close();
     this.#letters.close();

@@ -23,6 +23,7 @@ import {
 import { Order, type Stamp } from "./_order.ts";
 import { incarnationAt } from "./incarnation.ts";
 import { type MapRouter, mapRouter } from "./map.ts";
+import { swim } from "./swim.ts";
 import { testRouter, VirtualClock, VirtualNetwork } from "./testing.ts";
 import type {
   Lane,
@@ -989,4 +990,20 @@ Deno.test("mapRouter() has no timers before its first link, and none after close
   assert(bench.clock.pending > 0);
   bench.router.close();
   assertEquals(bench.clock.pending, 0);
+});
+
+Deno.test("mapRouter() dials members while it has fewer than three links", () => {
+  const network = new VirtualNetwork();
+  const ids = ["a", "b", "c", "d", "e"];
+  for (const id of ids) {
+    network.add(id, { router: mapRouter(), membership: swim() });
+  }
+  for (const id of ids.slice(1)) network.connect(id, "a");
+  network.clock.tick(5000);
+  for (const { neighbours } of network.nodes) assert(neighbours.length >= 3);
+  network.node("a").crash("silence");
+  network.clock.tick(15_000);
+  for (const id of ids.slice(1)) {
+    assertEquals(network.node(id).router.nodes.size, 3);
+  }
 });

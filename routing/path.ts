@@ -121,8 +121,8 @@ export type PathRouterFactory = (context: RouterContext) => PathRouter;
  *   is `undelivered`. Those who pass a request on learn the way back to who asks. What is
  *   sent in the control lane does not wait, but is flooded until there is a way.
  * - **Ways.** Up to three are kept to each node, shortest first. One is forgotten when
- *   a link of it ends, which is flooded, or when nothing on it is acknowledged in 5 s; then
- *   the next one is used.
+ *   a link of it ends, which is flooded; when nothing on it is acknowledged in 5 s, so are
+ *   those that share a node in between with it. Then the next one is used.
  * - **Cost.** A unicast takes as many packets as its way has links, and a search as many
  *   as a flood within its ring. A broadcast is a flood: with E links between N nodes at
  *   most 2E − (N − 1) packets. A packet has about 100 bytes in front of the payload and 34
