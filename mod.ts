@@ -50,8 +50,8 @@ import {
   type RouterFactory,
 } from "@devts/routing";
 import { systemClock } from "@devts/routing/clock";
-import { heartbeat } from "@devts/routing/heartbeat";
 import { peerRouter } from "@devts/routing/peer";
+import { swim } from "@devts/routing/swim";
 import type { Transport } from "@devts/transport";
 import { tcp } from "@devts/transport/tcp";
 
@@ -112,7 +112,7 @@ export interface NodeOptions {
   /**
    * Who is in the cluster, and whether they live.
    *
-   * @default {heartbeat()}
+   * @default {swim()}
    */
   readonly membership?: MembershipFactory;
   /**
@@ -226,7 +226,7 @@ export function nodeParts(options: NodeOptions): NodeParts {
     codec: options.codec ?? msgpackr(),
     router: options.router ?? peerRouter(),
     membership: options.membership ??
-      heartbeat({ maxMembers: limits.members ?? 10_000 }),
+      swim({ maxMembers: limits.members ?? 10_000 }),
     logger: options.logger ?? defaultLogger(),
     clock: systemClock(),
     wallClock: Date.now,

@@ -1,7 +1,7 @@
 /** Whole nodes for tests, in a network of their own. It registers no tests. */
 import { incarnationAbove, nextIncarnation } from "@devts/routing";
-import { heartbeat } from "@devts/routing/heartbeat";
 import { peerRouter } from "@devts/routing/peer";
+import { swim } from "@devts/routing/swim";
 import { seededRandom, VirtualClock } from "@devts/routing/testing";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { v1 } from "@devts/protocol/v1";
@@ -71,7 +71,7 @@ export class World implements AsyncDisposable {
       protocol: v1(),
       codec: msgpackr(),
       router: peerRouter(),
-      membership: heartbeat(),
+      membership: swim(),
       logger: new Log(),
       clock: this.clock,
       wallClock: () => Date.UTC(2026, 0, 1) + this.clock.now(),

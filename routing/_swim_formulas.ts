@@ -1,5 +1,7 @@
 /** The longest timeout of a suspicion, in shortest ones. */
 const LONGEST = 6;
+/** The only timeout of two nodes, in shortest ones. */
+const UNCONFIRMED = 3;
 /** Sends of one piece of news, in powers of ten of nodes. */
 const RETRANSMITS = 4;
 /** Up to so many nodes, everyone exchanges with another at the full rate. */
@@ -19,13 +21,19 @@ export function confirmationsNeeded(nodes: number, multiplier: number): number {
   return nodes - 2 < needed ? 0 : needed;
 }
 
-/** The shortest timeout of a suspicion, in the unit of `interval`. */
+/**
+ * The shortest timeout of a suspicion, in the unit of `interval`. With two nodes, where
+ * there is nobody to ask for help, it is three times as long: what is lost on the one
+ * link is repeated after 0.2 s, 0.4 s and so on, and five losses in a row look like
+ * a death for 6.2 s.
+ */
 export function shortestSuspicion(
   nodes: number,
   multiplier: number,
   interval: number,
 ): number {
-  return multiplier * Math.max(1, Math.log10(nodes)) * interval;
+  const factor = nodes <= 2 ? UNCONFIRMED : Math.max(1, Math.log10(nodes));
+  return multiplier * factor * interval;
 }
 
 /** The timeout of a suspicion with so many accusers beyond the first. */

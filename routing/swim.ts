@@ -80,8 +80,9 @@ export interface SwimOptions {
   readonly timeout?: number;
   /**
    * How long a suspect may refute: at least so many intervals, times the decimal
-   * logarithm of the number of nodes, from ten on; at least 1. More means fewer
-   * living nodes that are given up, and a later notice of those who died in silence.
+   * logarithm of the number of nodes, from ten on, and times three for two nodes; at
+   * least 1. More means fewer living nodes that are given up, and a later notice of
+   * those who died in silence.
    *
    * @default {4}
    */
@@ -134,7 +135,8 @@ const RETURN_TIMEOUT = 500;
  * - **Suspicion.** A member that nobody reached by the end of the interval is a suspect,
  *   and everybody is told, itself first. It refutes by a higher incarnation. The more
  *   accuse it, the sooner it is given up: 4 s at the earliest up to 10 nodes, 6.8 s with
- *   50; 24 s and 41 s where only one does. Helpers that failed count as accusers.
+ *   50; 24 s and 41 s where only one does. Helpers that failed count as accusers. Of two
+ *   nodes neither can ask a third, so there it takes 12 s.
  *   A suspect is asked a last time, and one that is heard is not given up.
  * - **Nobody dies of hearsay.** A member that others gave up, or say has left, must fail
  *   to answer this node and its helpers as well, or have been a suspect here for long.

@@ -915,7 +915,7 @@ Deno.test("swim() takes back one that failed when it links or speaks, and has it
   for (const way of ways) {
     const bench = new Bench();
     bench.settle("x");
-    bench.pass(10_000);
+    bench.pass(20_000);
     assertEquals(bench.take(), ["leave x failed"]);
     bench.sent();
     way(bench);
@@ -927,7 +927,7 @@ Deno.test("swim() takes back one that failed when it links or speaks, and has it
 Deno.test("swim() tells one that failed and does not know it", () => {
   const bench = new Bench();
   bench.settle("x");
-  bench.pass(10_000);
+  bench.pass(20_000);
   bench.take();
   bench.sent();
   bench.ping("x", INCARNATION);

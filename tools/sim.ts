@@ -24,7 +24,7 @@ async function main(args: string[]): Promise<number> {
     string: ["seeds", "from", "router", "membership"],
   });
   const routerName = String(options.router ?? "peer");
-  const membershipName = String(options.membership ?? "heartbeat");
+  const membershipName = String(options.membership ?? "swim");
   const seeds = Number(options.seeds ?? 100);
   const from = Number(options.from ?? 1);
   const names = name === undefined ? Object.keys(SCENARIOS) : [String(name)];

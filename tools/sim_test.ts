@@ -24,7 +24,7 @@ function report(changes: Partial<SimulationReport> = {}): SimulationReport {
 for (const [name, make] of Object.entries(SCENARIOS)) {
   Deno.test(`sim ${name} holds for a seed`, async () => {
     const router = ROUTERS["peer"];
-    const membership = MEMBERSHIPS["heartbeat"];
+    const membership = MEMBERSHIPS["swim"];
     assert(router && membership);
     const { failure, missed } = await make({ router, membership }).use(
       async (scenario): Promise<SimulationReport> =>

@@ -1,5 +1,5 @@
 import type { Parts } from "./parts.ts";
-import type { NodeId } from "@devts/routing";
+import { epochOf, type NodeId } from "@devts/routing";
 import type {
   ScenarioRun,
   Timed,
@@ -97,7 +97,11 @@ export function assertNoFalseDeath(network: VirtualNetwork): void {
     for (const event of events.slice(from)) {
       if (event.type !== "leave" || event.reason !== "failed") continue;
       const { running, self } = network.node(event.member.id);
-      if (running && self.incarnation === event.member.incarnation) {
+      // It may have refuted meanwhile, under a higher incarnation of the same start.
+      if (
+        running &&
+        epochOf(self.incarnation) === epochOf(event.member.incarnation)
+      ) {
         throw new Error(`it gave up "${self.id}", which runs`);
       }
     }

@@ -1,4 +1,5 @@
 import { crash } from "./crash.ts";
+import { few } from "./few.ts";
 import { graphs } from "./graphs.ts";
 import { joining } from "./join.ts";
 import { nodes } from "./nodes.ts";
@@ -20,6 +21,7 @@ export const SCENARIOS: Readonly<
   Record<string, (parts: Parts) => AnyScenario>
 > = {
   crash: (parts) => any(crash(parts)),
+  few: (parts) => any(few(parts)),
   join: (parts) => any(joining(parts)),
   partition: (parts) => any(partition(parts)),
   stalls: (parts) => any(stalls(parts)),

@@ -31,7 +31,7 @@ export const slowSubscriber: readonly Row[] = [
     begin: (subscriber) => ask(subscriber, "hold"),
     end: (subscriber) => ask(subscriber, "release"),
   }),
-  // Not longer: a node that is silent for 5 s is taken for dead.
+  // Not longer: a node that is silent for 5 s may be taken for dead.
   row("is stopped by a signal", {
     duration: 4_000,
     begin: ({ pid }) => Deno.kill(pid, "SIGSTOP"),
