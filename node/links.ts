@@ -449,7 +449,7 @@ export class Links {
     signal.addEventListener("abort", () => aborted.reject(signal.reason));
     const opened = this.#options.transport.connect(address, {
       signal,
-      ...(expect === undefined ? {} : { serverName: expect }),
+      ...(expect === undefined ? {} : { expect }),
     });
     try {
       // A transport, or a plugin around it, that does not heed the signal.

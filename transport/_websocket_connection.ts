@@ -61,6 +61,7 @@ interface Waiter {
  */
 export class WebSocketConnection implements Connection {
   readonly remote: Address;
+  readonly carrier = "websocket";
   readonly #socket: WebSocket;
   readonly #maxMessage: number;
   readonly #window: number;

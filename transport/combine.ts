@@ -1,3 +1,8 @@
+import {
+  type Credentials,
+  isSecurable,
+  type SecurableTransport,
+} from "./credentials.ts";
 import type {
   Address,
   Connection,
@@ -20,12 +25,14 @@ import type {
  * assertEquals(transport.schemes.includes("tcp"), true);
  * ```
  *
+ * Securing it secures those of them that can be.
+ *
  * @param transports What to pick from; their schemes differ.
  * @returns A transport whose `connect` and `listen` reject with a `TypeError` for a
  * scheme that none of them answers for.
  * @throws {TypeError} If two answer for the same scheme.
  */
-export function combine(...transports: Transport[]): Transport {
+export function combine(...transports: Transport[]): SecurableTransport {
   const byScheme = new Map<string, Transport>();
   for (const transport of transports) {
     for (const scheme of transport.schemes) {
@@ -37,16 +44,33 @@ export function combine(...transports: Transport[]): Transport {
       byScheme.set(scheme, transport);
     }
   }
-  return new CombinedTransport(byScheme);
+  return new CombinedTransport(transports, byScheme);
 }
 
-class CombinedTransport implements Transport {
+class CombinedTransport implements SecurableTransport {
   readonly schemes: readonly string[];
+  readonly securable: readonly string[];
+  readonly #transports: readonly Transport[];
   readonly #byScheme: ReadonlyMap<string, Transport>;
 
-  constructor(byScheme: ReadonlyMap<string, Transport>) {
+  constructor(
+    transports: readonly Transport[],
+    byScheme: ReadonlyMap<string, Transport>,
+  ) {
     this.schemes = [...byScheme.keys()];
+    this.securable = transports.filter(isSecurable).flatMap(
+      (transport) => transport.securable,
+    );
+    this.#transports = transports;
     this.#byScheme = byScheme;
+  }
+
+  secure(credentials: Credentials): Transport {
+    return combine(
+      ...this.#transports.map((transport) =>
+        isSecurable(transport) ? transport.secure(credentials) : transport
+      ),
+    );
   }
 
   async connect(

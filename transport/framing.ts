@@ -80,6 +80,12 @@ export interface FrameOptions {
   /** The other end, for {@linkcode Connection.remote} and for error messages. */
   readonly remote: Address;
   /**
+   * What kind of channel it is, for {@linkcode Connection.carrier}.
+   *
+   * @default {not said}
+   */
+  readonly carrier?: string;
+  /**
    * The longest message, in bytes, that is sent or received: 1 to 2^32 - 1. A
    * limit given to `receive` can only lower it.
    *
@@ -125,6 +131,7 @@ export function frame(
 
 class FramedConnection implements InPlaceConnection, ArrivingConnection {
   readonly remote: Address;
+  readonly carrier: string | undefined;
   readonly framing: Framing = LENGTH_PREFIX;
   readonly #stream: ByteStream;
   readonly #maxMessage: number;
@@ -146,6 +153,7 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
     checkRange("maxMessage", maxMessage, 2 ** 32 - 1);
     checkRange("highWaterMark", highWaterMark, Number.MAX_SAFE_INTEGER);
     this.remote = remote;
+    this.carrier = options.carrier;
     this.#stream = stream;
     this.#maxMessage = maxMessage;
     this.#reader = new FrameReader(stream, remote);

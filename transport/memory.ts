@@ -225,6 +225,7 @@ class MemoryListener implements Listener {
 
 class MemoryConnection implements Connection {
   readonly remote: Address;
+  readonly carrier = "memory";
   readonly #incoming: Pipe;
   readonly #outgoing: Pipe;
 

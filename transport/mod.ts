@@ -1,7 +1,7 @@
 /**
  * Moves whole messages between two nodes: the interfaces of a transport, and what
  * makes and joins transports. The transports themselves are exports of their own:
- * `@devts/transport/tcp`, `/quic`, `/websocket`, `/memory`.
+ * `@devts/transport/tcp`, `/tls`, `/quic`, `/websocket`, `/memory`.
  *
  * ```ts
  * import { combine } from "@devts/transport";
@@ -27,6 +27,7 @@
  */
 
 export * from "./combine.ts";
+export * from "./credentials.ts";
 export * from "./framing.ts";
 export * from "./types.ts";
 export * from "./wrap.ts";

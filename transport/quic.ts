@@ -38,7 +38,7 @@ import {
 } from "./types.ts";
 
 /** Options of {@linkcode quic}: certificates, and the limits of its connections. */
-export interface QuicOptions extends Omit<FrameOptions, "remote"> {
+export interface QuicOptions extends Omit<FrameOptions, "remote" | "carrier"> {
   /** The certificate chain to listen with, as PEM. Needed to listen. */
   readonly cert?: string;
   /** The private key of `cert`, as PEM. Needed to listen. */
@@ -216,7 +216,7 @@ class QuicTransport implements Transport {
   }
 
   #frame(stream: QuicStream, remote: Address): Connection {
-    return frame(stream, { ...this.#options, remote });
+    return frame(stream, { ...this.#options, remote, carrier: SCHEME });
   }
 }
 

@@ -24,21 +24,25 @@
 import { acceptFrom } from "./_accept.ts";
 import { parseHostPort, withPort } from "./_address.ts";
 import { byteStream } from "./_deno_conn.ts";
+import { byCredentials } from "./_encryption.ts";
+import { cannot, dialTcp, remoteOf, sendAtOnce } from "./_sockets.ts";
+import { TlsTransport } from "./_tls.ts";
+import type { Credentials, SecurableTransport } from "./credentials.ts";
 import { frame, type FrameOptions } from "./framing.ts";
-import {
-  type Address,
-  type Connection,
-  ConnectionError,
-  type ConnectOptions,
-  type Listener,
-  type Transport,
+import type {
+  Address,
+  Connection,
+  ConnectOptions,
+  Listener,
+  Transport,
 } from "./types.ts";
 
 /** Options of {@linkcode tcp}: the limits of its connections. */
-export type TcpOptions = Omit<FrameOptions, "remote">;
+export type TcpOptions = Omit<FrameOptions, "remote" | "carrier">;
 
 /**
- * Makes the transport of TCP, without encryption.
+ * Makes the transport of TCP, without encryption unless it is secured: then it
+ * speaks TLS under the same addresses.
  *
  * - Addresses are `tcp://host:port`, IPv6 hosts in brackets: `tcp://[::1]:7946`.
  *   Port 0 listens on a free port.
@@ -53,90 +57,59 @@ export type TcpOptions = Omit<FrameOptions, "remote">;
  * @param options Limits of the connections.
  * @returns A transport for the scheme `tcp`.
  */
-export function tcp(options: TcpOptions = {}): Transport {
+export function tcp(options: TcpOptions = {}): SecurableTransport {
   return new TcpTransport(options);
 }
 
-class TcpTransport implements Transport {
-  readonly schemes: readonly string[] = ["tcp"];
+const SCHEME = "tcp";
+
+class TcpTransport implements SecurableTransport {
+  readonly schemes: readonly string[] = [SCHEME];
+  readonly securable = this.schemes;
   readonly #options: TcpOptions;
 
   constructor(options: TcpOptions) {
     this.#options = options;
   }
 
+  secure(credentials: Credentials): Transport {
+    return new TlsTransport(SCHEME, byCredentials(credentials), this.#options);
+  }
+
   async connect(
     address: Address,
     options?: ConnectOptions,
   ): Promise<Connection> {
-    const target = parseHostPort(address, "tcp");
-    if (target.port === 0) {
-      throw new TypeError(
-        `Cannot connect to "${address}": port 0 can only be listened on`,
-      );
-    }
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    const conn = await dial(address, { ...target, ...(signal && { signal }) });
-    if (signal?.aborted) {
-      conn.close();
-      throw signal.reason;
-    }
-    return this.#open(conn, address);
+    return this.#open(await dialTcp(address, SCHEME, options?.signal), address);
   }
 
   // deno-lint-ignore require-await -- it rejects, as the contract says, instead of throwing
   async listen(address: Address): Promise<Listener> {
-    const { hostname, port } = parseHostPort(address, "tcp");
-    const listener = bind(address, hostname, port);
+    const listener = bind(address);
     return acceptFrom(
       listener,
       withPort(address, listener.addr.port),
-      (conn) => this.#open(conn, remoteOf(conn)),
+      (conn) => {
+        sendAtOnce(conn);
+        return this.#open(conn, remoteOf(conn, SCHEME));
+      },
     );
   }
 
   #open(conn: Deno.TcpConn, remote: Address): Connection {
-    try {
-      conn.setNoDelay(true);
-    } catch {
-      // The other end has gone already: reading will say so.
-    }
-    return frame(byteStream(conn), { ...this.#options, remote });
+    return frame(byteStream(conn), {
+      ...this.#options,
+      remote,
+      carrier: SCHEME,
+    });
   }
 }
 
-async function dial(
-  address: Address,
-  options: Deno.ConnectOptions,
-): Promise<Deno.TcpConn> {
-  try {
-    return await Deno.connect(options);
-  } catch (cause) {
-    options.signal?.throwIfAborted();
-    throw connectionError(`Cannot connect to "${address}"`, cause);
-  }
-}
-
-function bind(
-  address: Address,
-  hostname: string,
-  port: number,
-): Deno.TcpListener {
+function bind(address: Address): Deno.TcpListener {
+  const { hostname, port } = parseHostPort(address, SCHEME);
   try {
     return Deno.listen({ hostname, port });
   } catch (cause) {
-    throw connectionError(`Cannot listen on "${address}"`, cause);
+    throw cannot("listen on", address, cause);
   }
-}
-
-function connectionError(action: string, cause: unknown): ConnectionError {
-  const detail = cause instanceof Error ? cause.message : String(cause);
-  return new ConnectionError(`${action}: ${detail}`, { cause });
-}
-
-function remoteOf(conn: Deno.TcpConn): Address {
-  const { hostname, port } = conn.remoteAddr;
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return `tcp://${host}:${port}`;
 }

@@ -9,8 +9,14 @@ export interface ConnectOptions {
   /** Gives up the attempt: `connect` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /**
-   * The identity that the other end must prove, where the transport can
-   * (a TLS server name).
+   * The id of the node that is to be reached, where it is known: a transport that was
+   * given credentials has the other end prove it.
+   */
+  readonly expect?: string;
+  /**
+   * The name that the certificate of the other end must have, where there is one.
+   *
+   * @default {what the credentials of the transport say of `expect`, or else the host of the address}
    */
   readonly serverName?: string;
 }
@@ -95,6 +101,12 @@ export interface Listener extends AsyncIterable<Connection>, AsyncDisposable {
 export interface Connection extends AsyncIterable<Uint8Array>, AsyncDisposable {
   /** The other end, as far as the transport knows. */
   readonly remote: Address;
+  /**
+   * What kind of channel it is, in the same word on both ends: `"tcp"`, `"tls"`,
+   * `"quic"`, `"websocket"`, `"memory"`. Optional; a handshake that names it tells
+   * where somebody in between ended the one kind and began another.
+   */
+  readonly carrier?: string | undefined;
   /**
    * Queues a message. Resolves once there is room for more, which is not
    * receipt. Rejects with a `RangeError` when the message is longer than the

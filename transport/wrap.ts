@@ -1,5 +1,10 @@
 import { messagesOf } from "./_connection.ts";
 import {
+  type Credentials,
+  isSecurable,
+  type SecurableTransport,
+} from "./credentials.ts";
+import {
   type Address,
   type Arriving,
   type ArrivingConnection,
@@ -82,6 +87,10 @@ export function wrapConnection(
  * }
  * ```
  *
+ * It can be secured where that transport can, unless `connect` or `listen` is
+ * replaced: what replaces them calls the transport underneath, which is not secured.
+ * Secure that one, then wrap it.
+ *
  * @param transport What stays underneath.
  * @param overrides What replaces its methods, and what wraps its connections.
  */
@@ -89,7 +98,10 @@ export function wrapTransport(
   transport: Transport,
   overrides: TransportOverrides,
 ): Transport {
-  return new WrappedTransport(transport, overrides);
+  const replaced = overrides.connect ?? overrides.listen;
+  return isSecurable(transport) && replaced === undefined
+    ? new SecurableWrappedTransport(transport, overrides)
+    : new WrappedTransport(transport, overrides);
 }
 
 class WrappedConnection implements Connection, ArrivingConnection {
@@ -112,6 +124,10 @@ class WrappedConnection implements Connection, ArrivingConnection {
 
   get arriving(): Arriving | null {
     return this.#connection.arriving ?? null;
+  }
+
+  get carrier(): string | undefined {
+    return this.#connection.carrier;
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
@@ -161,6 +177,24 @@ class WrappedTransport implements Transport {
     return this.#wrap === undefined
       ? listener
       : new WrappedListener(listener, this.#wrap);
+  }
+}
+
+class SecurableWrappedTransport extends WrappedTransport
+  implements SecurableTransport {
+  readonly securable: readonly string[];
+  readonly #transport: SecurableTransport;
+  readonly #overrides: TransportOverrides;
+
+  constructor(transport: SecurableTransport, overrides: TransportOverrides) {
+    super(transport, overrides);
+    this.securable = transport.securable;
+    this.#transport = transport;
+    this.#overrides = overrides;
+  }
+
+  secure(credentials: Credentials): Transport {
+    return wrapTransport(this.#transport.secure(credentials), this.#overrides);
   }
 }
 

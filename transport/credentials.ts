@@ -1,0 +1,83 @@
+import type { Transport } from "./types.ts";
+
+/** Certificates for a transport that is not given {@linkcode Credentials}. */
+export interface CertificateOptions {
+  /** The certificate chain to listen with, as PEM. Needed to listen. */
+  readonly cert?: string;
+  /** The private key of `cert`, as PEM. Needed to listen. */
+  readonly key?: string;
+  /**
+   * Certificates to trust when dialling, as PEM, besides those that the runtime
+   * trusts.
+   *
+   * @default {none}
+   */
+  readonly caCerts?: readonly string[];
+}
+
+/** What a secured transport shows and believes, as PEM. */
+export interface Certificates {
+  /** The certificate chain to show, the node's own certificate first. */
+  readonly cert: string;
+  /** The private key of `cert`. */
+  readonly key: string;
+  /**
+   * The authorities to believe. The runtime also believes those that it comes with: a
+   * server name that none of them vouches for (RFC 9476: `.internal`) rules them out.
+   */
+  readonly caCerts: readonly string[];
+}
+
+/**
+ * What a {@linkcode SecurableTransport} is given to encrypt with. Live: it is asked
+ * anew at each dial, and at each start of a listener.
+ *
+ * It proves the end that accepts, and by its name. Who dialled is proven by nothing
+ * here: the runtime has no client certificates. That is the business of a handshake.
+ */
+export interface Credentials {
+  /**
+   * The application protocol that both ends must agree on.
+   *
+   * @default {`"devts/1"`}
+   */
+  readonly alpn?: string;
+  /** What holds now. Where it rejects, so does `connect` or `listen`. */
+  current(): Promise<Certificates>;
+  /**
+   * The name that the certificate of the other end must have.
+   *
+   * @param id The node that was dialled, where that is known.
+   */
+  serverName(id?: string): string;
+  /**
+   * Has `callback` called after each change: whoever listens then shows the new
+   * certificate to those who come; connections that are open stay.
+   *
+   * @returns Ends the calls once disposed.
+   */
+  onChange(callback: () => void): Disposable;
+}
+
+/**
+ * Optional beside {@linkcode Transport}: one that can encrypt. The same seam serves
+ * every transport that has a way to use certificates, also one of your own.
+ */
+export interface SecurableTransport extends Transport {
+  /** The schemes that are encrypted once it is secured; the others stay as they are. */
+  readonly securable: readonly string[];
+  /**
+   * The same transport, for the same schemes, that encrypts all that it dials and
+   * accepts on those that are `securable`. There is no way back to plain text on them:
+   * an other end that does not encrypt is refused.
+   */
+  secure(credentials: Credentials): Transport;
+}
+
+/** Tells whether a transport can encrypt. */
+export function isSecurable(
+  transport: Transport,
+): transport is SecurableTransport {
+  return "securable" in transport && "secure" in transport &&
+    typeof transport.secure === "function";
+}

@@ -1,0 +1,268 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  Authority,
+  createCertificate,
+  NodeCredentials,
+} from "./_certificate_test.ts";
+import { combine } from "./combine.ts";
+import { isSecurable } from "./credentials.ts";
+import { memory } from "./memory.ts";
+import { tcp } from "./tcp.ts";
+import { testTransport } from "./testing.ts";
+import { tls } from "./tls.ts";
+import {
+  type Connection,
+  ConnectionError,
+  type ConnectOptions,
+  type Listener,
+  type Transport,
+} from "./types.ts";
+import { wrapConnection, wrapTransport } from "./wrap.ts";
+
+const ADDRESS = "tls://127.0.0.1:0";
+const { cert, key } = await createCertificate("node.internal");
+const options = { cert, key, caCerts: [cert] };
+const authority = await Authority.create();
+const credentials = await NodeCredentials.create("one", authority);
+
+testTransport("tls()", { transport: () => tls(options), address: ADDRESS });
+testTransport("tcp().secure()", {
+  transport: () => tcp().secure(credentials),
+  address: "tcp://127.0.0.1:0",
+});
+
+Deno.test("tls().listen() needs a certificate, and names the address where it is none", async () => {
+  await assertRejects(() => tls().listen(ADDRESS), TypeError, "cert and key");
+  await assertRejects(
+    () => tls({ cert: "none", key }).listen(ADDRESS),
+    ConnectionError,
+    ADDRESS,
+  );
+});
+
+Deno.test("tls().connect() names the address where an authority is none", async () => {
+  await using listener = await tls(options).listen(ADDRESS);
+  const refused = next(listener).then((accepted) => accepted.receive());
+  await assertRejects(
+    () => tls({ caCerts: ["none"] }).connect(listener.address),
+    ConnectionError,
+    listener.address,
+  );
+  await assertRejects(() => refused, ConnectionError);
+});
+
+Deno.test("tls().connect() has the other end prove its name, and who vouches for it", async () => {
+  await using listener = await tls(options).listen(ADDRESS);
+  const refused: [Transport, string | undefined][] = [
+    [tls(options), "other.internal"],
+    [tls(), undefined],
+  ];
+  for (const [transport, serverName] of refused) {
+    const accepting = next(listener);
+    await assertRejects(
+      () =>
+        transport.connect(listener.address, serverName ? { serverName } : {}),
+      ConnectionError,
+      `Cannot connect to "${listener.address}": `,
+    );
+    const accepted = await accepting;
+    await assertRejects(() => accepted.receive(), ConnectionError);
+  }
+  await echoOnce(tls(options), listener, { serverName: "node.internal" });
+});
+
+Deno.test("tls() refuses another application protocol, and none", async () => {
+  await using listener = await tls(options).listen(ADDRESS);
+  const port = Number(listener.address.split(":").at(-1));
+  const hostname = "127.0.0.1";
+  for (const alpnProtocols of [["http/1.1"], []]) {
+    const accepting = next(listener);
+    const conn = await Deno.connectTls({
+      hostname,
+      port,
+      caCerts: [cert],
+      alpnProtocols,
+    });
+    await conn.handshake().catch(() => {});
+    await assertRejects(
+      async () => (await accepting).receive(),
+      ConnectionError,
+    );
+    conn.close();
+  }
+});
+
+Deno.test("tls() closes whoever speaks in plain text, and goes on", async () => {
+  await using listener = await tls(options).listen(ADDRESS);
+  const port = Number(listener.address.split(":").at(-1));
+  using stranger = await Deno.connect({ hostname: "127.0.0.1", port });
+  await stranger.write(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));
+  const refused = await next(listener);
+  await assertRejects(() => refused.receive(), ConnectionError);
+  await echoOnce(tls(options), listener);
+});
+
+Deno.test("tls() holds up nobody for a handshake that stalls, and ends that after 5 s", async () => {
+  await using listener = await tls(options).listen(ADDRESS);
+  const port = Number(listener.address.split(":").at(-1));
+  using _silent = await Deno.connect({ hostname: "127.0.0.1", port });
+  const stalled = await next(listener);
+  const receiving = stalled.receive();
+  await echoOnce(tls(options), listener);
+  await assertRejects(
+    () => receiving,
+    ConnectionError,
+    "the TLS handshake took longer than 5 s",
+  );
+});
+
+Deno.test("tls().connect() ends a handshake that stalls, with the signal and after 5 s", async () => {
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const address = `tls://127.0.0.1:${silent.addr.port}`;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const dialling = tls(options).connect(address, { signal });
+  using first = await silent.accept();
+  // Its first word is there: the handshake is under way.
+  await first.read(new Uint8Array(1));
+  controller.abort(new RangeError("enough"));
+  await assertRejects(() => dialling, RangeError, "enough");
+  await assertRejects(
+    () => tls(options).connect(address),
+    ConnectionError,
+    `Cannot connect to "${address}": the TLS handshake took longer than 5 s`,
+  );
+});
+
+Deno.test("a secured transport has the node prove its id, where that is known", async () => {
+  const transport = tcp().secure(credentials);
+  await using listener = await transport.listen("tcp://127.0.0.1:0");
+  const refused = next(listener).then((accepted) => accepted.receive());
+  await assertRejects(
+    () => transport.connect(listener.address, { expect: "two" }),
+    ConnectionError,
+    listener.address,
+  );
+  await assertRejects(() => refused, ConnectionError);
+  const { dialled, accepted } = await open(transport, listener, {
+    expect: "one",
+  });
+  assertEquals([dialled.carrier, accepted.carrier], ["tls", "tls"]);
+  await Promise.all([dialled.close(), accepted.close()]);
+});
+
+Deno.test("a secured transport and a plain one do not understand each other", async () => {
+  const secured = tcp().secure(credentials);
+  await using listener = await secured.listen("tcp://127.0.0.1:0");
+  await using plain = await tcp().connect(listener.address);
+  await plain.send(new Uint8Array(100));
+  const refused = await next(listener);
+  await assertRejects(() => refused.receive(), ConnectionError);
+  await using open = await tcp().listen("tcp://127.0.0.1:0");
+  const [dialled] = await Promise.allSettled([
+    secured.connect(open.address),
+    next(open).then((accepted) => accepted.receive()),
+  ]);
+  assertEquals(dialled.status, "rejected");
+});
+
+Deno.test("a secured listener shows its new certificate from a change on, and keeps its connections", async () => {
+  const other = await Authority.create();
+  const live = await NodeCredentials.create("one", authority);
+  const transport = tcp().secure(live);
+  const listener = await transport.listen("tcp://127.0.0.1:0");
+  assertEquals(live.listeners, 1);
+  const before = await open(transport, listener);
+
+  await live.change("one", other);
+  // Whoever believes the new authority alone gets through, once it has changed.
+  const newcomer = tcp().secure(await NodeCredentials.create("two", other));
+  const after = await open(newcomer, listener);
+  const refused = next(listener).then((accepted) => accepted.receive());
+  await assertRejects(
+    () => tcp().secure(credentials).connect(listener.address),
+    ConnectionError,
+    listener.address,
+  );
+  await assertRejects(() => refused, ConnectionError);
+  for (const { dialled, accepted } of [before, after]) {
+    await dialled.send(Uint8Array.of(1));
+    assertEquals(await accepted.receive(), Uint8Array.of(1));
+    await Promise.all([dialled.close(), accepted.close()]);
+  }
+  await listener.close();
+  assertEquals(live.listeners, 0);
+});
+
+Deno.test("combine() and wrapTransport() pass credentials on", async () => {
+  const combined = combine(tcp(), memory());
+  assertEquals(combined.securable, ["tcp"]);
+  const wrapped = wrapTransport(combined, {
+    connection: (connection) => wrapConnection(connection, {}),
+  });
+  if (!isSecurable(wrapped)) throw new Error("It cannot be secured");
+  const transport = wrapped.secure(credentials);
+  assertEquals(transport.schemes, ["tcp", "memory"]);
+  await using listener = await transport.listen("tcp://127.0.0.1:0");
+  const { dialled, accepted } = await open(transport, listener);
+  assertEquals([dialled.carrier, accepted.carrier], ["tls", "tls"]);
+  await Promise.all([dialled.close(), accepted.close()]);
+});
+
+Deno.test("wrapTransport() is no way around credentials", () => {
+  const transport = tcp();
+  const wrapped = wrapTransport(transport, {
+    connect: (address) => transport.connect(address),
+  });
+  assertEquals(isSecurable(wrapped), false);
+});
+
+Deno.test("a listener that cannot have its certificate says why", async () => {
+  const none = tcp().secure({
+    current: () => Promise.reject(new Error("no secret")),
+    serverName: () => "any.devts.internal",
+    onChange: () => ({ [Symbol.dispose]() {} }),
+  });
+  const error = await assertRejects(
+    () => none.listen("tcp://127.0.0.1:0"),
+    ConnectionError,
+  );
+  assertStringIncludes(error.message, "no secret");
+  await assertRejects(
+    () => none.connect("tcp://127.0.0.1:1"),
+    ConnectionError,
+    "no secret",
+  );
+});
+
+interface Pair {
+  readonly dialled: Connection;
+  readonly accepted: Connection;
+}
+
+async function open(
+  transport: Transport,
+  listener: Listener,
+  options: ConnectOptions = {},
+): Promise<Pair> {
+  const accepting = next(listener);
+  const dialled = await transport.connect(listener.address, options);
+  await dialled.send(Uint8Array.of(0));
+  const accepted = await accepting;
+  assertEquals(await accepted.receive(), Uint8Array.of(0));
+  return { dialled, accepted };
+}
+
+async function echoOnce(
+  transport: Transport,
+  listener: Listener,
+  options?: ConnectOptions,
+): Promise<void> {
+  const { dialled, accepted } = await open(transport, listener, options);
+  await Promise.all([dialled.close(), accepted.close()]);
+}
+
+async function next(listener: Listener): Promise<Connection> {
+  for await (const connection of listener) return connection;
+  throw new Error("The listener is closed");
+}
