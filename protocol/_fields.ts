@@ -20,6 +20,11 @@ export class Fields {
     this.#values = this.#read(bytes);
   }
 
+  /** Whether there is such a key. */
+  has(key: string): boolean {
+    return this.#values.has(key);
+  }
+
   /** A text. */
   text(key: string): string {
     const value = this.#values.get(key);
@@ -47,6 +52,11 @@ export class Fields {
     const value = this.#values.get(key);
     if (!(value instanceof Uint8Array)) throw this.#mustBe(key, "bytes");
     return value.slice();
+  }
+
+  /** Bytes, or none where the key is missing. */
+  bytesIfAny(key: string): Uint8Array {
+    return this.has(key) ? this.bytes(key) : new Uint8Array(0);
   }
 
   /** A safe integer, however wide it was written. */

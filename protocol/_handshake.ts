@@ -178,7 +178,7 @@ function refused(message: Uint8Array): Step {
  * Why these two must not be linked, or `null`. Both sides ask this, and say the
  * same: the sentences name the two by their part, so that they hold on either side.
  */
-function disagreement(
+export function disagreement(
   dialer: Introduction,
   acceptor: Introduction,
   expect: string,
@@ -219,7 +219,8 @@ function sameId(dialer: Introduction, acceptor: Introduction): Refusal {
   };
 }
 
-function noCommonVersion(offered: Versions): Refusal {
+/** Why two have no version in common. */
+export function noCommonVersion(offered: Versions): Refusal {
   return {
     code: "version",
     detail:
@@ -228,7 +229,7 @@ function noCommonVersion(offered: Versions): Refusal {
 }
 
 /** Which of the frames that may come here did come; throws if none did. */
-function expected<Name extends FrameName>(
+export function expected<Name extends FrameName>(
   names: readonly Name[],
   message: Uint8Array | null,
 ): { name: Name; bytes: Uint8Array } {

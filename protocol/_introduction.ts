@@ -90,7 +90,8 @@ export function readIntroduction(fields: Fields): Introduction {
   return introduction;
 }
 
-function isName(text: string): boolean {
+/** Whether a text can be the name of a cluster. */
+export function isName(text: string): boolean {
   return text.length > 0 && text.length <= NAME_LENGTH && isPrintable(text);
 }
 

@@ -8,6 +8,14 @@ import { type Introduction, ProtocolError } from "./types.ts";
 export const MESSAGE_LIMIT = 4096;
 /** Bytes of a nonce. */
 export const NONCE_SIZE = 32;
+/** Bytes of a code of authentication. */
+export const MAC_SIZE = 32;
+/** Bytes of the id of a secret. */
+export const KEY_ID_SIZE = 8;
+/** How many secrets an end claims to know at most. */
+const KEY_IDS = 8;
+/** Bytes of a public key. */
+const KEY_SIZE = 32;
 
 /** Versions of the protocol, both included. */
 export interface Versions {
@@ -15,6 +23,22 @@ export interface Versions {
   readonly min: number;
   /** The highest. */
   readonly max: number;
+}
+
+/** What an end of the handshake claims to know and to be; proven by what follows. */
+export interface Claims {
+  /** The ids of the secrets that it knows: of the acceptor, the one that it chose. */
+  readonly keyIds: readonly Uint8Array[];
+  /** Its public key; empty: none. */
+  readonly key: Uint8Array;
+  /** What an authority granted to the key; empty: nothing. */
+  readonly grant: Uint8Array;
+}
+
+/** A signature by the key that was claimed, and a code by the secret; empty: none. */
+export interface Proofs {
+  readonly sig: Uint8Array;
+  readonly mac: Uint8Array;
 }
 
 /** What the first message says behind its prefix. */
@@ -52,14 +76,29 @@ const WELCOME_AT = LENGTH_AT + 2;
 /** Stands where keys, signatures and codes of authentication will. */
 const NONE = new Uint8Array(0);
 
-/** The first message: the dialer says hello. */
-export function writeHello(hello: Hello, versions: Versions): Uint8Array {
+/** Who claims nothing. */
+const NO_CLAIMS: Claims = { keyIds: [], key: NONE, grant: NONE };
+/** Who proves nothing. */
+const NO_PROOFS: Proofs = { sig: NONE, mac: NONE };
+
+/**
+ * The first message: the dialer says hello. With claims to secrets it ends in
+ * {@linkcode MAC_SIZE} bytes for a code over all before, which the caller fills in.
+ */
+export function writeHello(
+  hello: Hello,
+  versions: Versions,
+  claims = NO_CLAIMS,
+): Uint8Array {
+  const { key, keyIds, grant } = claims;
   const body = encode({
     nonce: hello.nonce,
-    key: NONE,
+    key,
     expect: hello.expect,
-    keys: [],
+    keys: [...keyIds],
     ...introductionFields(hello.introduction),
+    ...(grant.length > 0 ? { grant } : {}),
+    ...(keyIds.length > 0 ? { mac: new Uint8Array(MAC_SIZE) } : {}),
   });
   const frame = new Uint8Array(HELLO_AT + body.length);
   writeHeader("hello", frame);
@@ -90,13 +129,35 @@ export function readVersions(message: Uint8Array): Versions {
   return { min, max };
 }
 
-/** Reads what stands behind the prefix of a hello. */
+/** Reads what stands behind the prefix of a hello that claims nothing. */
 export function readHello(message: Uint8Array): Hello {
-  const fields = new Fields("hello", message.subarray(HELLO_AT));
+  const fields = helloFields(message);
   refuseKeys(fields);
   if (fields.list("keys").length > 0) {
     throw fields.error("it offers keys that this node cannot check");
   }
+  return helloOf(fields);
+}
+
+/** Reads what stands behind the prefix of a hello, with what it claims. */
+export function readClaimingHello(
+  message: Uint8Array,
+): { readonly hello: Hello; readonly claims: Claims } {
+  const fields = helloFields(message);
+  const keyIds = fields.list("keys");
+  if (keyIds.length > KEY_IDS || !keyIds.every(isKeyId)) {
+    throw fields.error(
+      `its keys must be at most ${KEY_IDS}, of ${KEY_ID_SIZE} bytes each`,
+    );
+  }
+  return { hello: helloOf(fields), claims: claimsOf(fields, keyIds) };
+}
+
+function helloFields(message: Uint8Array): Fields {
+  return new Fields("hello", message.subarray(HELLO_AT));
+}
+
+function helloOf(fields: Fields): Hello {
   const expect = fields.text("expect");
   if (expect !== "" && !isId(expect)) {
     throw fields.error("the id that it expects is no id");
@@ -110,24 +171,81 @@ export function readHello(message: Uint8Array): Hello {
 
 /** The second message: the acceptor says who it is. */
 export function writeWelcome(welcome: Welcome): Uint8Array {
+  return withProofs(writeUnprovenWelcome(welcome, NO_CLAIMS), NO_PROOFS);
+}
+
+/** The second message up to its proofs. */
+export function writeUnprovenWelcome(
+  welcome: Welcome,
+  { keyIds: [keyId], key, grant }: Claims,
+): Uint8Array {
   const said = encode({
     nonce: welcome.nonce,
-    key: NONE,
+    key,
     ...introductionFields(welcome.introduction),
+    ...(grant.length > 0 ? { grant } : {}),
+    ...(keyId === undefined ? {} : { keys: [keyId] }),
   });
-  const proof = encode({ sig: NONE, mac: NONE });
-  const frame = new Uint8Array(WELCOME_AT + said.length + proof.length);
+  const frame = new Uint8Array(WELCOME_AT + said.length);
   writeHeader("welcome", frame);
   frame[VERSION_AT] = welcome.version;
   frame[LENGTH_AT] = said.length >> 8;
   frame[LENGTH_AT + 1] = said.length & 0xff;
   frame.set(said, WELCOME_AT);
-  frame.set(proof, WELCOME_AT + said.length);
   return frame;
 }
 
-/** Reads a welcome that speaks one of `versions`. */
+/** A second message with its proofs. */
+export function withProofs(
+  welcome: Uint8Array,
+  { sig, mac }: Proofs,
+): Uint8Array {
+  const proofs = encode({ sig, mac });
+  const frame = new Uint8Array(welcome.length + proofs.length);
+  frame.set(welcome);
+  frame.set(proofs, welcome.length);
+  return frame;
+}
+
+/** Reads a welcome that speaks one of `versions`, and that claims nothing. */
 export function readWelcome(message: Uint8Array, versions: Versions): Welcome {
+  const { version, fields, end } = welcomeFields(message, versions);
+  refuseKeys(fields);
+  refuseProof(new Fields("welcome", message.subarray(end)), "sig", "mac");
+  return welcomeOf(fields, version);
+}
+
+/** Reads a welcome that speaks one of `versions`, with what it claims and proves. */
+export function readProvingWelcome(
+  message: Uint8Array,
+  versions: Versions,
+): {
+  readonly welcome: Welcome;
+  readonly claims: Claims;
+  readonly proofs: Proofs;
+  /** The message up to its proofs. */
+  readonly unproven: Uint8Array;
+} {
+  const { version, fields, end } = welcomeFields(message, versions);
+  const keyIds = fields.has("keys") ? fields.list("keys") : [];
+  if (keyIds.length > 1 || !keyIds.every(isKeyId)) {
+    throw fields.error(`its key must be one, of ${KEY_ID_SIZE} bytes`);
+  }
+  const unproven = message.subarray(0, end);
+  const proofs = proofsOf(new Fields("welcome", message.subarray(end)));
+  refuseOtherForms("welcome", message, withProofs(unproven, proofs));
+  return {
+    welcome: welcomeOf(fields, version),
+    claims: claimsOf(fields, keyIds),
+    proofs,
+    unproven,
+  };
+}
+
+function welcomeFields(
+  message: Uint8Array,
+  versions: Versions,
+): { version: number; fields: Fields; end: number } {
   const [version, high, low] = message.subarray(VERSION_AT, WELCOME_AT);
   if (version === undefined || high === undefined || low === undefined) {
     throw new ProtocolError("Cannot read the welcome: it ends in its prefix");
@@ -142,8 +260,10 @@ export function readWelcome(message: Uint8Array, versions: Versions): Welcome {
     throw new ProtocolError("Cannot read the welcome: it ends too early");
   }
   const fields = new Fields("welcome", message.subarray(WELCOME_AT, end));
-  refuseKeys(fields);
-  refuseProof(new Fields("welcome", message.subarray(end)), "sig", "mac");
+  return { version, fields, end };
+}
+
+function welcomeOf(fields: Fields, version: number): Welcome {
   return {
     version,
     nonce: readNonce(fields),
@@ -152,24 +272,50 @@ export function readWelcome(message: Uint8Array, versions: Versions): Welcome {
 }
 
 /** The third message: the dialer proves who it is. */
-export function writeProof(): Uint8Array {
-  return frame("proof", encode({ sig: NONE, mac: NONE }));
+export function writeProof({ sig, mac }: Proofs = NO_PROOFS): Uint8Array {
+  return frame("proof", encode({ sig, mac }));
 }
 
-/** Reads a proof, of which there is none yet. */
+/** Reads a proof that proves nothing. */
 export function readProof(message: Uint8Array): void {
   const fields = new Fields("proof", message.subarray(HEADER_SIZE));
   refuseProof(fields, "sig", "mac");
 }
 
 /** The fourth message: the acceptor lets the dialer in. */
-export function writeFinish(): Uint8Array {
-  return frame("finish", encode({ mac: NONE }));
+export function writeFinish({ sig, mac }: Proofs = NO_PROOFS): Uint8Array {
+  return frame("finish", encode(sig.length > 0 ? { sig, mac } : { mac }));
 }
 
-/** Reads a finish, whose proof is empty yet. */
+/** Reads a finish that proves nothing. */
 export function readFinish(message: Uint8Array): void {
   refuseProof(new Fields("finish", message.subarray(HEADER_SIZE)), "mac");
+}
+
+/** Reads the proofs of a third or a fourth message. */
+export function readProofs(
+  name: "proof" | "finish",
+  message: Uint8Array,
+): Proofs {
+  const proofs = proofsOf(new Fields(name, message.subarray(HEADER_SIZE)));
+  const write = name === "proof" ? writeProof : writeFinish;
+  refuseOtherForms(name, message, write(proofs));
+  return proofs;
+}
+
+// What nothing later vouches for has one form only, so that none but it is accepted.
+function refuseOtherForms(
+  name: string,
+  message: Uint8Array,
+  only: Uint8Array,
+): void {
+  if (
+    message.length === only.length &&
+    message.every((byte, at) => byte === only[at])
+  ) return;
+  throw new ProtocolError(
+    `Cannot read the ${name}: its proofs are not in the only form of this version`,
+  );
 }
 
 function frame(name: "proof" | "finish", body: Uint8Array): Uint8Array {
@@ -190,8 +336,22 @@ function refuseKeys(fields: Fields): void {
   throw fields.error("it offers a key that this node cannot check");
 }
 
-// The seam of authentication: what is said stands in the messages up to here, and
-// whoever checks proofs replaces this by a check against a hash of those bytes.
+function claimsOf(fields: Fields, keyIds: readonly Uint8Array[]): Claims {
+  const key = fields.bytes("key");
+  if (key.length !== 0 && key.length !== KEY_SIZE) {
+    throw fields.error(`its key must be ${KEY_SIZE} bytes`);
+  }
+  return { keyIds, key, grant: fields.bytesIfAny("grant") };
+}
+
+function isKeyId(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array && value.length === KEY_ID_SIZE;
+}
+
+function proofsOf(fields: Fields): Proofs {
+  return { sig: fields.bytesIfAny("sig"), mac: fields.bytes("mac") };
+}
+
 function refuseProof(fields: Fields, ...names: readonly string[]): void {
   if (names.every((name) => fields.bytes(name).length === 0)) return;
   throw fields.error("it offers a proof that this node cannot check");

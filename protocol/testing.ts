@@ -1,5 +1,6 @@
 /**
- * The conformance suite of codecs, for those here and for your own.
+ * The conformance suite of codecs, for those here and for your own; and attacks on the
+ * handshake that proves both ends.
  *
  * ```ts
  * import { json } from "@devts/protocol/json";
@@ -33,6 +34,7 @@ import { plainData, type ValueKind } from "./_plain_data.ts";
 import type { BufferCodec, Codec } from "./types.ts";
 
 export type { ValueKind };
+export { attackHandshake, type AttackReport, type Victims } from "./_attack.ts";
 
 /** What {@linkcode testCodec} needs. */
 export interface CodecSetup {

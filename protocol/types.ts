@@ -109,9 +109,35 @@ export interface Refusal {
   readonly incarnation?: number;
 }
 
+/** What a guest may do: a node that is no full member. */
+export interface Rights {
+  /**
+   * The names of the events that it may emit, send and request; one that ends in `*`
+   * stands for all that begin so.
+   */
+  readonly emit: readonly string[];
+  /** The names of the events that it may be sent, in the same form. */
+  readonly handle: readonly string[];
+}
+
+/** What a peer has proven in the handshake. */
+export interface Proven {
+  /** The id of the secret that both know; none: it proved none. */
+  readonly keyId?: string;
+  /** The public key that it proved to own; none: it proved none. */
+  readonly key?: Uint8Array;
+  /** What it may do; none: everything, it is a member. */
+  readonly rights?: Rights;
+}
+
 /** How a handshake ended: with a peer, or with a refusal by one of the two. */
 export type Introduced =
-  | { readonly peer: Introduction; readonly version: number }
+  | {
+    readonly peer: Introduction;
+    readonly version: number;
+    /** None where the protocol proves nothing. */
+    readonly proven?: Proven;
+  }
   | { readonly refusal: Refusal; readonly by: "us" | "them" };
 
 /** Options of {@linkcode Protocol.introduce}. */
@@ -123,6 +149,13 @@ export interface IntroduceOptions {
   /** The node that was dialled, where its id was known. Of no use to an acceptor. */
   readonly expect?: string;
   /**
+   * What carries the connection, in a word on which both ends agree: `"tcp"`,
+   * `"tls"`. Protocols that prove something bind it into the proof.
+   *
+   * @default {`""`}
+   */
+  readonly carrier?: string;
+  /**
    * Called once, with what the other said, at the last moment at which this side
    * can refuse: the dialer before its third message, the acceptor before its
    * fourth. Nothing else has been promised yet, and no data flows before. It may
@@ -130,6 +163,7 @@ export interface IntroduceOptions {
    */
   readonly admit: (
     peer: Introduction,
+    proven?: Proven,
   ) => Refusal | null | Promise<Refusal | null>;
 }
 
@@ -195,5 +229,14 @@ export class ProtocolError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "ProtocolError";
+  }
+}
+
+/** The other side has not proven what it must. It is told nothing; this is for the log. */
+export class AuthenticationError extends ProtocolError {
+  /** Makes the error; `message` says what is missing. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "AuthenticationError";
   }
 }

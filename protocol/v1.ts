@@ -89,7 +89,8 @@
  *
  * **No authentication.** `key`, `keys` and the proofs (`sig`, `mac`) are empty,
  * and a node that is offered others ends the handshake: whoever can connect and
- * knows the cluster's name can take part.
+ * knows the cluster's name can take part. `@devts/protocol/trusted` is the same
+ * protocol with proofs.
  *
  * @module
  */
@@ -102,14 +103,13 @@ import {
   readHeader,
   writeHeader,
 } from "./_frames.ts";
-import { accept, dial, type End } from "./_handshake.ts";
-import { MESSAGE_LIMIT } from "./_messages.ts";
-import {
-  type Channel,
-  type Introduced,
-  type IntroduceOptions,
-  type Protocol,
-  ProtocolError,
+import { follow, random } from "./_follow.ts";
+import { accept, dial } from "./_handshake.ts";
+import type {
+  Channel,
+  Introduced,
+  IntroduceOptions,
+  Protocol,
 } from "./types.ts";
 
 /**
@@ -142,49 +142,11 @@ async function introduce(
   channel: Channel,
   options: IntroduceOptions,
 ): Promise<Introduced> {
-  const { role, self, expect, admit } = options;
+  const { role, self, expect } = options;
   const side = { self, expect, random };
-  let step = role === "dialer" ? dial(side) : accept(side);
-  while (step.type !== "end") {
-    step = step.type === "admit"
-      ? step.next(await admit(step.peer))
-      : step.next(await exchange(channel, step.send));
-  }
-  await conclude(channel, step);
-  return step.introduced;
-}
-
-/** Sends a message, if there is one, and receives the answer. */
-async function exchange(
-  channel: Channel,
-  message: Uint8Array | undefined,
-): Promise<Uint8Array | null> {
-  try {
-    if (message !== undefined) await channel.send(message);
-    return await channel.receive({ limit: MESSAGE_LIMIT });
-  } catch (cause) {
-    throw broken(cause);
-  }
-}
-
-/** Sends the last message of this side, if there is one. */
-async function conclude(channel: Channel, end: End): Promise<void> {
-  if (end.send === undefined) return;
-  try {
-    await channel.send(end.send);
-  } catch (cause) {
-    // A refusal stands, whether or not the other side hears of it.
-    if ("peer" in end.introduced) throw broken(cause);
-  }
-}
-
-function broken(cause: unknown): ProtocolError {
-  return new ProtocolError(
-    "Cannot finish the handshake: the connection broke",
-    { cause },
+  return await follow(
+    role === "dialer" ? dial(side) : accept(side),
+    channel,
+    options,
   );
-}
-
-function random(length: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(length));
 }
