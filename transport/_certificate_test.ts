@@ -5,7 +5,7 @@ import {
   SubjectAlternativeNameExtension,
   type X509Certificate,
   X509CertificateGenerator,
-} from "npm:@peculiar/x509@1.14.3";
+} from "@peculiar/x509";
 import type { Certificates, Credentials } from "./credentials.ts";
 
 /** A certificate and its private key, as PEM. */
