@@ -1,7 +1,10 @@
 import type { Codec } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
 import { reasonOf } from "./errors.ts";
+import type { Stream } from "./stream.ts";
+import type { StreamHandler } from "./streams.ts";
 import type {
+  AcceptorOf,
   AnyEvents,
   DataArg,
   DataArgs,
@@ -13,9 +16,12 @@ import type {
   HandlerContext,
   Logger,
   Member,
+  OpenerOf,
+  OpenOptions,
   Outcome,
   ReplyOf,
   RequestOptions,
+  StreamName,
   SystemEventName,
   SystemEvents,
 } from "./types.ts";
@@ -128,6 +134,20 @@ export interface Scope<E extends object = AnyEvents> {
     name: K,
     ...rest: DataArgs<E, K, RequestOptions>
   ): Promise<ReplyOf<E, K>>;
+  /** As {@linkcode Node.open}. */
+  open<K extends StreamName<E>>(
+    to: string,
+    name: K,
+    options?: OpenOptions,
+  ): Promise<Stream<OpenerOf<E, K>, AcceptorOf<E, K>>>;
+  /** As {@linkcode Node.onOpen}. */
+  onOpen<K extends StreamName<E>>(
+    name: K,
+    handler: (
+      stream: Stream<AcceptorOf<E, K>, OpenerOf<E, K>>,
+      context: HandlerContext,
+    ) => unknown,
+  ): Disposable;
   /** A behaviour of this one, which ends with it. As {@linkcode Node.use}. */
   use<T, F extends object = AnyEvents>(
     name: string,
@@ -169,6 +189,8 @@ export interface ScopeHost {
     data?: unknown,
     options?: RequestOptions,
   ): Promise<unknown>;
+  open(to: string, name: string, options?: OpenOptions): Promise<Stream>;
+  onOpen(name: string, handler: StreamHandler): Disposable;
   fault(error: unknown, message: string): void;
 }
 
@@ -338,6 +360,26 @@ class NodeScope<E extends object> implements Scope<E> {
     options?: RequestOptions,
   ): Promise<unknown> {
     return this.#host.request(to, this.#nameOf(name), data, options);
+  }
+
+  open<K extends StreamName<E>>(
+    to: string,
+    name: K,
+    options?: OpenOptions,
+  ): Promise<Stream<OpenerOf<E, K>, AcceptorOf<E, K>>>;
+  open(to: string, name: string, options?: OpenOptions): Promise<Stream> {
+    return this.#host.open(to, this.#nameOf(name), options);
+  }
+
+  onOpen<K extends StreamName<E>>(
+    name: K,
+    handler: (
+      stream: Stream<AcceptorOf<E, K>, OpenerOf<E, K>>,
+      context: HandlerContext,
+    ) => unknown,
+  ): Disposable {
+    this.#assertOpen("onOpen", name);
+    return this.#register(this.#host.onOpen(this.#nameOf(name), handler));
   }
 
   use<T, F extends object>(name: string, behaviour: Behaviour<T, F>): T {

@@ -24,6 +24,8 @@ import { type Slab, SlabPool } from "./slab.ts";
 export const PAYLOAD_EVENTS = 1;
 /** The first byte of a payload that carries a message of the membership. */
 export const PAYLOAD_MEMBERSHIP = 2;
+/** The first byte of a payload that belongs to a stream. */
+export const PAYLOAD_STREAMS = 3;
 
 /** What an entry is. */
 export const EVENT = 0;

@@ -26,6 +26,40 @@ export class RequestError extends Error {
   }
 }
 
+/** Why a stream failed. */
+export type StreamFailure =
+  /** The node does not handle streams of that name. */
+  | "unhandled"
+  /** One of the two has as many streams as it keeps. */
+  | "limit"
+  /** One of the two aborted it; the message repeats the reason. */
+  | "aborted"
+  /** Something of it was lost on its way through other nodes. */
+  | "lost"
+  /** The node is gone, or the way to it: the link broke, or it knows the stream no more. */
+  | "gone"
+  /** The node has not answered. */
+  | "timeout"
+  /** This end, this node or the other one was closed. */
+  | "closed"
+  /** The other end did not keep to the protocol. */
+  | "violation"
+  /** More was sent without waiting than this node keeps. */
+  | "overflow";
+
+/** A stream was not opened, or it failed: both of its ends learn of it. */
+export class StreamError extends Error {
+  /** Why. */
+  readonly reason: StreamFailure;
+
+  /** Makes the error; `message` is a sentence that names the stream and the node. */
+  constructor(reason: StreamFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "StreamError";
+    this.reason = reason;
+  }
+}
+
 /** No entry node took this node in, and one of them refused it for good. */
 export class JoinError extends Error {
   /** Makes the error; `message` is a sentence that names the address and the reason. */

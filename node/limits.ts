@@ -163,6 +163,19 @@ export interface TableLimits {
    * @default {1_024}
    */
   readonly running?: number;
+  /**
+   * Streams that one node may open with this one, and this one with it; eight times as
+   * many in all.
+   *
+   * @default {1_024}
+   */
+  readonly streams?: number;
+  /**
+   * The longest message of a stream that it accepts, in bytes, 1 to 1 GiB.
+   *
+   * @default {16_777_216}
+   */
+  readonly streamMessage?: number;
 }
 
 /** Bounds of a node. All have defaults that suit a cluster of some tens of nodes. */
@@ -206,6 +219,8 @@ const RANGES: { readonly [name in LimitName]: Range } = {
   meta: [512, 0, 512],
   requests: [65_536, 1, 2 ** 24],
   running: [1_024, 1, 2 ** 20],
+  streams: [1_024, 1, 2 ** 20],
+  streamMessage: [16_777_216, 1, 2 ** 30],
 };
 
 /** The limits by name. */

@@ -1,6 +1,6 @@
 /**
  * The node: it owns the links, packs events into bundles, and offers `on`, `emit`,
- * `send` and `request`. It is made of parts; `createNode` of `@devts/devts` picks
+ * `send`, `request` and `open`. It is made of parts; `createNode` of `@devts/devts` picks
  * the usual ones.
  *
  * @example Two nodes that talk
@@ -34,4 +34,5 @@ export type {
   NodeLimits,
   TableLimits,
 } from "./limits.ts";
+export type { Stream } from "./stream.ts";
 export type * from "./types.ts";

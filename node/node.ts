@@ -20,6 +20,7 @@ import {
   EVENT,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
+  PAYLOAD_STREAMS,
   REQUEST,
   requestsIn,
 } from "./bundle.ts";
@@ -40,7 +41,11 @@ import { Packets } from "./packets.ts";
 import { Replies } from "./replies.ts";
 import { Requests } from "./requests.ts";
 import { Self } from "./self.ts";
+import type { Slab } from "./slab.ts";
+import type { Stream } from "./stream.ts";
+import { type StreamHandler, Streams } from "./streams.ts";
 import type {
+  AcceptorOf,
   AnyEvents,
   DataArg,
   DataArgs,
@@ -52,14 +57,18 @@ import type {
   Member,
   NodeCounters,
   NodeParts,
+  OpenerOf,
+  OpenOptions,
   Outcome,
   ReplyOf,
   RequestOptions,
+  StreamName,
   SystemEventName,
   SystemEvents,
 } from "./types.ts";
 
 const REQUEST_TIMEOUT = 10_000;
+const OPEN_TIMEOUT = 10_000;
 // While this node does not read a link, its peer counts as heard this often, in ms.
 const PAUSED_BEAT = 500;
 // Whatever hangs, `close` ends after this long, in ms.
@@ -114,6 +123,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #loopback: Loopback;
   readonly #requests: Requests;
   readonly #replies: Replies;
+  readonly #streams: Streams;
   readonly #members = new Map<NodeId, Member>();
   /** Nodes that the membership knows, and that nothing has been heard of beyond that. */
   readonly #untold = new Map<NodeId, Member>();
@@ -136,6 +146,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     skipped: 0,
     lateReplies: 0,
     slowLinks: 0,
+    streamsOpened: 0,
+    streamsAccepted: 0,
+    streamsRefused: 0,
+    streamsFailed: 0,
   };
   readonly #met = noneMet();
   readonly #maxMeta: number;
@@ -147,6 +161,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #heard: NodeId = "";
   /** What was wrong with the packet that the router is taking. */
   #violation: unknown = null;
+  /** Whether that packet is a part of a read buffer, which will be used again. */
+  #isLent = false;
+  /** What streams wait for, where the router brings its own links. */
+  #awaited: Promise<void> | null = null;
 
   /**
    * Makes a node of parts. No I/O: it lives from `listen` or `join` on.
@@ -197,6 +215,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       target: (to) => this.#replyTarget(to),
     });
     this.#inbound = this.#makeInbound(limits.running);
+    this.#streams = this.#makeStreams(limits.streams, limits.streamMessage);
     this.#links = new Links(this.#linksOwner(), {
       id: parts.id,
       transport,
@@ -416,6 +435,49 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   /**
+   * Opens a conversation with one node, also with this one: a stream of messages both
+   * ways, as fast as the other end takes them. For what is longer than a message of an
+   * event, too.
+   *
+   * The other node's handler sees it after every event sent to that node before. What is
+   * sent over a stream, and events sent afterwards, may overtake each other.
+   *
+   * @returns Resolves once the other node has accepted. Rejects with a
+   * `NodeNotFoundError` when no way to the node is known, with a {@linkcode StreamError}
+   * when it does not accept, and with the signal's reason when that aborts.
+   * @throws {RangeError} If the timeout is out of range.
+   */
+  open<K extends StreamName<E>>(
+    to: string,
+    name: K,
+    options?: OpenOptions,
+  ): Promise<Stream<OpenerOf<E, K>, AcceptorOf<E, K>>>;
+  open(to: string, name: string, options?: OpenOptions): Promise<Stream> {
+    return this.#openStream(to, name, options);
+  }
+
+  /**
+   * Handles the streams of a name that other nodes, or this one, open. A name has one
+   * handler.
+   *
+   * The stream outlives the handler: it ends when both ends have closed it, or one has
+   * aborted it. What the handler throws, or rejects with, aborts it, is counted and told
+   * as a system event `error`.
+   *
+   * @returns Dispose it to accept no more of them.
+   * @throws {TypeError} If there is a handler for the name.
+   */
+  onOpen<K extends StreamName<E>>(
+    name: K,
+    handler: (
+      stream: Stream<AcceptorOf<E, K>, OpenerOf<E, K>>,
+      context: HandlerContext,
+    ) => unknown,
+  ): Disposable {
+    return this.#handleStreams(name, handler);
+  }
+
+  /**
    * Replaces this node's metadata, and tells the others.
    *
    * @throws {TypeError} If it cannot be encoded.
@@ -606,6 +668,77 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     else if (!isBare) this.#requests.sentTogether(requestsIn(payload));
   }
 
+  #openStream(
+    to: string,
+    name: string,
+    options: OpenOptions = {},
+  ): Promise<Stream> {
+    const { timeout = OPEN_TIMEOUT, signal } = options;
+    const bytes = this.#outbound.name(name);
+    if (!(timeout >= 1 && timeout < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot open a stream "${name}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
+      );
+    }
+    if (this.#closing) {
+      return this.#rejected(
+        new ClosedError(`Cannot open a stream "${name}": the node is closed`),
+      );
+    }
+    if (signal?.aborted) return this.#rejected(signal.reason);
+    const unknown = this.#unknownTarget(to);
+    if (unknown) return this.#rejected(unknown);
+    this.#outbound.flush();
+    return this.#streams.open(to, name, bytes, timeout, signal);
+  }
+
+  #handleStreams(name: string, handler: StreamHandler): Disposable {
+    this.#outbound.name(name);
+    return this.#streams.handle(name, handler);
+  }
+
+  /** Sends a payload of a stream, which stands in a message with room in front. */
+  #shipStream(
+    to: NodeId,
+    message: Uint8Array,
+    slab: Slab | null,
+    lane: Lane,
+  ): boolean {
+    const headroom = FRAMING_ROOM + this.#parts.protocol.headerSize;
+    const payload = message.subarray(headroom);
+    if (to === this.id) {
+      this.#parts.clock.soon(() => this.#deliverOwn(payload));
+      return true;
+    }
+    const bundle: Bundle = { message, payload, count: 0, slab };
+    let handed = 0;
+    try {
+      this.#packets.during(bundle, () => {
+        handed = this.#router.send([to], payload, lane);
+      });
+      // Other routers may keep what they are given.
+      if (isDirect(this.#router)) slab?.release();
+    } catch (error) {
+      this.#journal.debug(reasonOf(error));
+    }
+    return handed > 0;
+  }
+
+  /** Whether what a stream sends to a node now leaves soon. */
+  #hasRoom(to: NodeId): boolean {
+    if (this.#linking) return this.#linkingHasRoom(this.#linking);
+    const link = this.#links.get(to);
+    return link ? !link.congested && !link.dropping : !this.#outcomes.isBehind;
+  }
+
+  #linkingHasRoom({ room }: LinkingRouter): boolean {
+    if (room === null) return true;
+    if (this.#awaited === room) return false;
+    this.#awaited = room;
+    room.then(() => this.#streams.pump());
+    return false;
+  }
+
   // -- Links --
 
   #sendPacket(id: NodeId, packet: Uint8Array, lane: Lane): boolean {
@@ -642,7 +775,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
           } s: it broke the protocol again and again`,
         ),
       received: (link, message, lent) => this.#received(link, message, lent),
-      congestion: (link) => this.#outcomes.note(link),
+      congestion: (link) => {
+        this.#outcomes.note(link);
+        if (!link.congested && !link.dropping) this.#streams.pump();
+      },
       slow: (link, slow) => this.#slow(link, slow),
       oversized: (link, error) => this.#oversized(link, error),
       ended: (link, reason, error) => this.#linkEnded(link, reason, error),
@@ -672,6 +808,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#tellParts({ type: "down", id, reason });
     this.#joining.lost(id);
     if (!this.#membership.members.has(id)) this.#inbound.forget(id);
+    if (isDirect(this.#router)) {
+      this.#streams.gone((other) => other === id, `the link ended: ${reason}`);
+    }
     this.#failUnreachable(reason);
   }
 
@@ -743,7 +882,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#notice(link, message, kind);
       return undefined;
     }
-    if (this.#mayBorrow(message)) this.#takeBundle(link, message, kind);
+    if (this.#mayBorrow(message)) this.#takeInPlace(link, message, kind);
     else this.#packet(id, lent ? message.slice() : message, kind);
     const pause = this.#inbound.room(this.#heard);
     return pause && this.#paused(link, pause);
@@ -763,12 +902,27 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   /**
-   * Whether a message may be taken apart where it was read: it is a bundle of events,
-   * and so long that a copy would cost more than the rest of its buffer is worth.
+   * Whether a message may be taken apart where it was read: it is a bundle of events or
+   * a piece of a stream, and so long that a copy would cost more than the rest of its
+   * buffer is worth.
    */
   #mayBorrow(message: Uint8Array): boolean {
-    return message.length >= BORROWED_FROM && isDirect(this.#router) &&
-      message[this.#parts.protocol.headerSize] === PAYLOAD_EVENTS;
+    if (message.length < BORROWED_FROM || !isDirect(this.#router)) return false;
+    const kind = message[this.#parts.protocol.headerSize];
+    return kind === PAYLOAD_EVENTS || kind === PAYLOAD_STREAMS;
+  }
+
+  #takeInPlace(link: Link, message: Uint8Array, lane: Lane): void {
+    if (message[this.#parts.protocol.headerSize] === PAYLOAD_EVENTS) {
+      return this.#takeBundle(link, message, lane);
+    }
+    this.#isLent = true;
+    try {
+      this.#packet(link.peer.id, message, lane);
+    } finally {
+      this.#isLent = false;
+      link.kept(false);
+    }
   }
 
   /** Takes a message apart where it stands; handlers may keep what they are given. */
@@ -826,10 +980,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       return this.#joining.informed(from);
     }
     // Kinds that later versions add are for those who know them.
-    if (kind !== PAYLOAD_EVENTS || this.#closing) return;
+    if (this.#closing || kind !== PAYLOAD_EVENTS && kind !== PAYLOAD_STREAMS) {
+      return;
+    }
     this.#heard = from;
     try {
-      this.#inbound.take(from, payload);
+      if (kind === PAYLOAD_EVENTS) this.#inbound.take(from, payload);
+      else this.#streams.take(from, payload, this.#isLent);
     } catch (error) {
       this.#malformed(from, error);
     }
@@ -887,6 +1044,34 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       signal: this.#abort.signal,
       running,
       met: this.#met,
+    });
+  }
+
+  #makeStreams(streams: number, longest: number): Streams {
+    const { clock, random, codec, protocol } = this.#parts;
+    return new Streams({
+      self: this.id,
+      clock,
+      random,
+      codec,
+      headroom: FRAMING_ROOM + protocol.headerSize,
+      streams,
+      longest,
+      counts: this.#counts,
+      met: this.#met,
+      signal: this.#abort.signal,
+      ship: (to, message, slab, lane) =>
+        this.#shipStream(to, message, slab, lane),
+      hasRoom: (to) => this.#hasRoom(to),
+      failed: (name, from, error) => {
+        this.#counts.handlerErrors++;
+        const message =
+          `the handler of stream "${name}" of node "${from}" failed: ${
+            reasonOf(error)
+          }`;
+        this.#journal.fault("handler", error, message);
+      },
+      quiet: (promise) => this.#quiet(promise),
     });
   }
 
@@ -1054,10 +1239,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#targets.delete(id);
     this.#inbound.forget(id);
     this.#joining.lost(id);
+    this.#streams.gone((other) => other === id, `the node is gone: ${reason}`);
     this.#failUnreachable(`it is gone: ${reason}`);
   }
 
   #failUnreachable(why: string): void {
+    this.#streams.gone(
+      (id) => id !== this.id && !this.#router.nodes.has(id),
+      why,
+    );
     if (this.#requests.size === 0) return;
     const { nodes } = this.#router;
     this.#requests.rejectUnreachable(
@@ -1112,6 +1302,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       send: (to, name, data) => this.#sendTo(to, name, data),
       request: (to, name, data, options) =>
         this.#requestOf(to, name, data, options),
+      open: (to, name, options) => this.#openStream(to, name, options),
+      onOpen: (name, handler) => this.#handleStreams(name, handler),
       fault: (error, message) =>
         this.#journal.fault("behaviour", error, message),
     };
@@ -1180,6 +1372,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   async #shutDown(behaviours: Promise<void>): Promise<void> {
     this.#joining.close();
     this.#outbound.close();
+    this.#streams.close();
     this.#guard(
       "the membership failed to leave",
       () => this.#membership.leave(),

@@ -253,7 +253,7 @@ export class Outbound {
     const most = this.#longest - ENTRY_OVERHEAD;
     if (bytes.length > most) {
       throw new RangeError(
-        `its data takes ${bytes.length} bytes, and at most ${most} fit in a message`,
+        `its data takes ${bytes.length} bytes, and at most ${most} fit in a message: open a stream for more`,
       );
     }
     this.flush();

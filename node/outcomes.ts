@@ -34,6 +34,11 @@ export class Outcomes {
     this.#pause = pause;
   }
 
+  /** Whether a link is behind, or takes nothing. */
+  get isBehind(): boolean {
+    return this.#congested.size + this.#dropping.size > 0;
+  }
+
   /** A link fell behind, caught up, or ended. */
   note(link: Link): void {
     toggle(this.#congested, link, link.congested);

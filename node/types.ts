@@ -51,8 +51,52 @@ export type Handler = {
   bivariant(data: unknown, context: HandlerContext): unknown;
 }["bivariant"];
 
+/**
+ * In an interface of events: a conversation instead of an event. What each side of the
+ * {@linkcode Stream} sends.
+ *
+ * @typeParam Opener What the node sends that opens it.
+ * @typeParam Acceptor What the node sends that accepts it.
+ */
+export interface Conversation<Opener, Acceptor = Opener> {
+  /** What the node sends that opens it. */
+  readonly opener: Opener;
+  /** What the node sends that accepts it. */
+  readonly acceptor: Acceptor;
+}
+
+/** The names of the conversations of an interface of events. */
+export type StreamName<E extends object> = string extends keyof E ? string
+  : {
+    [K in keyof E & string]: E[K] extends Conversation<unknown, unknown> ? K
+      : never;
+  }[keyof E & string];
+
+/** What the node sends that opens a conversation. */
+export type OpenerOf<E extends object, K extends StreamName<E>> =
+  E[K & keyof E] extends Conversation<infer O, unknown> ? O : unknown;
+
+/** What the node sends that accepts a conversation. */
+export type AcceptorOf<E extends object, K extends StreamName<E>> =
+  E[K & keyof E] extends Conversation<unknown, infer A> ? A : unknown;
+
+/** Options of {@linkcode Node.open}. */
+export interface OpenOptions {
+  /**
+   * How long the other node may take to accept, in ms: 1 to 2^31 − 1.
+   *
+   * @default {10_000}
+   */
+  readonly timeout?: number;
+  /** Aborts the stream, whether it is open yet or not. */
+  readonly signal?: AbortSignal;
+}
+
 /** The names of the events of an interface of methods. */
-export type EventName<E extends object> = keyof E & string;
+export type EventName<E extends object> = Exclude<
+  keyof E & string,
+  string extends keyof E ? never : StreamName<E>
+>;
 
 /** The data of an event: the first parameter of its method. */
 export type DataOf<E extends object, K extends EventName<E>> = E[K] extends
@@ -263,4 +307,12 @@ export interface NodeCounters {
   readonly slowLinks: number;
   /** How often each limit was met, by its name in `limits`. */
   readonly limits: LimitCounts;
+  /** Streams that this node opened. */
+  readonly streamsOpened: number;
+  /** Streams of other nodes that it accepted. */
+  readonly streamsAccepted: number;
+  /** Streams of other nodes that it refused: nobody handles the name, or there are too many. */
+  readonly streamsRefused: number;
+  /** Streams that failed, or were aborted at either end. */
+  readonly streamsFailed: number;
 }

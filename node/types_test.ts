@@ -1,7 +1,19 @@
 /** What compiles is what is tested here: `deno check` and `deno test` both read it. */
 import { assertEquals } from "@std/assert";
 import type { Node } from "./node.ts";
-import type { DataArgs, DataOf, EventName, Outcome, ReplyOf } from "./types.ts";
+import type { Stream } from "./stream.ts";
+import type {
+  AcceptorOf,
+  AnyEvents,
+  Conversation,
+  DataArgs,
+  DataOf,
+  EventName,
+  OpenerOf,
+  Outcome,
+  ReplyOf,
+  StreamName,
+} from "./types.ts";
 import { passFor } from "./_support_test.ts";
 import { virtualWorld } from "./_world_test.ts";
 
@@ -11,6 +23,7 @@ interface Chat {
   load(key: { readonly id: number }): Promise<string | null>;
   ping(): string;
   maybe(text?: string): void;
+  upload: Conversation<Uint8Array | string, { readonly bytes: number }>;
 }
 
 /** Compiles only if the two types are the same. */
@@ -29,6 +42,14 @@ Deno.test("DataOf, ReplyOf and EventName say what an interface says", () => {
   same<DataArgs<Chat, "ping", object>, [data?: undefined, options?: object]>(
     true,
   );
+});
+
+Deno.test("StreamName, OpenerOf and AcceptorOf say what an interface says", () => {
+  same<StreamName<Chat>, "upload">(true);
+  same<OpenerOf<Chat, "upload">, Uint8Array | string>(true);
+  same<AcceptorOf<Chat, "upload">, { readonly bytes: number }>(true);
+  same<StreamName<AnyEvents>, string>(true);
+  same<OpenerOf<AnyEvents, string>, unknown>(true);
 });
 
 /** Never called: its lines compile or, where they say so, do not. */
@@ -74,11 +95,27 @@ function correct(node: Node<Chat>, plain: Node): void {
     const _reason: "left" | "failed" | "restarted" = reason;
     return member.id;
   });
+  node.onOpen("upload", async (stream, { from }) => {
+    const _from: string = from;
+    for await (const chunk of stream) {
+      const _chunk: Uint8Array | string = chunk;
+    }
+    await stream.send({ bytes: 1 });
+  });
+  const _stream: Promise<
+    Stream<Uint8Array | string, { readonly bytes: number }>
+  > = node.open("id", "upload", { timeout: 5 });
+  node.open("id", "upload").then(async (stream) => {
+    await stream.send("name");
+    const _bytes: number | undefined = (await stream.receive())?.bytes;
+  });
   // Without an interface: any name, any data, an unknown reply.
   plain.on("anything", (data, { from }) => [data, from]);
   plain.emit("anything");
   plain.emit("anything", { any: "data" }, { self: true });
   const _unknown: Promise<unknown> = plain.request("id", "anything", 1);
+  plain.onOpen("anything", (stream) => stream.send(1));
+  const _any: Promise<Stream> = plain.open("id", "anything");
 }
 
 /** Never called either: no line but those marked would compile. */
@@ -113,6 +150,18 @@ function wrong(node: Node<Chat>, plain: Node): void {
   node.on("shout", () => {});
   // @ts-expect-error: no such system event
   node.onSystem("shout", () => {});
+  // @ts-expect-error: an event is no conversation
+  node.open("id", "say");
+  // @ts-expect-error: a conversation is no event
+  node.emit("upload", "text");
+  // @ts-expect-error: nor is it handled as one
+  node.on("upload", () => {});
+  // @ts-expect-error: no such conversation
+  node.onOpen("download", () => {});
+  // @ts-expect-error: who opens sends bytes or text
+  node.open("id", "upload").then((stream) => stream.send(1));
+  // @ts-expect-error: who accepts sends how many bytes
+  node.onOpen("upload", (stream) => stream.send("text"));
   // @ts-expect-error: data without an interface is unknown
   plain.on("anything", (data) => data.length);
 }

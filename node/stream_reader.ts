@@ -1,0 +1,142 @@
+import {
+  BYTES,
+  malformed,
+  MESSAGE_HEADER,
+  readUint32,
+  VALUE,
+} from "./stream_wire.ts";
+
+/** A lent message from this length on is copied out alone, in bytes. */
+const ALONE_FROM = 4_096;
+
+/** A message that has come whole. */
+export interface Message {
+  /** Whether it is bytes as they are, or a value of the codec. */
+  readonly isBytes: boolean;
+  /** Its data: memory that nobody writes to any more. */
+  readonly data: Uint8Array;
+  /** What it took of the sequence, in bytes. */
+  readonly size: number;
+}
+
+/** Puts messages together from the pieces of a sequence. */
+export class MessageReader {
+  readonly #longest: number;
+  readonly #take: (message: Message) => void;
+  readonly #header = new Uint8Array(MESSAGE_HEADER);
+  /** Bytes of the header that have come. */
+  #headed = 0;
+  /** Of the message whose header has come. */
+  #isBytes = false;
+  #length = 0;
+  /** The message as far as it has come. */
+  #body: Uint8Array | null = null;
+  #filled = 0;
+
+  /** Hands messages of at most `longest` bytes to `take`. */
+  constructor(longest: number, take: (message: Message) => void) {
+    this.#longest = longest;
+    this.#take = take;
+  }
+
+  /** Bytes that are missing of the message that has come in part; 0: none has. */
+  get missing(): number {
+    return this.#headed < MESSAGE_HEADER ? 0 : this.#length - this.#filled;
+  }
+
+  /** Whether the sequence may end here. */
+  get isBetween(): boolean {
+    return this.#headed === 0;
+  }
+
+  /**
+   * Takes the bytes of a piece from `start` on. Where it is `lent`, it changes
+   * afterwards. `expected`: how many bytes may follow it, by the credit given.
+   *
+   * @throws {SyntaxError} If it is malformed, or a message is too long.
+   */
+  take(
+    piece: Uint8Array,
+    start: number,
+    lent: boolean,
+    expected: number,
+  ): void {
+    let own = lent ? null : piece;
+    let at = start;
+    while (at < piece.length) {
+      if (this.#headed < MESSAGE_HEADER) {
+        at = this.#readHeader(piece, at);
+        if (this.#headed < MESSAGE_HEADER) return;
+      }
+      const end = at + this.#length - this.#filled;
+      if (this.#body !== null || end > piece.length) {
+        at = this.#assemble(piece, at, expected);
+        continue;
+      }
+      if (own === null && this.#length >= ALONE_FROM) {
+        this.#finish(piece.slice(at, end));
+      } else {
+        own ??= piece.slice();
+        this.#finish(own.subarray(at, end));
+      }
+      at = end;
+    }
+  }
+
+  /** Lets go of what has come in part. */
+  clear(): void {
+    this.#body = null;
+  }
+
+  #readHeader(piece: Uint8Array, start: number): number {
+    let at = start;
+    while (this.#headed < MESSAGE_HEADER && at < piece.length) {
+      this.#header[this.#headed++] = piece[at++] ?? 0;
+    }
+    if (this.#headed < MESSAGE_HEADER) return at;
+    const [kind] = this.#header;
+    if (kind !== VALUE && kind !== BYTES) throw malformed();
+    this.#isBytes = kind === BYTES;
+    this.#length = readUint32(this.#header, 1);
+    this.#filled = 0;
+    if (this.#length > this.#longest) {
+      throw new SyntaxError(
+        `Cannot take a message of ${this.#length} bytes: at most ${this.#longest} are taken`,
+      );
+    }
+    return at;
+  }
+
+  /** Copies as much of the message as there is. */
+  #assemble(piece: Uint8Array, start: number, expected: number): number {
+    const end = Math.min(piece.length, start + this.#length - this.#filled);
+    const filled = this.#filled + end - start;
+    const body = this.#room(filled, expected);
+    body.set(piece.subarray(start, end), this.#filled);
+    this.#filled = filled;
+    if (filled === this.#length) this.#finish(body);
+    return end;
+  }
+
+  /** A length that was only announced reserves no more memory than the credit given. */
+  #room(needed: number, expected: number): Uint8Array {
+    const body = this.#body;
+    if (body !== null && body.length >= needed) return body;
+    const size = Math.max(needed + expected, 2 * (body?.length ?? 0));
+    const larger = new Uint8Array(Math.min(this.#length, size));
+    if (body !== null) larger.set(body.subarray(0, this.#filled));
+    return this.#body = larger;
+  }
+
+  #finish(data: Uint8Array): void {
+    const message = {
+      isBytes: this.#isBytes,
+      data,
+      size: MESSAGE_HEADER + data.length,
+    };
+    this.#headed = 0;
+    this.#filled = 0;
+    this.#body = null;
+    this.#take(message);
+  }
+}
