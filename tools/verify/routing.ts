@@ -3,6 +3,7 @@ import { MEMBERSHIPS, ROUTERS } from "../sim/parts.ts";
 import { SCENARIOS } from "../sim/registry.ts";
 import { figuresText } from "../sim/report.ts";
 import { bridged } from "./routing/bridged.ts";
+import { rollingRestart } from "./routing/rolling.ts";
 import type { Measurement, MeasureOptions, Row } from "./runner.ts";
 
 /** How often a person is told how far it is, in ms. */
@@ -82,6 +83,7 @@ export const rows: readonly Row[] = [
     seeds: [1_000, 10],
   }),
   ...["peer", ...RELAYING, "nats"].map(bridged),
+  rollingRestart,
 ];
 
 function simulated(
