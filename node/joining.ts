@@ -70,6 +70,11 @@ export class Joining {
     return entries.size;
   }
 
+  /** Entry nodes to which no link leads, and what the last dial brought. */
+  unanswered(): ReturnType<Seeds["unanswered"]> {
+    return this.#seeds.unanswered();
+  }
+
   /** A node told what it knows of the cluster. */
   informed(by: NodeId): void {
     this.#informants.add(by);

@@ -5,7 +5,7 @@ import type {
   ReceiveOptions,
 } from "@devts/transport";
 import type { Protocol } from "@devts/protocol";
-import type { Clock, Lane, Peer } from "@devts/routing";
+import type { Clock, Lane, LinkState, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
 import { isTooLong, reasonOf } from "./errors.ts";
 import { Frame } from "./frame.ts";
@@ -184,6 +184,14 @@ export class Link {
   /** Whether it takes anything. */
   get open(): boolean {
     return !this.#ended && !this.#closing;
+  }
+
+  /** How it does, for a person. */
+  get state(): LinkState {
+    if (!this.open) return "closing";
+    if (this.#dropping) return "dropping";
+    if (this.#slow) return "slow";
+    return this.#congested ? "congested" : "open";
   }
 
   /** Bytes queued and not yet taken by the connection. */

@@ -158,6 +158,11 @@ export class Links {
     return this.#links.get(id);
   }
 
+  /** All links. */
+  values(): Iterable<Link> {
+    return this.#links.values();
+  }
+
   /** Introduces itself to whoever connected. */
   async accept(connection: Connection): Promise<void> {
     if (this.#closed) return close(connection, "this node is closing");
@@ -612,7 +617,8 @@ function isExpected({ code }: Refusal): boolean {
   return code === "duplicate" || code === "stale";
 }
 
-function resultText(result: DialResult): string {
+/** How a dial ended, for a person. */
+export function resultText(result: DialResult): string {
   switch (result.type) {
     case "refused":
       return result.refusal.detail;

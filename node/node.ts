@@ -12,6 +12,7 @@ import type {
   Peer,
   Router,
   RouterContext,
+  Topology,
 } from "@devts/routing";
 import { type Reach, reachOfRemote } from "./address.ts";
 import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
@@ -25,6 +26,8 @@ import {
   requestsIn,
 } from "./bundle.ts";
 import { Doors } from "./doors.ts";
+import { Explainer, type Explanation } from "./explain.ts";
+import { History } from "./_history.ts";
 import { FRAMING_ROOM } from "./frame.ts";
 import { ClosedError, JoinError, reasonOf } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
@@ -114,6 +117,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #membership: Membership;
   readonly #doors: Doors;
   readonly #joining: Joining;
+  readonly #history: History;
+  readonly #explainer: Explainer;
   readonly #packets: Packets;
   readonly #outbound: Outbound;
   readonly #outcomes: Outcomes;
@@ -181,6 +186,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#parts = parts;
     this.#maxMeta = limits.meta;
     this.#journal = new Journal(parts.id, parts.logger, clock);
+    this.#history = new History(clock);
     this.#self = new Self({ ...parts, maxMessage });
     this.#packets = new Packets(protocol);
     this.#requests = new Requests({
@@ -249,6 +255,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#router = router;
     this.#linking = isLinking(router) ? router : null;
     this.#membership = parts.membership(this.#membershipContext());
+    this.#explainer = new Explainer({
+      self: parts.id,
+      clock,
+      history: this.#history,
+      router,
+      membership: this.#membership,
+      links: () => this.#links.values(),
+      unanswered: () => this.#joining.unanswered(),
+    });
     this.#behaviours = new Behaviours(this.#scopeHost(maxMessage));
   }
 
@@ -475,6 +490,38 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     ) => unknown,
   ): Disposable {
     return this.#handleStreams(name, handler);
+  }
+
+  /**
+   * Which way a message to a node would take now, and why: the route, others that the
+   * router knows, the state and the queues of this node's links, the last error.
+   * `explanationText` makes a text of it. It sends and dials nothing.
+   *
+   * @example
+   * ```ts
+   * import { createNode } from "@devts/devts";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using ada = createNode({ cluster: "demo", id: "ada" });
+   * await using bob = createNode({ cluster: "demo", id: "bob" });
+   * await bob.join(await ada.listen("tcp://127.0.0.1:0"));
+   *
+   * const { how, why, links } = bob.explain("ada");
+   * assertEquals([how, why], ["link", "there is a link to it"]);
+   * assertEquals(links.map(({ state, queued }) => [state, queued]), [["open", 0]]);
+   * ```
+   */
+  explain(target: string): Explanation {
+    return this.#explainer.explain(target);
+  }
+
+  /**
+   * The nodes and links that this node knows of, as data: its own links, and what its
+   * router and membership know of others. With `mapRouter` that is the whole network;
+   * with the others, those that it has heard of and through which neighbour.
+   */
+  topology(): Topology {
+    return this.#explainer.topology();
   }
 
   /**
@@ -794,6 +841,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #linkUnreachable(id: NodeId, reason: string): void {
     this.#journal.debug(`cannot reach "${id}": ${reason}`);
+    this.#history.failed(id, `cannot be dialled: ${reason}`);
     this.#tellParts({ type: "unreachable", id, reason });
     if (!this.#membership.members.has(id)) return;
     this.#joining.unreachable(id);
@@ -805,6 +853,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#outcomes.forget(link);
     if (isViolation(error)) this.#links.fault(link);
     this.#noteEnd(id, reason, error);
+    this.#history.failed(id, `its link ended: ${reason}`);
     this.#tellParts({ type: "down", id, reason });
     this.#joining.lost(id);
     if (!this.#membership.members.has(id)) this.#inbound.forget(id);
@@ -1136,6 +1185,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   ): void {
     this.#counts.undelivered++;
     const why = `it came no further than node "${lastHop}": ${reason}`;
+    this.#history.failed(to, `something for it was lost: ${why}`);
     this.#journal.debug(`something for node "${to}" was lost: ${why}`);
     if (this.#requests.size === 0 || head[0] !== PAYLOAD_EVENTS) return;
     this.#requests.rejectLost(requestsIn(head), why, to);
@@ -1196,6 +1246,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #memberChanged(event: MemberEvent): void {
     const member = this.#memberOf(event.member);
     this.#router.member(event);
+    if (event.type !== "leave") this.#history.joined(member.id);
+    else if (event.reason !== "restarted") {
+      this.#history.gone(member.id, event.reason);
+    }
     if (event.type === "leave") this.#forget(member.id, event.reason);
     this.#tellMember(event, member);
     this.#joining.changed();

@@ -1,65 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { NodeId, Router, RouterFactory } from "@devts/routing";
+import type { NodeId, Router } from "@devts/routing";
 import { hopRouter } from "@devts/routing/hop";
-import { pathRouter } from "@devts/routing/path";
-import { wrapConnection, wrapTransport } from "@devts/transport";
+import { ROUTERS, row } from "./_row_test.ts";
 import { RequestError } from "./errors.ts";
 import { isSettled, pass, passFor, passUntil } from "./_support_test.ts";
-import { tally, type Tested, virtualWorld, type World } from "./_world_test.ts";
-
-interface Events {
-  say(text: string): void;
-  add(numbers: number[]): number;
-  never(): void;
-}
-
-/** Who may dial whom: each node only its neighbours in a row. */
-const ROW: readonly NodeId[] = ["ada", "bob", "cyd"];
-
-/**
- * Three nodes in a row, whose ends cannot reach each other. While there is a gate,
- * what the first one sends waits for it.
- */
-async function row(
-  world: World,
-  router: RouterFactory,
-  gate: () => Promise<void> | null = () => null,
-): Promise<readonly [Tested<Events>, Tested<Events>, Tested<Events>]> {
-  const [ada, bob, cyd] = ROW.map((id) => {
-    const own = world.parts(id).transport;
-    const others = id === "bob" ? [] : ROW.filter((other) => other !== "bob");
-    const transport = wrapTransport(own, {
-      connect: (address, options) =>
-        others.some((other) => address === `memory://${other}`)
-          ? Promise.reject(new Error("no route to host"))
-          : own.connect(address, options),
-      connection: (connection) =>
-        wrapConnection(connection, {
-          async send(message) {
-            if (id === "ada") await gate();
-            await connection.send(message);
-          },
-          receive: (options) => connection.receive(options),
-          close: (reason) => connection.close(reason),
-        }),
-    });
-    const limits = { highWaterMark: 1000 };
-    return world.add<Events>(id, { router, transport, limits });
-  });
-  assert(ada && bob && cyd);
-  for (const { node } of [ada, bob, cyd]) {
-    await passFor(world.clock, node.listen(`memory://${node.id}`));
-  }
-  await passFor(world.clock, ada.node.join("memory://bob"));
-  await passFor(world.clock, cyd.node.join("memory://bob"));
-  await pass(world.clock, 1000);
-  return [ada, bob, cyd];
-}
-
-const ROUTERS: Readonly<Record<string, () => RouterFactory>> = {
-  hopRouter,
-  pathRouter,
-};
+import { tally, virtualWorld } from "./_world_test.ts";
 
 for (const [name, make] of Object.entries(ROUTERS)) {
   Deno.test(`Node over ${name}() reaches whom it cannot dial`, async () => {

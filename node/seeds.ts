@@ -1,6 +1,6 @@
 import type { Address } from "@devts/transport";
 import type { Clock, NodeId } from "@devts/routing";
-import type { DialResult } from "./links.ts";
+import { type DialResult, resultText } from "./links.ts";
 
 // A seed that does not answer is dialled again after half to all of a limit, in ms,
 // that doubles with each failure up to the second of these.
@@ -24,6 +24,8 @@ interface Seed {
   /** The node that answered there last. */
   id: NodeId | null;
   limit: number;
+  /** What the last dial brought, where that was no link; null: there was none. */
+  reason: string | null;
   cancel: () => void;
 }
 
@@ -47,9 +49,25 @@ export class Seeds {
     const known = this.#seeds.get(address);
     known?.cancel();
     const seed: Seed = known ??
-      { address, id: null, limit: FIRST_DELAY, cancel: () => {} };
+      {
+        address,
+        id: null,
+        limit: FIRST_DELAY,
+        reason: null,
+        cancel: () => {},
+      };
     this.#seeds.set(address, seed);
     return await this.#dial(seed);
+  }
+
+  /** Those to which no link leads, and what the last dial brought. */
+  unanswered(): {
+    readonly address: Address;
+    readonly reason: string | null;
+  }[] {
+    return [...this.#seeds.values()]
+      .filter(({ id }) => id === null || !this.#options.linked(id))
+      .map(({ address, reason }) => ({ address, reason }));
   }
 
   /** Dials it no more. */
@@ -71,6 +89,7 @@ export class Seeds {
       this.remove(seed.address);
       return result;
     }
+    seed.reason = result.type === "linked" ? null : resultText(result);
     if (result.type === "linked") {
       seed.id = result.id;
       seed.limit = FIRST_DELAY;

@@ -106,6 +106,11 @@ export class Neighbour {
     return true;
   }
 
+  /** The shortest of its answers, in ms; undefined: it has not answered yet. */
+  get roundTrip(): number | undefined {
+    return this.#roundTrip === Infinity ? undefined : this.#roundTrip;
+  }
+
   /** What the link costs by the shortest of its answers; the others have waited for something. */
   get measuredCost(): number {
     return Math.min(MAX_COST, 1 + Math.floor(this.#roundTrip / COST_STEP));

@@ -18,6 +18,7 @@ import {
   reasonAt,
   Receipts,
 } from "./_receipts.ts";
+import type { RouteExplanation } from "./explain.ts";
 import { epochOf } from "./incarnation.ts";
 import type {
   Lane,
@@ -182,6 +183,36 @@ export class Relay {
     this.presence.close();
     this.receipts.close();
     this.#dialer.close();
+  }
+
+  /** How a payload for a node would be carried by a flood. */
+  explain(target: NodeId): RouteExplanation {
+    const { nodes, neighbours } = this.presence;
+    const self = this.#context.self.id;
+    if (neighbours.has(target)) {
+      const ways = [{ nodes: [self, target], isWhole: true }];
+      return { how: "link", why: "there is a link to it", ways };
+    }
+    if (!nodes.has(target)) {
+      const why = neighbours.size === 0
+        ? "this node has no links"
+        : "nothing has been heard of it, or not for long";
+      return { how: "none", why, ways: [] };
+    }
+    const via = this.presence.via(target);
+    const all = neighbours.size === 1
+      ? "the only neighbour passes it on"
+      : `all ${neighbours.size} neighbours pass it on`;
+    const heard = via === undefined
+      ? ""
+      : `; it was heard through "${via}" first`;
+    return {
+      how: "flood",
+      why: `${all}${heard}`,
+      ways: via === undefined
+        ? []
+        : [{ nodes: [self, via, target], isWhole: false }],
+    };
   }
 
   // -- Floods --

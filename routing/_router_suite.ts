@@ -10,10 +10,12 @@ import {
   VirtualNetwork,
   type VirtualNetworkOptions,
 } from "./_virtual_network.ts";
+import type { ExplainingRouter } from "./explain.ts";
 import {
   type Lane,
   type NodeId,
   NodeNotFoundError,
+  type Router,
   type RouterFactory,
 } from "./types.ts";
 
@@ -62,7 +64,10 @@ export function testRouter(
 ): void {
   const { topology = "mesh", skip = {} } = options;
   const links = linksOf(topology);
-  const suite = routerSuite(factory, links);
+  const suite = {
+    ...routerSuite(factory, links),
+    ...(explains(factory) ? explainSuite(factory, links) : {}),
+  };
   registerSuite(
     `${name} on a ${topology}`,
     topology === "mesh" ? suite : { ...suite, ...relaySuite(factory, links) },
@@ -85,6 +90,68 @@ function networkOf(
   // Ways may be there before the last link is.
   network.clock.tick(SETUP);
   return network;
+}
+
+/** Whether a router has the optional interface by which it explains itself. */
+function explains(factory: RouterFactory): boolean {
+  const network = new VirtualNetwork();
+  return isExplaining(network.add("a", { router: factory }).router);
+}
+
+function isExplaining(router: Router): router is ExplainingRouter {
+  return "explain" in router && typeof router.explain === "function";
+}
+
+function explainSuite(factory: RouterFactory, links: Pairs): Suite {
+  function explain(network: VirtualNetwork, from: NodeId, to: NodeId) {
+    const { router } = network.node(from);
+    assert(isExplaining(router));
+    return router.explain(to);
+  }
+
+  return {
+    "explain() names ways to every one of `nodes`, and why": () => {
+      const network = networkOf(links, factory, {});
+      for (const { id, neighbours, router } of network.nodes) {
+        for (const other of router.nodes) {
+          const { how, why, ways } = explain(network, id, other);
+          assert(how !== "none" && why !== "", `${how}: ${why}`);
+          assertEquals(how === "link", neighbours.includes(other));
+          assert(ways.length <= 3);
+          for (const { nodes, isWhole } of ways) {
+            assertEquals([nodes[0], nodes.at(-1)], [id, other]);
+            assertEquals(new Set(nodes).size, nodes.length);
+            for (const [at, next] of nodes.entries()) {
+              if (at === 0 || (!isWhole && at === nodes.length - 1)) continue;
+              const before = network.node(nodes[at - 1] ?? "");
+              assert(before.neighbours.includes(next), nodes.join(" "));
+            }
+          }
+        }
+      }
+    },
+
+    "explain() names no way to who is unknown, itself and who is gone": () => {
+      const network = networkOf(links, factory, {});
+      for (const id of IDS) if (id !== "d") network.disconnect(id, "d");
+      network.clock.tick(SETTLE);
+      for (const id of ["a", "d", "nobody", "__proto__"]) {
+        const { how, why, ways } = explain(network, "a", id);
+        assertEquals([how, ways], ["none", []], id);
+        assert(why !== "");
+      }
+    },
+
+    "explain() changes nothing": () => {
+      const network = networkOf(links, factory, {});
+      const before = network.events;
+      for (const { id } of network.nodes) {
+        for (const other of [...IDS, "nobody"]) explain(network, id, other);
+      }
+      assertEquals(network.events, before);
+      assertEquals(explain(network, "a", "d"), explain(network, "a", "d"));
+    },
+  };
 }
 
 function routerSuite(factory: RouterFactory, links: Pairs): Suite {

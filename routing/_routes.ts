@@ -1,4 +1,5 @@
 import { IdMap } from "./_id_map.ts";
+import type { KnownLink } from "./explain.ts";
 import type { NodeId } from "./types.ts";
 
 /** Ways that are kept to one node. */
@@ -21,6 +22,22 @@ export class Routes {
   /** The ways to a node, shortest first. */
   to(target: NodeId): readonly Hops[] {
     return this.#routes.get(target) ?? [];
+  }
+
+  /** The links that are on them, each once, the smaller id first. */
+  links(): KnownLink[] {
+    const links = new Map<string, KnownLink>();
+    for (const [target, routes] of this.#routes) {
+      for (const hops of routes) {
+        let from = this.#self;
+        for (const to of [...hops, target]) {
+          const [a, b] = from < to ? [from, to] : [to, from];
+          links.set(`${a} ${b}`, { a, b });
+          from = to;
+        }
+      }
+    }
+    return [...links.values()];
   }
 
   /** Learns a way; of those that are equally long the latest comes first. */

@@ -34,13 +34,13 @@ import { IdMap } from "./_id_map.ts";
 import { Order, readStamp, writeStamp } from "./_order.ts";
 import { Plumtree } from "./_plumtree.ts";
 import { inRange, joined } from "./_relay.ts";
+import type { ExplainingRouter, RouteExplanation, Way } from "./explain.ts";
 import type {
   Counted,
   Lane,
   LinkEvent,
   MemberEvent,
   NodeId,
-  Router,
   RouterContext,
   RouterFactory,
 } from "./types.ts";
@@ -122,9 +122,11 @@ interface Measured {
   number: number;
   sentAt: number;
   unanswered: number;
+  /** The last answer took so many ms. */
+  roundTrip?: number;
 }
 
-class GossipRouter implements Router, Counted {
+class GossipRouter implements ExplainingRouter, Counted {
   readonly #context: RouterContext;
   readonly #order: Order;
   readonly #views: Views;
@@ -237,6 +239,37 @@ class GossipRouter implements Router, Counted {
     this.#beats.forget(id, `it is gone: ${event.reason}`);
   }
 
+  explain(target: NodeId): RouteExplanation {
+    const via = this.#beats.via(target);
+    if (via === target) {
+      const ways = [this.#way(via, target)];
+      return { how: "link", why: "there is a link to it", ways };
+    }
+    if (via !== undefined) {
+      const why = `its latest sign of life came through "${via}"`;
+      return { how: "next-hop", why, ways: [this.#way(via, target)] };
+    }
+    if (!this.nodes.has(target)) {
+      const why = this.#views.active.size === 0
+        ? "this node has no links"
+        : "nothing has been heard of it, or not for long";
+      return { how: "none", why, ways: [] };
+    }
+    const why =
+      "the link through which it was heard has ended, what is sent waits for a search of 2 s at most";
+    return { how: "wait", why, ways: [] };
+  }
+
+  #way(via: NodeId, target: NodeId): Way {
+    const { roundTrip } = this.#measured.get(via) ?? {};
+    const self = this.#context.self.id;
+    return {
+      nodes: via === target ? [self, target] : [self, via, target],
+      isWhole: via === target,
+      ...(roundTrip === undefined ? {} : { roundTrip }),
+    };
+  }
+
   close(): void {
     this.#closed = true;
     this.#cancelPing?.();
@@ -324,7 +357,8 @@ class GossipRouter implements Router, Counted {
     if (measured === undefined || measured.unanswered < 0) return;
     if (measured.number !== number) return;
     measured.unanswered = -1;
-    this.#roundTrips.add(this.#context.clock.now() - measured.sentAt);
+    measured.roundTrip = this.#context.clock.now() - measured.sentAt;
+    this.#roundTrips.add(measured.roundTrip);
   }
 
   // -- Packets --

@@ -27,13 +27,13 @@
 import { sendToEach } from "./_each.ts";
 import { LINKS } from "./_dialer.ts";
 import { inRange, Relay, TTL } from "./_relay.ts";
+import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
 import type {
   Counted,
   Lane,
   LinkEvent,
   MemberEvent,
   NodeId,
-  Router,
   RouterContext,
   RouterFactory,
 } from "./types.ts";
@@ -108,7 +108,7 @@ export function hopRouter(options: HopRouterOptions = {}): RouterFactory {
   return (context) => new HopRouter(context, ttl, links);
 }
 
-class HopRouter implements Router, Counted {
+class HopRouter implements ExplainingRouter, Counted {
   readonly #relay: Relay;
 
   constructor(context: RouterContext, ttl: number, links: number) {
@@ -155,6 +155,10 @@ class HopRouter implements Router, Counted {
 
   member(event: MemberEvent): void {
     this.#relay.member(event);
+  }
+
+  explain(target: NodeId): RouteExplanation {
+    return this.#relay.explain(target);
   }
 
   close(): void {

@@ -57,6 +57,14 @@ import { Dialer, LINKS } from "./_dialer.ts";
 import { IdMap } from "./_id_map.ts";
 import { Order } from "./_order.ts";
 import { inRange } from "./_relay.ts";
+import type {
+  ExplainingRouter,
+  KnownLink,
+  KnownNetwork,
+  MappingRouter,
+  RouteExplanation,
+  Way,
+} from "./explain.ts";
 import { epochOf } from "./incarnation.ts";
 import type {
   Counted,
@@ -65,7 +73,6 @@ import type {
   MemberEvent,
   NodeId,
   Peer,
-  Router,
   RouterContext,
 } from "./types.ts";
 
@@ -94,7 +101,7 @@ export interface MapRouterOptions {
 }
 
 /** A router with a map, which can be asked what is on it. */
-export interface MapRouter extends Router, Counted {
+export interface MapRouter extends ExplainingRouter, MappingRouter, Counted {
   /** The way that a packet to a node would take now; null: there is none. */
   route(target: NodeId): MapRoute | null;
   /** What this node can reach, itself included, as the map shows it now. */
@@ -112,7 +119,7 @@ export interface MapRoute {
 }
 
 /** Nodes and the links between them. */
-export interface MapTopology {
+export interface MapTopology extends KnownNetwork {
   /** This node, then the others, the nearest first. */
   readonly nodes: readonly NodeId[];
   /** Each link once. */
@@ -120,7 +127,7 @@ export interface MapTopology {
 }
 
 /** A link of which both ends tell. */
-export interface MapLink {
+export interface MapLink extends KnownLink {
   /** The end with the smaller id. */
   readonly a: NodeId;
   /** The other end. */
@@ -407,6 +414,51 @@ class LinkStateRouter implements MapRouter {
       }
     }
     return { nodes, links };
+  }
+
+  explain(target: NodeId): RouteExplanation {
+    const route = this.route(target);
+    if (route === null) return this.#noRoute(target);
+    const { path, cost, alternates } = route;
+    const ways = [
+      this.#way(path, cost),
+      ...alternates.map((nodes) => this.#way(nodes)),
+    ];
+    if (path.length === 2) {
+      return { how: "link", why: "its link is the shortest way", ways };
+    }
+    const isLinked = this.#links.neighbours.has(target);
+    const why = !isLinked
+      ? "the shortest way on the map"
+      : this.#links.isOpen(target)
+      ? "the shortest way on the map, shorter than its link"
+      : "its link does not answer, and this is the shortest way around it";
+    return { how: "route", why, ways };
+  }
+
+  #noRoute(target: NodeId): RouteExplanation {
+    if (this.nodes.has(target)) {
+      const why =
+        "the last way to it was lost less than 1 s ago, what is sent waits for another one";
+      return { how: "wait", why, ways: [] };
+    }
+    const isMute = this.#links.neighbours.get(target)?.isSilent === true;
+    const why = isMute
+      ? "its link does not answer, and the map shows no way around it"
+      : this.#chart.get(target) === undefined
+      ? "it is not on the map"
+      : "the map shows it, and no way to it";
+    return { how: "none", why, ways: [] };
+  }
+
+  #way(nodes: readonly NodeId[], cost?: number): Way {
+    const { roundTrip } = this.#links.neighbours.get(nodes[1] ?? "") ?? {};
+    return {
+      nodes,
+      isWhole: true,
+      ...(cost === undefined ? {} : { cost }),
+      ...(roundTrip === undefined ? {} : { roundTrip }),
+    };
   }
 
   /** Brings `nodes` up to date with the map. */

@@ -34,5 +34,6 @@
  * @module
  */
 
+export type * from "./explain.ts";
 export * from "./incarnation.ts";
 export * from "./types.ts";

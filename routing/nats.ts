@@ -22,6 +22,7 @@ import {
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { readContent, readId, writePeer } from "./_peer_codec.ts";
 import { HEAD, Unconfirmed, UnicastHeads } from "./_nats_unconfirmed.ts";
+import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
 import { epochOf } from "./incarnation.ts";
 import {
   type Counted,
@@ -223,7 +224,7 @@ interface Known {
   readonly base: number;
 }
 
-class NatsRouter implements LinkingRouter, Counted {
+class NatsRouter implements LinkingRouter, ExplainingRouter, Counted {
   readonly #context: RouterContext;
   readonly #settings: Settings;
   readonly #allSubject: string;
@@ -502,6 +503,29 @@ class NatsRouter implements LinkingRouter, Counted {
       if (this.#unicast(target, payload, lane)) handed++;
     }
     return handed;
+  }
+
+  explain(target: NodeId): RouteExplanation {
+    const known = this.#known.get(target);
+    const { packets, bytes } = this.#unconfirmed;
+    const pending =
+      `${packets.length} packets of ${bytes} bytes are not confirmed`;
+    if (known === undefined) {
+      const why = this.#connected
+        ? "it has not announced itself at the NATS server"
+        : "there is no connection to NATS";
+      return { how: "none", why, ways: [] };
+    }
+    if (!this.#flows) {
+      const why = this.#connected
+        ? `NATS is back, and others may still be on their way; ${pending}`
+        : `there is no connection to NATS; ${pending}`;
+      return { how: "wait", why, ways: [] };
+    }
+    const age = Math.round(this.#context.clock.now() - known.heardAt);
+    const why = `it was heard at the NATS server ${age} ms ago; ${pending}`;
+    const nodes = [this.#context.self.id, target];
+    return { how: "server", why, ways: [{ nodes, isWhole: false }] };
   }
 
   #targetOf(id: NodeId): Known {

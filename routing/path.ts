@@ -39,12 +39,17 @@ import {
 } from "./_relay.ts";
 import { type Hops, Routes } from "./_routes.ts";
 import type {
+  ExplainingRouter,
+  KnownNetwork,
+  MappingRouter,
+  RouteExplanation,
+} from "./explain.ts";
+import type {
   Counted,
   Lane,
   LinkEvent,
   MemberEvent,
   NodeId,
-  Router,
   RouterContext,
 } from "./types.ts";
 
@@ -90,7 +95,7 @@ export interface PathRouterOptions {
 }
 
 /** A router that keeps ways to other nodes. */
-export interface PathRouter extends Router, Counted {
+export interface PathRouter extends ExplainingRouter, MappingRouter, Counted {
   /**
    * The ways to a node that are known at present, shortest first, at most three: each
    * the ids of the nodes in between, in order.
@@ -104,6 +109,8 @@ export interface PathRouter extends Router, Counted {
    * nothing new has come for 0.5 s, and after 5 s at most.
    */
   discover(): Promise<ReadonlyMap<NodeId, readonly NodeId[]>>;
+  /** The nodes within reach, and the links of this node and of the ways that it knows. */
+  topology(): KnownNetwork;
 }
 
 /** Makes a {@linkcode PathRouter} for one node. */
@@ -265,6 +272,36 @@ class SourceRouter implements PathRouter {
 
   member(event: MemberEvent): void {
     this.#relay.member(event);
+  }
+
+  explain(target: NodeId): RouteExplanation {
+    const explained = this.#relay.explain(target);
+    if (explained.how !== "flood") return explained;
+    const ways = this.ways(target).map((hops) => ({
+      nodes: [this.#self, ...hops, target],
+      isWhole: true,
+    }));
+    if (ways.length > 0) {
+      const why = ways.length === 1
+        ? "the only known way"
+        : `the shortest of ${ways.length} known ways`;
+      return { how: "route", why, ways };
+    }
+    const queue = this.#searches.get(target)?.queue;
+    const why = queue === undefined
+      ? "no way to it is known: what is sent waits for a search of 2.7 s at most"
+      : `a search for a way to it is under way, and ${queue.length} payloads wait`;
+    return { how: "wait", why, ways: [] };
+  }
+
+  topology(): KnownNetwork {
+    const { nodes, neighbours } = this.#relay.presence;
+    const own = [...neighbours].map((id) =>
+      this.#self < id ? { a: this.#self, b: id } : { a: id, b: this.#self }
+    );
+    const others = this.#routes.links()
+      .filter(({ a, b }) => a !== this.#self && b !== this.#self);
+    return { nodes: [this.#self, ...nodes], links: [...own, ...others] };
   }
 
   discover(): Promise<ReadonlyMap<NodeId, Hops>> {

@@ -23,6 +23,7 @@
  */
 
 import { IdMap } from "./_id_map.ts";
+import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
 import {
   type Counted,
   type DirectRouter,
@@ -98,7 +99,7 @@ interface Target {
   lastError: string;
 }
 
-class PeerRouter implements DirectRouter, Counted {
+class PeerRouter implements DirectRouter, ExplainingRouter, Counted {
   readonly direct = true;
   readonly #context: RouterContext;
   readonly #nodes = new Set<NodeId>();
@@ -152,6 +153,27 @@ class PeerRouter implements DirectRouter, Counted {
     this.#targets.clear();
     this.#incarnations.clear();
     this.#nodes.clear();
+  }
+
+  explain(target: NodeId): RouteExplanation {
+    if (this.#nodes.has(target)) {
+      const nodes = [this.#context.self.id, target];
+      const why = "there is a link to it";
+      return { how: "link", why, ways: [{ nodes, isWhole: true }] };
+    }
+    return { how: "none", why: this.#whyNot(target), ways: [] };
+  }
+
+  #whyNot(id: NodeId): string {
+    const target = this.#targets.get(id);
+    if (target === undefined) return "it is no member, and nobody links to it";
+    const { peer, dialling, failures, lastError } = target;
+    const why = lastError === "" ? "" : `, the last one failed: ${lastError}`;
+    if (peer.addresses.length === 0) {
+      return `there is no link to it, and it has no address to dial${why}`;
+    }
+    if (dialling) return `it is being dialled${why}`;
+    return `there is no link to it, after ${failures} failed dials${why}`;
   }
 
   #hand(to: Iterable<NodeId>, payload: Uint8Array, lane: Lane): number {

@@ -52,10 +52,10 @@ import { Health } from "./_swim_health.ts";
 import { Post, SETTLED, type View, WANTED } from "./_swim_post.ts";
 import { HELPLESS, LOST, Probes, REACHED } from "./_swim_probes.ts";
 import { digestOf, type Entry, Roster } from "./_swim_roster.ts";
+import type { DoubtingMembership } from "./explain.ts";
 import type {
   Counted,
   LinkEvent,
-  Membership,
   MembershipContext,
   MembershipFactory,
   NodeId,
@@ -218,7 +218,7 @@ interface Limits extends BeliefLimits {
   readonly timeout: number;
 }
 
-class Swim implements Membership, Counted {
+class Swim implements DoubtingMembership, Counted {
   readonly #context: MembershipContext;
   readonly #limits: Limits;
   readonly #roster: Roster;
@@ -311,6 +311,11 @@ class Swim implements Membership, Counted {
 
   get members(): ReadonlyMap<NodeId, Peer> {
     return this.#roster.members;
+  }
+
+  doubts(id: NodeId): boolean {
+    const entry = this.#roster.get(id);
+    return entry !== undefined && (entry.suspicion !== null || entry.leaving);
   }
 
   receive(from: NodeId, message: Uint8Array): void {
