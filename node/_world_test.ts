@@ -43,7 +43,7 @@ export class World implements AsyncDisposable {
   readonly network = new MemoryNetwork();
   readonly random = seededRandom(7);
   readonly #nodes: Node<object>[] = [];
-  readonly #cuts = new Map<string, () => void>();
+  readonly #cuts = new Map<string, (isCut: boolean) => void>();
 
   /** Makes a node; `overrides` replace its parts. */
   add<E extends object = AnyEvents>(
@@ -86,7 +86,12 @@ export class World implements AsyncDisposable {
 
   /** Cuts a node off: what it sends is lost, and nobody reaches it. */
   cut(id: string): void {
-    this.#cuts.get(id)?.();
+    this.#cuts.get(id)?.(true);
+  }
+
+  /** Undoes `cut`, for what is sent from now on. */
+  mend(id: string): void {
+    this.#cuts.get(id)?.(false);
   }
 
   /** Closes all nodes. */
@@ -97,8 +102,8 @@ export class World implements AsyncDisposable {
 
   #cuttable(id: string): Transport {
     let isCut = false;
-    this.#cuts.set(id, () => {
-      isCut = true;
+    this.#cuts.set(id, (value) => {
+      isCut = value;
     });
     const inner = memory(this.network);
     return wrapTransport(inner, {

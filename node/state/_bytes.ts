@@ -1,0 +1,254 @@
+/** Bytes of the messages of replicated state: written and read by offsets. */
+import type { BufferCodec, Codec, ViewCount } from "@devts/protocol";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+// Short texts are faster by hand.
+const SHORT = 32;
+const TWO_32 = 2 ** 32;
+const TWO_16 = 2 ** 16;
+
+/** Writes numbers, texts and values one after the other into a buffer that grows. */
+export class Writer {
+  /** Where the next one goes. */
+  at = 0;
+  bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+  }
+
+  /** Makes sure that so many bytes fit. */
+  room(size: number): void {
+    if (this.at + size <= this.bytes.length) return;
+    const longer = new Uint8Array(
+      Math.max(2 * this.bytes.length, this.at + size),
+    );
+    longer.set(this.bytes.subarray(0, this.at));
+    this.bytes = longer;
+  }
+
+  u8(value: number): void {
+    this.room(1);
+    this.bytes[this.at++] = value;
+  }
+
+  u16(value: number): void {
+    this.room(2);
+    const { bytes, at } = this;
+    bytes[at] = value >>> 8;
+    bytes[at + 1] = value;
+    this.at = at + 2;
+  }
+
+  u32(value: number): void {
+    this.room(4);
+    putU32(this.bytes, this.at, value);
+    this.at += 4;
+  }
+
+  u48(value: number): void {
+    this.room(6);
+    this.u16(Math.floor(value / TWO_32));
+    this.u32(value % TWO_32);
+  }
+
+  /** A safe integer, from 0 on. */
+  u64(value: number): void {
+    this.u32(Math.floor(value / TWO_32));
+    this.u32(value % TWO_32);
+  }
+
+  /** A text of at most 65,535 bytes, with its length in front. */
+  text(value: string): void {
+    this.room(2 + 3 * value.length);
+    const start = this.at + 2;
+    const end = putText(this.bytes, start, value);
+    this.u16(end - start);
+    this.at = end;
+  }
+
+  /** A value with its length in front; returns how many bytes it takes. */
+  value(codec: Codec, value: unknown): number {
+    this.room(4 + 64);
+    const start = this.at + 4;
+    const end = this.#encode(codec, value, start);
+    putU32(this.bytes, this.at, end - start);
+    this.at = end;
+    return end - start;
+  }
+
+  /** What was written, as a copy. */
+  copy(): Uint8Array<ArrayBuffer> {
+    return this.bytes.slice(0, this.at);
+  }
+
+  /** What was written, until more is. */
+  view(): Uint8Array<ArrayBuffer> {
+    return this.bytes.subarray(0, this.at);
+  }
+
+  #encode(codec: Codec, value: unknown, start: number): number {
+    if (isBufferCodec(codec)) {
+      const end = codec.encodeInto(value, this.bytes, start);
+      if (end >= 0) return end;
+    }
+    const encoded = codec.encode(value);
+    this.room(4 + encoded.length);
+    this.bytes.set(encoded, start);
+    return start + encoded.length;
+  }
+}
+
+/** Reads what a {@linkcode Writer} wrote, or anything else. */
+export class Reader {
+  at: number;
+  readonly #bytes: Uint8Array;
+  readonly #end: number;
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.#bytes = bytes;
+    this.at = at;
+    this.#end = bytes.length;
+  }
+
+  /** Whether everything has been read. */
+  get done(): boolean {
+    return this.at === this.#end;
+  }
+
+  u8(): number {
+    return this.#bytes[this.#take(1)] ?? 0;
+  }
+
+  u16(): number {
+    const at = this.#take(2);
+    const bytes = this.#bytes;
+    return (bytes[at] ?? 0) << 8 | (bytes[at + 1] ?? 0);
+  }
+
+  u32(): number {
+    return getU32(this.#bytes, this.#take(4));
+  }
+
+  u48(): number {
+    const at = this.#take(6);
+    const bytes = this.#bytes;
+    const high = (bytes[at] ?? 0) << 8 | (bytes[at + 1] ?? 0);
+    return high * TWO_32 + getU32(bytes, at + 2);
+  }
+
+  /** @throws {SyntaxError} If it is no safe integer. */
+  u64(): number {
+    const high = this.u32();
+    if (high >= TWO_16 << 5) throw malformed("a number is too large");
+    return high * TWO_32 + this.u32();
+  }
+
+  /** @throws {SyntaxError} If it is no UTF-8. */
+  text(): string {
+    const length = this.u16();
+    const start = this.#take(length);
+    return getText(this.#bytes, start, start + length);
+  }
+
+  /** Where a value ends; it starts at `at`, which moves there. */
+  skip(length: number): number {
+    this.#take(length);
+    return this.at;
+  }
+
+  #take(size: number): number {
+    const { at } = this;
+    if (size > this.#end - at) throw malformed("it is cut short");
+    this.at = at + size;
+    return at;
+  }
+}
+
+/**
+ * Decodes a value that stands in `source` and is kept for long: nothing of it shares
+ * memory with `source`.
+ */
+export function decodeValue(
+  codec: Codec & Partial<ViewCount>,
+  source: Uint8Array,
+  start: number,
+  end: number,
+): unknown {
+  const { views } = codec;
+  if (views === undefined || !isBufferCodec(codec)) {
+    return codec.decode(source.slice(start, end));
+  }
+  const value = codec.decodeAt(source, start, end);
+  if (views === codec.views) return value;
+  return codec.decode(source.slice(start, end));
+}
+
+/** How many bytes a text takes in UTF-8. */
+export function textSize(text: string): number {
+  let size = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x80) continue;
+    // A half of a pair counts 2 here, so that the pair counts 4.
+    size += code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 1 : 2;
+  }
+  return size;
+}
+
+/** The error for bytes that make no sense. */
+export function malformed(why: string): SyntaxError {
+  return new SyntaxError(`Cannot read replicated state: ${why}`);
+}
+
+function isBufferCodec<C extends Codec>(codec: C): codec is C & BufferCodec {
+  return "encodeInto" in codec && "decodeAt" in codec;
+}
+
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+function getU32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 24 | (bytes[at + 1] ?? 0) << 16 |
+    (bytes[at + 2] ?? 0) << 8 | (bytes[at + 3] ?? 0)) >>> 0;
+}
+
+function putText(bytes: Uint8Array, start: number, text: string): number {
+  const { length } = text;
+  if (length > SHORT) return start + encode(bytes, start, text);
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80) return start + encode(bytes, start, text);
+    bytes[start + i] = code;
+  }
+  return start + length;
+}
+
+function encode(bytes: Uint8Array, start: number, text: string): number {
+  return encoder.encodeInto(text, bytes.subarray(start)).written;
+}
+
+function getText(bytes: Uint8Array, start: number, end: number): string {
+  const length = end - start;
+  if (length > SHORT) return decode(bytes, start, end);
+  const codes = new Array<number>(length);
+  for (let i = 0; i < length; i++) {
+    const code = bytes[start + i] ?? 0;
+    if (code >= 0x80) return decode(bytes, start, end);
+    codes[i] = code;
+  }
+  return String.fromCharCode.apply(null, codes);
+}
+
+function decode(bytes: Uint8Array, start: number, end: number): string {
+  try {
+    return decoder.decode(bytes.subarray(start, end));
+  } catch {
+    throw malformed("a text is not UTF-8");
+  }
+}

@@ -1,0 +1,353 @@
+import { hashPair, hashText } from "./_hash.ts";
+import { Log } from "./_log.ts";
+import { bucketOf, type Digest, Merkle } from "./_merkle.ts";
+import { type Replica, Replicas } from "./_replicas.ts";
+
+const FIRST_SIZE = 16;
+const TOMBSTONE = 1;
+const DIRTY = 2;
+
+/** A write, as it is merged. */
+export interface Write {
+  key: string;
+  replica: Replica;
+  /** Its number among the writes of the replica. */
+  seq: number;
+  time: number;
+  counter: number;
+  /** Whether it deletes. */
+  isDelete: boolean;
+  value: unknown;
+}
+
+/** How an entry stands in a merge. */
+export type Merged = "taken" | "older" | "same";
+
+/**
+ * The entries of a store: the last write of each key, and tombstones for keys that were
+ * deleted. What belongs to an entry stands in packed columns, at its slot.
+ */
+export class Entries {
+  readonly replicas = new Replicas();
+  /** Keys that have a value. */
+  size = 0;
+  /** Keys whose deletion is remembered. */
+  tombstones = 0;
+  /** Slots that have ever been in use; those of no entry answer `undefined` as a key. */
+  slots = 0;
+  /** Slots that changed since they were last taken for storage. */
+  dirty: number[] = [];
+  /** Whether changes are noted in `dirty`. */
+  tracksDirty = false;
+  readonly #slotOf = new Map<string, number>();
+  readonly #keys: (string | undefined)[] = [];
+  readonly #values: unknown[] = [];
+  readonly #free: number[] = [];
+  readonly #buried = new Log();
+  #times: Float64Array = new Float64Array(FIRST_SIZE);
+  #seqs: Float64Array = new Float64Array(FIRST_SIZE);
+  #hashes: Uint32Array = new Uint32Array(FIRST_SIZE);
+  #counters: Uint16Array = new Uint16Array(FIRST_SIZE);
+  #origins: Uint16Array = new Uint16Array(FIRST_SIZE);
+  #flags: Uint8Array = new Uint8Array(FIRST_SIZE);
+  #merkle: Merkle | null = null;
+  // The last version hashed: an object each would be garbage.
+  #low = 0;
+  #high = 0;
+  #allLow = 0;
+  #allHigh = 0;
+
+  /** The value of a key; `undefined` where there is none. */
+  get(key: string): unknown {
+    const slot = this.#slotOf.get(key);
+    return slot === undefined ? undefined : this.#values[slot];
+  }
+
+  /** Whether a key has a value. */
+  has(key: string): boolean {
+    const slot = this.#slotOf.get(key);
+    return slot !== undefined && !this.isTombstone(slot);
+  }
+
+  /** The slot of a key or of its tombstone; -1: none. */
+  find(key: string): number {
+    return this.#slotOf.get(key) ?? -1;
+  }
+
+  /** The key at a slot; `undefined`: the slot is free. */
+  keyAt(slot: number): string | undefined {
+    return this.#keys[slot];
+  }
+
+  /** The value at a slot. */
+  valueAt(slot: number): unknown {
+    return this.#values[slot];
+  }
+
+  /** The time of the write at a slot. */
+  timeAt(slot: number): number {
+    return this.#times[slot] ?? 0;
+  }
+
+  /** The counter of the write at a slot. */
+  counterAt(slot: number): number {
+    return this.#counters[slot] ?? 0;
+  }
+
+  /** The number of the write at a slot. */
+  seqAt(slot: number): number {
+    return this.#seqs[slot] ?? 0;
+  }
+
+  /** Who wrote what is at a slot, by index. */
+  originAt(slot: number): number {
+    return this.#origins[slot] ?? 0;
+  }
+
+  /** The hash of the key at a slot. */
+  hashAt(slot: number): number {
+    return this.#hashes[slot] ?? 0;
+  }
+
+  /** Whether the key at a slot is deleted. */
+  isTombstone(slot: number): boolean {
+    return ((this.#flags[slot] ?? 0) & TOMBSTONE) !== 0;
+  }
+
+  /** The keys that have a value, in no particular order. */
+  *keys(): Generator<string> {
+    for (const [key, slot] of this.#slotOf) {
+      if (!this.isTombstone(slot)) yield key;
+    }
+  }
+
+  /** The keys and their values, in no particular order. */
+  *entries(): Generator<[string, unknown]> {
+    for (const [key, slot] of this.#slotOf) {
+      if (!this.isTombstone(slot)) yield [key, this.#values[slot]];
+    }
+  }
+
+  /**
+   * Merges a write: the later one stays, by time, counter and the id of the replica.
+   * Associative, commutative, idempotent.
+   */
+  merge(write: Write): Merged {
+    const { replica, seq, isDelete } = write;
+    let slot = this.#slotOf.get(write.key);
+    if (slot === undefined) slot = this.#allocate(write.key);
+    else {
+      const order = this.#compare(write, slot);
+      if (order <= 0) return order === 0 ? "same" : "older";
+      this.#vacate(slot);
+    }
+    this.#times[slot] = write.time;
+    this.#counters[slot] = write.counter;
+    this.#seqs[slot] = seq;
+    this.#origins[slot] = replica.index;
+    this.#values[slot] = isDelete ? undefined : write.value;
+    replica.log.add(seq, slot);
+    let flags = (this.#flags[slot] ?? 0) & DIRTY;
+    if (isDelete) {
+      flags |= TOMBSTONE;
+      this.tombstones++;
+      this.#buried.add(write.time, slot);
+    } else this.size++;
+    this.#flags[slot] = flags;
+    if (!isDelete) this.#toggle(slot, replica);
+    if (this.tracksDirty) this.soil(slot);
+    return "taken";
+  }
+
+  /** Notes a slot for storage. */
+  soil(slot: number): void {
+    const flags = this.#flags[slot] ?? 0;
+    if ((flags & DIRTY) !== 0) return;
+    this.#flags[slot] = flags | DIRTY;
+    this.dirty.push(slot);
+  }
+
+  /** The slots that changed since the last call; slots given up meanwhile among them. */
+  takeDirty(): number[] {
+    const { dirty } = this;
+    this.dirty = [];
+    for (const slot of dirty) {
+      this.#flags[slot] = (this.#flags[slot] ?? 0) & ~DIRTY;
+    }
+    return dirty;
+  }
+
+  /**
+   * Forgets tombstones from before a time; those who know less than what their replicas
+   * had written then must compare from now on.
+   *
+   * @returns The keys that are forgotten.
+   */
+  bury(before: number): string[] {
+    const log = this.#buried;
+    const end = log.after(before);
+    const keys: string[] = [];
+    for (let i = 0; i < end; i++) {
+      const slot = log.slot(i);
+      if (!this.#isBuried(log.number(i), slot)) {
+        log.stale--;
+        continue;
+      }
+      const key = this.#keys[slot];
+      const replica = this.replicas.at(this.originAt(slot));
+      if (key === undefined || !replica) continue;
+      replica.floor = Math.max(replica.floor, this.seqAt(slot));
+      keys.push(key);
+      this.#flags[slot] = (this.#flags[slot] ?? 0) & ~TOMBSTONE;
+      this.tombstones--;
+      this.#release(slot, key);
+      this.#spoil(replica);
+    }
+    log.shift(end);
+    return keys;
+  }
+
+  /** Forgets an entry that another node no longer has, without a tombstone. */
+  drop(slot: number): void {
+    const key = this.#keys[slot];
+    if (key === undefined) return;
+    this.#vacate(slot);
+    this.#release(slot, key);
+  }
+
+  /** A hash over all that has a value: equal on nodes that hold the same. */
+  digest(): Digest {
+    return { low: this.#allLow, high: this.#allHigh };
+  }
+
+  /** The tree of hashes; kept up to date from the first call on. */
+  merkle(): Merkle {
+    this.#merkle ??= this.#buildMerkle();
+    return this.#merkle;
+  }
+
+  /** The hashes of the version at a slot. */
+  versionAt(slot: number): Digest {
+    const replica = this.replicas.at(this.originAt(slot));
+    if (replica) this.#hashVersion(slot, replica);
+    return { low: this.#low, high: this.#high };
+  }
+
+  /** The slots of some buckets, tombstones included. */
+  slotsOf(buckets: ReadonlySet<number>): number[] {
+    const slots: number[] = [];
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.#keys[slot] === undefined) continue;
+      if (buckets.has(bucketOf(this.hashAt(slot)))) slots.push(slot);
+    }
+    return slots;
+  }
+
+  /** Whether what a log says of a slot still holds. */
+  isLast(replica: Replica, seq: number, slot: number): boolean {
+    return this.#seqs[slot] === seq && this.#origins[slot] === replica.index &&
+      this.#keys[slot] !== undefined;
+  }
+
+  #compare(write: Write, slot: number): number {
+    const byTime = write.time - this.timeAt(slot) ||
+      write.counter - this.counterAt(slot);
+    if (byTime !== 0) return byTime;
+    const other = this.replicas.at(this.originAt(slot));
+    if (!other || other === write.replica) return 0;
+    return write.replica.id < other.id ? -1 : 1;
+  }
+
+  /** What a slot holds is no longer so; the key stays. */
+  #vacate(slot: number): void {
+    const replica = this.replicas.at(this.originAt(slot));
+    if (!replica) return;
+    if (this.isTombstone(slot)) {
+      this.tombstones--;
+      this.#flags[slot] = (this.#flags[slot] ?? 0) & ~TOMBSTONE;
+      this.#buried.stale++;
+      if (this.#buried.wasteful) {
+        this.#buried.sweep((time, one) => this.#isBuried(time, one));
+      }
+    } else {
+      this.size--;
+      this.#toggle(slot, replica);
+    }
+    this.#seqs[slot] = -1;
+    this.#spoil(replica);
+  }
+
+  /** One of what a replica wrote is no longer held. */
+  #spoil(replica: Replica): void {
+    replica.log.stale++;
+    if (!replica.log.wasteful) return;
+    replica.log.sweep((seq, slot) => this.isLast(replica, seq, slot));
+  }
+
+  #isBuried(time: number, slot: number): boolean {
+    return this.isTombstone(slot) && this.#times[slot] === time;
+  }
+
+  /** What is at a slot has a value from now on, or no longer. */
+  #toggle(slot: number, replica: Replica): void {
+    this.#hashVersion(slot, replica);
+    this.#allLow = (this.#allLow ^ this.#low) >>> 0;
+    this.#allHigh = (this.#allHigh ^ this.#high) >>> 0;
+    this.#merkle?.toggleHashes(this.hashAt(slot), this.#low, this.#high);
+  }
+
+  #hashVersion(slot: number, replica: Replica): void {
+    const time = this.timeAt(slot);
+    const when = hashPair(time / 2 ** 32 | 0, time | 0);
+    const who = hashPair(replica.hash, this.counterAt(slot));
+    const keyHash = this.hashAt(slot);
+    this.#low = hashPair(hashPair(keyHash, when), who);
+    this.#high = hashPair(hashPair(who, keyHash), when);
+  }
+
+  #buildMerkle(): Merkle {
+    const merkle = new Merkle();
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.#keys[slot] === undefined || this.isTombstone(slot)) continue;
+      merkle.toggle(this.hashAt(slot), this.versionAt(slot));
+    }
+    return merkle;
+  }
+
+  #allocate(key: string): number {
+    const slot = this.#free.pop() ?? this.slots++;
+    if (slot >= this.#times.length) this.#grow();
+    this.#keys[slot] = key;
+    this.#hashes[slot] = hashText(key);
+    this.#flags[slot] = (this.#flags[slot] ?? 0) & DIRTY;
+    this.#slotOf.set(key, slot);
+    return slot;
+  }
+
+  #release(slot: number, key: string): void {
+    this.#slotOf.delete(key);
+    this.#keys[slot] = undefined;
+    this.#values[slot] = undefined;
+    this.#seqs[slot] = -1;
+    this.#flags[slot] = (this.#flags[slot] ?? 0) & DIRTY;
+    this.#free.push(slot);
+  }
+
+  #grow(): void {
+    const length = Math.ceil(this.#times.length * 3 / 2);
+    this.#times = grown(this.#times, new Float64Array(length));
+    this.#seqs = grown(this.#seqs, new Float64Array(length));
+    this.#hashes = grown(this.#hashes, new Uint32Array(length));
+    this.#counters = grown(this.#counters, new Uint16Array(length));
+    this.#origins = grown(this.#origins, new Uint16Array(length));
+    this.#flags = grown(this.#flags, new Uint8Array(length));
+  }
+}
+
+function grown<A extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(
+  from: A,
+  to: A,
+): A {
+  to.set(from);
+  return to;
+}

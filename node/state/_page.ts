@@ -1,0 +1,191 @@
+import type { Codec } from "@devts/protocol";
+import { decodeValue, malformed, type Reader, type Writer } from "./_bytes.ts";
+
+/** The version of the messages; those of another one are refused. */
+const VERSION = 1;
+
+/** Nothing follows: who has taken this page holds what the sender held. */
+export const DONE = 1;
+/** The sender waits to hear that it has been taken. */
+export const ACK = 2;
+/** Cannot be told as a list of changes: compare. */
+export const COMPARE = 4;
+/** The digest of all entries is given. */
+export const HASHED = 8;
+
+/** The entries may be of any number: the spans say what the sender holds in all. */
+export const SCAN = 16;
+
+const IS_DELETE = 1;
+const MAX_REPLICAS = 65_535;
+
+/** The writes of a replica that a message tells of: those after `from`, up to `to`. */
+export interface Span {
+  readonly id: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What stands before the entries of a message. */
+export interface Head {
+  readonly flags: number;
+  /** The time of day at the sender. */
+  readonly wallClock: number;
+  /** How far a scan has come: the next slot. */
+  readonly cursor: number;
+  /** Which part of so many a scan is. */
+  readonly part: number;
+  readonly parts: number;
+  readonly low: number;
+  readonly high: number;
+  readonly spans: readonly Span[];
+  /** Nodes whose lives up to an incarnation are over, and known everywhere. */
+  readonly settled: readonly (readonly [node: string, incarnation: number])[];
+}
+
+/** A head with nothing in it. */
+export const EMPTY: Head = {
+  flags: 0,
+  wallClock: 0,
+  cursor: 0,
+  part: 0,
+  parts: 1,
+  low: 0,
+  high: 0,
+  spans: [],
+  settled: [],
+};
+
+/** Writes what stands before the entries. */
+export function writeHead(writer: Writer, head: Head): void {
+  writer.u8(VERSION);
+  writer.u8(head.flags);
+  writer.u64(Math.max(0, Math.floor(head.wallClock)));
+  writer.u32(head.cursor);
+  writer.u16(head.part);
+  writer.u16(head.parts);
+  writer.u32(head.low);
+  writer.u32(head.high);
+  writer.u16(Math.min(MAX_REPLICAS, head.spans.length));
+  for (const { id, from, to } of head.spans.slice(0, MAX_REPLICAS)) {
+    writer.text(id);
+    writer.u64(from);
+    writer.u64(to);
+  }
+  writer.u16(Math.min(MAX_REPLICAS, head.settled.length));
+  for (const [node, incarnation] of head.settled.slice(0, MAX_REPLICAS)) {
+    writer.text(node);
+    writer.u64(incarnation);
+  }
+}
+
+/**
+ * Reads what stands before the entries.
+ *
+ * @throws {SyntaxError} If it is malformed.
+ */
+export function readHead(reader: Reader): Head {
+  const version = reader.u8();
+  if (version !== VERSION) {
+    throw malformed(`it has version ${version}, this node reads ${VERSION}`);
+  }
+  const flags = reader.u8();
+  const wallClock = reader.u64();
+  const cursor = reader.u32();
+  const part = reader.u16();
+  const parts = reader.u16();
+  const low = reader.u32();
+  const high = reader.u32();
+  const spans: Span[] = [];
+  for (let left = reader.u16(); left > 0; left--) {
+    const id = reader.text();
+    const from = reader.u64();
+    const to = reader.u64();
+    if (from > to) throw malformed(`writes from ${from} to ${to}`);
+    spans.push({ id, from, to });
+  }
+  const settled: [string, number][] = [];
+  for (let left = reader.u16(); left > 0; left--) {
+    settled.push([reader.text(), reader.u64()]);
+  }
+  return {
+    flags,
+    wallClock,
+    cursor,
+    part,
+    parts,
+    low,
+    high,
+    spans,
+    settled,
+  };
+}
+
+/** Writes one entry; returns how many bytes its value takes. */
+export function writeEntry(
+  writer: Writer,
+  codec: Codec,
+  span: number,
+  seq: number,
+  time: number,
+  counter: number,
+  key: string,
+  isDelete: boolean,
+  value: unknown,
+): number {
+  writer.u16(span);
+  writer.u48(seq);
+  writer.u48(time);
+  writer.u16(counter);
+  writer.u8(isDelete ? IS_DELETE : 0);
+  writer.text(key);
+  if (!isDelete) return writer.value(codec, value);
+  writer.u32(0);
+  return 0;
+}
+
+/** An entry of a message, as it is read. */
+export interface Told {
+  /** The index of its replica among the spans. */
+  readonly span: number;
+  readonly seq: number;
+  readonly time: number;
+  readonly counter: number;
+  readonly isDelete: boolean;
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/**
+ * Reads all entries up to the end: all, or none.
+ *
+ * @throws {SyntaxError} If one of them is malformed.
+ */
+export function readEntries(
+  bytes: Uint8Array,
+  reader: Reader,
+  { spans, flags }: Head,
+  codec: Codec,
+): Told[] {
+  const isScan = (flags & SCAN) !== 0;
+  const entries: Told[] = [];
+  while (!reader.done) {
+    const span = reader.u16();
+    const seq = reader.u48();
+    const time = reader.u48();
+    const counter = reader.u16();
+    const isDelete = (reader.u8() & IS_DELETE) !== 0;
+    const key = reader.text();
+    const length = reader.u32();
+    const start = reader.at;
+    const end = reader.skip(length);
+    const known = spans[span];
+    const isOfSpan = isScan || known && seq > known.from && seq <= known.to;
+    if (!known || !isOfSpan || seq === 0) {
+      throw malformed(`write ${seq} is none of those that it tells of`);
+    }
+    const value = isDelete ? undefined : decodeValue(codec, bytes, start, end);
+    entries.push({ span, seq, time, counter, isDelete, key, value });
+  }
+  return entries;
+}

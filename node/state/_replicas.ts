@@ -1,0 +1,122 @@
+import { hashText } from "./_hash.ts";
+import { Log } from "./_log.ts";
+
+/** How many replicas a store keeps apart: every start of a node makes one. */
+export const MAX_REPLICAS = 16_384;
+
+/** One life of a node, as the source of writes: what it wrote is numbered from 1 on. */
+export interface Replica {
+  /** Its place in the table. */
+  readonly index: number;
+  /** `node id@incarnation`. */
+  readonly id: string;
+  /** The node that it is a life of. */
+  readonly node: string;
+  /** Which life. */
+  readonly incarnation: number;
+  /** Tells it from others in hashes. */
+  readonly hash: number;
+  /** Everything that it wrote up to this number is held here, or something later in its place. */
+  mark: number;
+  /** Tombstones up to this number have been collected: who knows less must compare. */
+  floor: number;
+  /** When `mark` last moved, by the clock of the node. */
+  moved: number;
+  /** Which entries are its last word. */
+  readonly log: Log;
+}
+
+/** The id of a life of a node. */
+export function replicaId(node: string, incarnation: number): string {
+  return `${node}@${incarnation.toString(36)}`;
+}
+
+/** The replicas that a store has heard of, by index and by id. */
+export class Replicas {
+  readonly #all: (Replica | undefined)[] = [];
+  readonly #byId = new Map<string, Replica>();
+  /** Up to which incarnation the lives of a node are over, and known everywhere. */
+  readonly settled = new Map<string, number>();
+
+  /** How many there are. */
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** All of them. */
+  [Symbol.iterator](): Iterator<Replica> {
+    return this.#byId.values();
+  }
+
+  /** The one at an index. */
+  at(index: number): Replica | undefined {
+    return this.#all[index];
+  }
+
+  /** The one of an id, if it is known. */
+  get(id: string): Replica | undefined {
+    return this.#byId.get(`r:${id}`);
+  }
+
+  /**
+   * The one of an id, made where it is new.
+   *
+   * @throws {RangeError} If there are too many.
+   * @throws {SyntaxError} If the id is malformed.
+   */
+  intern(id: string): Replica {
+    const known = this.get(id);
+    if (known) return known;
+    if (this.#byId.size >= MAX_REPLICAS) {
+      throw new RangeError(
+        `Cannot keep apart more than ${MAX_REPLICAS} replicas`,
+      );
+    }
+    const { node, incarnation } = parse(id);
+    let index = this.#all.indexOf(undefined);
+    if (index < 0) index = this.#all.length;
+    const replica: Replica = {
+      index,
+      id,
+      node,
+      incarnation,
+      hash: hashText(id),
+      mark: 0,
+      floor: 0,
+      moved: 0,
+      log: new Log(),
+    };
+    this.#all[index] = replica;
+    this.#byId.set(`r:${id}`, replica);
+    return replica;
+  }
+
+  /** Whether its life is over and known everywhere, so that nobody speaks of it any more. */
+  isSettled({ node, incarnation }: Replica): boolean {
+    return incarnation <= (this.settled.get(`n:${node}`) ?? -1);
+  }
+
+  /** Its life is over, and known everywhere. */
+  settle(node: string, incarnation: number): void {
+    const known = this.settled.get(`n:${node}`) ?? -1;
+    if (incarnation > known) this.settled.set(`n:${node}`, incarnation);
+  }
+
+  /** Forgets one that nothing is left of. */
+  forget(replica: Replica): void {
+    this.#all[replica.index] = undefined;
+    this.#byId.delete(`r:${replica.id}`);
+  }
+}
+
+function parse(id: string): { node: string; incarnation: number } {
+  const at = id.lastIndexOf("@");
+  const incarnation = parseInt(id.slice(at + 1), 36);
+  const node = id.slice(0, at);
+  const isWhole = at > 0 && at <= 64 && Number.isSafeInteger(incarnation) &&
+    incarnation >= 0 && replicaId(node, incarnation) === id;
+  if (isWhole) return { node, incarnation };
+  throw new SyntaxError(
+    `Cannot read replicated state: "${id.slice(0, 80)}" is no replica`,
+  );
+}

@@ -1,0 +1,723 @@
+import type { Scope } from "../behaviour.ts";
+import { reasonOf } from "../errors.ts";
+import { Reader, Writer } from "./_bytes.ts";
+import { MAX_ASKED } from "./_compare.ts";
+import { DEPTH } from "./_merkle.ts";
+import { COMPARE, DONE, type Head, readHead } from "./_page.ts";
+import { PeerClocks } from "./_peer_clocks.ts";
+import { Quorum } from "./_quorum.ts";
+import { replicaId } from "./_replicas.ts";
+import { type Changed, Store } from "./_store.ts";
+import { WriteError } from "./errors.ts";
+import { MAX_DRIFT } from "./hlc.ts";
+import type {
+  Level,
+  StateCounters,
+  StateOptions,
+  WriteOptions,
+} from "./types.ts";
+
+/** Bytes, or base64 where the node's codec carries none. */
+type Wire = Uint8Array | string;
+
+/** The events of replicated state. */
+interface Events {
+  /** Writes of the sender. */
+  delta(bytes: Wire): void;
+  /** What follows what the sender has? */
+  pull(bytes: Wire): Wire;
+  /** A page of everything? */
+  scan(bytes: Wire): Wire;
+  /** The hashes under some nodes of the tree? */
+  hashes(bytes: Wire): Wire;
+  /** What differs in some buckets? */
+  buckets(bytes: Wire): Wire;
+  /** The sender holds your writes up to a number. */
+  held(bytes: Wire): void;
+  /** Do you hold my writes up to a number? */
+  hold(bytes: Wire): void;
+}
+
+/** What is written leaves when it takes this much, in bytes, or in the next turn. */
+const FLUSH_SIZE = 32_768;
+/** How often a node asks another one, chosen at random, for what it missed, in ms. */
+const PULL_EVERY = 2_000;
+/** The same, more or less by so much. */
+const JITTER = 0.2;
+/** How long a page of a transfer may take, in ms. */
+const PAGE_TIMEOUT = 10_000;
+/** Nodes from which a newcomer takes over everything at once. */
+const SCANNED = 4;
+/** How long a deletion is remembered, in ms. */
+const TOMBSTONE_AGE = 900_000;
+/** How often what is no longer needed is given up, in ms. */
+const SWEEP_EVERY = 10_000;
+/** After so much time of day, in ms, the clocks are judged anew. */
+const JUDGE_EVERY = 500;
+/** What a message adds to the longest value. */
+const MESSAGE_ROOM = 16_384;
+/** The longest key, in bytes of UTF-8. */
+const MAX_KEY = 1_024;
+const DEFAULT_TIMEOUT = 10_000;
+
+const SETTLED: Promise<void> = Promise.resolve();
+
+/** A transfer that is due, and who waits for it. */
+interface Due {
+  readonly done: PromiseWithResolvers<boolean>;
+}
+
+/** Carries a {@linkcode Store} between the nodes of a cluster. */
+export class Replication {
+  readonly store: Store;
+  readonly #scope: Scope<Events>;
+  readonly #level: Level;
+  readonly #clocks: PeerClocks;
+  readonly #quorum: Quorum;
+  readonly #carriesBytes: boolean;
+  readonly #watchers = new Set<Changed>();
+  readonly #due = new Map<string, Due>();
+  /** What each member said it has, when it last asked. */
+  readonly #counts = { transfers: 0, failedTransfers: 0, refused: 0 };
+  #isPumping = false;
+  #isScheduled = false;
+  #wantsAck = false;
+  /** While links are behind. */
+  #room: Promise<void> | null = null;
+  #wall = 0;
+  #judgedAt = -Infinity;
+  #offset = 0;
+  #refusal: string | null = null;
+  #closed = false;
+
+  constructor(scope: Scope<Events>, options: StateOptions) {
+    const { clock, codec, wallClock } = scope;
+    this.#scope = scope;
+    this.#level = options.level ?? "memory";
+    const now = (): number => clock.now();
+    this.#clocks = new PeerClocks(wallClock, now);
+    this.store = new Store({
+      replica: replicaId(scope.id, scope.incarnation),
+      codec,
+      wallClock: () => this.#wall,
+      clusterTime: () => wallClock() + this.#offset,
+      now,
+      maxValue: scope.maxMessage - MESSAGE_ROOM,
+    });
+    this.#wall = wallClock();
+    this.#carriesBytes = carriesBytes(scope);
+    this.#quorum = new Quorum({
+      self: scope.id,
+      replicas: options.replicas ?? 0,
+      clock,
+      ask: (missing, seq) => this.#askHeld(missing, seq),
+    });
+    this.#listen();
+    this.#plan(PULL_EVERY, () => this.#pullSome());
+    this.#plan(SWEEP_EVERY, () => this.#sweep());
+    for (const id of scope.members.keys()) this.#transfer(id);
+    scope.defer(() => this.#close());
+  }
+
+  /** What it did and met. */
+  get counters(): StateCounters {
+    const { counters } = this.store;
+    return {
+      ...counters,
+      ...this.#counts,
+      refused: counters.refused + this.#counts.refused,
+    };
+  }
+
+  // -- Writing --
+
+  /** Makes a write. Throws for what is not allowed, rejects for what fails. */
+  write(
+    key: string,
+    value: unknown,
+    isDelete: boolean,
+    options?: WriteOptions,
+  ): Promise<void> {
+    const level = options?.level ?? this.#level;
+    const refused = this.#refused(key, level, options);
+    if (refused) return quiet(Promise.reject(refused));
+    let seq = 0;
+    try {
+      checkKey(key);
+      if (value === undefined && !isDelete) {
+        throw new TypeError("undefined is no value; use delete");
+      }
+      seq = this.store.write(key, value, isDelete);
+    } catch (error) {
+      throw explained(error, key);
+    }
+    if (level !== "memory") this.#wantsAck = true;
+    if (this.store.pendingBytes >= FLUSH_SIZE) this.#flush();
+    else this.#schedule();
+    if (level === "memory") return this.#room ?? SETTLED;
+    return quiet(this.#acknowledged(key, seq, level, options));
+  }
+
+  #refused(
+    key: string,
+    level: Level,
+    options: WriteOptions | undefined,
+  ): WriteError | null {
+    const wall = this.#scope.wallClock();
+    this.#wall = wall;
+    if (wall < this.#judgedAt || wall - this.#judgedAt > JUDGE_EVERY) {
+      this.#judge();
+    }
+    if (this.#refusal !== null) {
+      return new WriteError("clock", `Cannot set "${key}": ${this.#refusal}`);
+    }
+    if (this.#closed) {
+      return new WriteError(
+        "closed",
+        `Cannot set "${key}": "${this.#scope.name}" has ended`,
+      );
+    }
+    if (level === "memory" && options?.timeout === undefined) return null;
+    this.#checkOptions(key, level, options);
+    return null;
+  }
+
+  #checkOptions(
+    key: string,
+    level: Level,
+    { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
+  ): void {
+    if (!(timeout >= 1 && timeout < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot set "${key}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
+      );
+    }
+    if (level === "fsync") {
+      throw new TypeError(
+        `Cannot set "${key}" at "fsync": "${this.#scope.name}" has no storage`,
+      );
+    }
+    if (level !== "memory" && this.#quorum.size === 0) {
+      throw new TypeError(
+        `Cannot set "${key}" at "${level}": "${this.#scope.name}" has no configured replicas; pass \`replicas\``,
+      );
+    }
+  }
+
+  async #acknowledged(
+    key: string,
+    seq: number,
+    level: Level,
+    { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
+  ): Promise<void> {
+    this.#quorum.held(this.#scope.id, seq);
+    const held = await this.#quorum.wait(seq, level === "all", timeout);
+    if (held === null) return;
+    throw new WriteError(
+      "replicas",
+      `Cannot set "${key}" at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
+    );
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#scope.clock.soon(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const delta = this.store.takeDelta(this.#wantsAck);
+    this.#wantsAck = false;
+    if (!delta || this.#scope.members.size === 0) return;
+    const done = (): void => {
+      if (this.#room === room) this.#room = null;
+    };
+    const room = this.#scope.emit("delta", this.#pack(delta)).then(done, done);
+    this.#room = room;
+  }
+
+  // -- Watching --
+
+  /** Calls back for each change, until disposed. */
+  watch(callback: Changed): Disposable {
+    const watchers = this.#watchers;
+    const own: Changed = (...change) => callback(...change);
+    watchers.add(own);
+    this.store.changed = (...change) => {
+      for (const watcher of watchers) this.#tell(watcher, change);
+    };
+    return {
+      [Symbol.dispose]: (): void => {
+        watchers.delete(own);
+        if (watchers.size === 0) this.store.changed = null;
+      },
+    };
+  }
+
+  #tell(watcher: Changed, change: Parameters<Changed>): void {
+    try {
+      watcher(...change);
+    } catch (error) {
+      this.#scope.fault(error, `a watcher failed: ${reasonOf(error)}`);
+    }
+  }
+
+  // -- Hearing --
+
+  #listen(): void {
+    const scope = this.#scope;
+    scope.on("delta", (data, { from }) => this.#takeDelta(from, data));
+    scope.on(
+      "pull",
+      (data, { from }) =>
+        this.#answer(
+          from,
+          data,
+          (bytes) => this.store.answerPull(readHead(new Reader(bytes))),
+        ),
+    );
+    scope.on(
+      "scan",
+      (data, { from }) =>
+        this.#answer(
+          from,
+          data,
+          (bytes) => this.store.answerScan(readHead(new Reader(bytes))),
+        ),
+    );
+    scope.on(
+      "hashes",
+      (data, { from }) =>
+        this.#answer(from, data, (bytes) => this.store.answerHashes(bytes)),
+    );
+    scope.on(
+      "buckets",
+      (data, { from }) =>
+        this.#answer(from, data, (bytes) => this.store.answerBuckets(bytes)),
+    );
+    scope.on("held", (data, { from }) => this.#takeHeld(from, data));
+    scope.on("hold", (data, { from }) => this.#takeHold(from, data));
+    scope.onSystem("join", ({ id }) => void this.#transfer(id));
+    scope.onSystem("leave", ({ member }) => this.#clocks.forget(member.id));
+  }
+
+  #takeDelta(from: string, data: Wire): void {
+    try {
+      const { received, replica, ack, to } = this.store.receive(
+        this.#unpack(data),
+      );
+      if (received === "gap") this.#transfer(from);
+      if (ack && replica.node === from) this.#sayHeld(from, replica.id, to);
+    } catch (error) {
+      this.#refuse(from, error);
+    }
+  }
+
+  #refuse(from: string, error: unknown): void {
+    this.#counts.refused++;
+    this.#scope.fault(
+      error,
+      `refused what node "${from}" tells: ${reasonOf(error)}`,
+    );
+  }
+
+  #answer(
+    from: string,
+    data: Wire,
+    answer: (bytes: Uint8Array) => Uint8Array,
+  ): Wire {
+    this.#wall = this.#scope.wallClock();
+    try {
+      return this.#pack(answer(this.#unpack(data)));
+    } catch (error) {
+      this.#refuse(from, error);
+      throw error;
+    }
+  }
+
+  // -- Acknowledging --
+
+  /** Tells a writer how much of it this node holds, if that is what it wants to know. */
+  #sayHeld(to: string, id: string, seq: number): void {
+    const mark = this.store.entries.replicas.get(id)?.mark ?? 0;
+    if (mark < seq) {
+      return void this.#transfer(to).then(() => this.#sayHeldNow(to, id));
+    }
+    this.#sayHeldNow(to, id);
+  }
+
+  #sayHeldNow(to: string, id: string): void {
+    if (this.#closed || !this.#scope.members.has(to)) return;
+    const mark = this.store.entries.replicas.get(id)?.mark ?? 0;
+    this.#scope.send(to, "held", this.#pack(about(id, mark)));
+  }
+
+  #takeHeld(from: string, data: Wire): void {
+    const [id, seq] = this.#readAbout(from, data);
+    if (id !== this.store.self.id || seq > this.store.self.mark) return;
+    this.#quorum.held(from, seq);
+  }
+
+  #takeHold(from: string, data: Wire): void {
+    const [id, seq] = this.#readAbout(from, data);
+    if (seq > 0) this.#sayHeld(from, id, seq);
+  }
+
+  #readAbout(from: string, data: Wire): [id: string, seq: number] {
+    try {
+      const reader = new Reader(this.#unpack(data));
+      return [reader.text(), reader.u64()];
+    } catch (error) {
+      this.#refuse(from, error);
+      return ["", 0];
+    }
+  }
+
+  #askHeld(missing: (id: string) => boolean, seq: number): void {
+    const question = this.#pack(about(this.store.self.id, seq));
+    for (const id of this.#scope.members.keys()) {
+      if (missing(id)) this.#scope.send(id, "hold", question);
+    }
+  }
+
+  // -- Transfers --
+
+  /** Resolves once this node holds what every member held when it was called. */
+  async sync(): Promise<void> {
+    const ids = [...this.#scope.members.keys()];
+    await Promise.all(ids.map((id) => this.#transfer(id)));
+  }
+
+  #pullSome(): void {
+    const ids = [...this.#scope.members.keys()];
+    const id = ids[Math.floor(this.#scope.random() * ids.length)];
+    if (id !== undefined) this.#transfer(id);
+  }
+
+  /** Takes over what a member has and this node has not; resolves to whether it could. */
+  #transfer(id: string): Promise<boolean> {
+    let due = this.#due.get(id);
+    if (!due) {
+      due = { done: Promise.withResolvers() };
+      this.#due.set(id, due);
+      this.#pump();
+    }
+    return due.done.promise;
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    // What joins in the same turn is a source, too.
+    await SETTLED;
+    for (let [next] = this.#due; next && !this.#closed; [next] = this.#due) {
+      const [id, { done }] = next;
+      this.#due.delete(id);
+      done.resolve(await this.#transferFrom(id));
+    }
+    for (const { done } of this.#due.values()) done.resolve(false);
+    this.#due.clear();
+    this.#isPumping = false;
+  }
+
+  async #transferFrom(id: string): Promise<boolean> {
+    try {
+      if (this.#isNew()) await this.#scan(id);
+      await this.#pull(id);
+      this.#counts.transfers++;
+      return true;
+    } catch (error) {
+      this.#counts.failedTransfers++;
+      if (error instanceof SyntaxError || isDrift(error)) {
+        this.#refuse(id, error);
+      }
+      return false;
+    }
+  }
+
+  /** Whether it knows of nothing but its own writes. */
+  #isNew(): boolean {
+    for (const replica of this.store.entries.replicas) {
+      if (replica !== this.store.self && replica.mark > 0) return false;
+    }
+    return true;
+  }
+
+  async #pull(id: string): Promise<void> {
+    const cursor = this.store.marks();
+    let next = this.#askPage(id, "pull", this.store.askPull(cursor));
+    for (;;) {
+      const { bytes, reader, head } = await next;
+      if ((head.flags & COMPARE) !== 0) return await this.#compare(id);
+      const isDone = (head.flags & DONE) !== 0;
+      for (const span of head.spans) {
+        if (span.from > (cursor.get(span.id) ?? 0)) {
+          throw new SyntaxError(
+            `Cannot take over "${span.id}": there is a gap in what it is told`,
+          );
+        }
+        cursor.set(span.id, span.to);
+      }
+      // The next page is on its way while this one is merged.
+      if (!isDone) {
+        next = this.#askPage(id, "pull", this.store.askPull(cursor));
+        next.catch(() => {});
+      }
+      this.store.takePage(bytes, reader, head);
+      if (isDone) return void this.store.complete(cursor, head.settled);
+    }
+  }
+
+  /** Finds out what differs by hashes, level by level, and takes that over. */
+  async #compare(id: string): Promise<void> {
+    const { store } = this;
+    let first: Head | null = null;
+    let differing: number[] = [0];
+    for (let level = 0; level < DEPTH && differing.length > 0; level++) {
+      const next: number[] = [];
+      for (const indices of inParts(differing)) {
+        const question = store.askHashes(level, indices);
+        const { head, reader } = await this.#askPage(id, "hashes", question);
+        first ??= head;
+        next.push(...store.differing(reader, level, indices));
+      }
+      differing = next;
+    }
+    for (const buckets of inParts(differing)) {
+      for (let isDone = false; !isDone;) {
+        const { question, slots } = store.askBuckets(buckets);
+        const page = await this.#askPage(id, "buckets", question);
+        isDone = (page.head.flags & DONE) !== 0;
+        const { bytes, reader, head } = page;
+        const changes = store.takeBuckets(bytes, reader, head, slots);
+        if (changes === 0 && !isDone) {
+          throw new SyntaxError(`Cannot compare with "${id}": it does not end`);
+        }
+      }
+    }
+    // What the other node had at the beginning, this one has now.
+    if (!first) return;
+    store.complete(
+      new Map(first.spans.map((span) => [span.id, span.to])),
+      first.settled,
+    );
+  }
+
+  /** Takes over everything, from several at once. */
+  async #scan(id: string): Promise<void> {
+    const others = [...this.#scope.members.keys()].filter((one) => one !== id);
+    const sources = [id, ...others.slice(0, SCANNED - 1)];
+    const heads = await Promise.all(
+      sources.map((source, part) =>
+        this.#scanPart(source, part, sources.length)
+          .catch(() => this.#scanPart(id, part, sources.length))
+      ),
+    );
+    // Complete is what all parts are complete for.
+    const [first, ...rest] = heads.map(({ spans, settled }) => ({
+      marks: new Map(spans.map((span) => [span.id, span.to])),
+      settled: new Map(settled),
+    }));
+    if (!first) return;
+    for (const { marks, settled } of rest) {
+      lower(first.marks, marks);
+      lower(first.settled, settled);
+    }
+    this.store.complete(first.marks, [...first.settled]);
+  }
+
+  /** Resolves to the head of the first page: what the source had then, it has brought. */
+  async #scanPart(id: string, part: number, parts: number): Promise<Head> {
+    const ask = (cursor: number): Promise<Page> =>
+      this.#askPage(id, "scan", this.store.askScan(cursor, part, parts));
+    let page = await ask(0);
+    const first = page.head;
+    for (;;) {
+      const { bytes, reader, head } = page;
+      const isDone = (head.flags & DONE) !== 0;
+      const next = isDone ? null : ask(head.cursor);
+      next?.catch(() => {});
+      this.store.takePage(bytes, reader, head);
+      if (!next) return first;
+      page = await next;
+    }
+  }
+
+  async #askPage(
+    id: string,
+    what: "pull" | "scan" | "hashes" | "buckets",
+    question: Uint8Array,
+  ): Promise<Page> {
+    const asked = this.#scope.clock.now();
+    const answer = await this.#scope.request(id, what, this.#pack(question), {
+      timeout: PAGE_TIMEOUT,
+      signal: this.#scope.signal,
+    });
+    const bytes = this.#unpack(answer);
+    const reader = new Reader(bytes);
+    const head = readHead(reader);
+    this.#clocks.note(id, head.wallClock, asked);
+    this.#judge();
+    return { bytes, reader, head };
+  }
+
+  // -- Time --
+
+  /** Whether this node's clock allows it to write. */
+  #judge(): void {
+    const wall = this.#scope.wallClock();
+    this.#judgedAt = wall;
+    const { offset, far, of } = this.#clocks.judge();
+    const before = this.#refusal;
+    this.#offset = offset;
+    const ahead = this.store.clock.time - (wall + offset);
+    if (offset !== 0) {
+      const seconds = Math.round(Math.abs(offset) / 1000);
+      const side = offset > 0 ? "behind" : "ahead of";
+      this.#refusal =
+        `this node's clock is ${seconds} s ${side} the clocks of ${far} of ${of} other nodes; set it right`;
+    } else if (ahead > MAX_DRIFT) {
+      this.#refusal = `its clock was ahead, and its last stamp is still ${
+        Math.round(ahead / 1000)
+      } s in the future`;
+    } else this.#refusal = null;
+    if (this.#refusal === before) return;
+    if (this.#refusal === null) this.#scope.logger.info("takes writes again");
+    else if (before === null) {
+      this.#scope.logger.error(`takes no writes: ${this.#refusal}`);
+    }
+  }
+
+  /** Calls again and again, with jitter, until the end. */
+  #plan(every: number, work: () => void): void {
+    const { clock, random } = this.#scope;
+    const next = (): void => {
+      const delay = every * (1 - JITTER + 2 * JITTER * random());
+      cancel = clock.after(delay, () => {
+        next();
+        work();
+      });
+    };
+    let cancel = (): void => {};
+    next();
+    this.#scope.defer(() => cancel());
+  }
+
+  #sweep(): void {
+    const time = this.#scope.wallClock() + this.#offset;
+    this.store.entries.bury(time - TOMBSTONE_AGE);
+  }
+
+  #close(): void {
+    this.#flush();
+    this.#closed = true;
+    this.#quorum.close();
+  }
+
+  // -- Bytes --
+
+  #pack(bytes: Uint8Array): Wire {
+    return this.#carriesBytes ? bytes : toBase64(bytes);
+  }
+
+  /** @throws {SyntaxError} If it is neither bytes nor base64. */
+  #unpack(data: unknown): Uint8Array {
+    if (data instanceof Uint8Array) return data;
+    if (typeof data === "string") return fromBase64(data);
+    throw new SyntaxError("Cannot read replicated state: it is not bytes");
+  }
+}
+
+/** A page of a transfer. */
+interface Page {
+  readonly bytes: Uint8Array;
+  readonly reader: Reader;
+  readonly head: Head;
+}
+
+/** Cut into as many as one message asks about. */
+function* inParts(numbers: readonly number[]): Generator<readonly number[]> {
+  for (let i = 0; i < numbers.length; i += MAX_ASKED) {
+    yield numbers.slice(i, i + MAX_ASKED);
+  }
+}
+
+/** Keeps the lower of two numbers for each, and only what both have. */
+function lower(
+  numbers: Map<string, number>,
+  others: ReadonlyMap<string, number>,
+): void {
+  for (const [id, number] of numbers) {
+    numbers.set(id, Math.min(number, others.get(id) ?? 0));
+  }
+}
+
+/** A replica and a number of its writes. */
+function about(id: string, seq: number): Uint8Array {
+  const writer = new Writer(96);
+  writer.text(id);
+  writer.u64(seq);
+  return writer.view();
+}
+
+function checkKey(key: unknown): void {
+  if (typeof key !== "string") {
+    throw new TypeError(`a key is a string, not ${typeof key}`);
+  }
+  // Three bytes is the most that a code unit takes.
+  if (key.length * 3 > MAX_KEY && utf8Length(key) > MAX_KEY) {
+    throw new RangeError(`its key takes more than ${MAX_KEY} bytes`);
+  }
+  if (!key.isWellFormed()) {
+    throw new TypeError("its key has half of a surrogate pair");
+  }
+}
+
+function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+function explained(error: unknown, key: unknown): Error {
+  const shown = typeof key === "string" ? key.slice(0, 80) : String(key);
+  const message = `Cannot set "${shown}": ${reasonOf(error)}`;
+  return error instanceof RangeError
+    ? new RangeError(message, { cause: error })
+    : new TypeError(message, { cause: error });
+}
+
+/** A rejection that nobody awaits does not end the process. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+function isDrift(error: unknown): boolean {
+  return error instanceof Error && error.name === "DriftError";
+}
+
+function carriesBytes({ codec }: Scope<Events>): boolean {
+  try {
+    return codec.decode(codec.encode(new Uint8Array(1))) instanceof Uint8Array;
+  } catch {
+    return false;
+  }
+}
+
+function toBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8_192) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 8_192));
+  }
+  return btoa(text);
+}
+
+function fromBase64(text: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch {
+    throw new SyntaxError("Cannot read replicated state: it is not base64");
+  }
+}

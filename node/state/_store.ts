@@ -1,0 +1,716 @@
+import type { Codec } from "@devts/protocol";
+import { malformed, Reader, Writer } from "./_bytes.ts";
+import {
+  type Asked,
+  differing,
+  readAsked,
+  readBuckets,
+  readNumbers,
+  summarize,
+  type Summary,
+  writeAsked,
+  writeBuckets,
+  writeHashes,
+  writeNumbers,
+} from "./_compare.ts";
+import { Entries, type Write } from "./_entries.ts";
+import { HybridClock, MAX_DRIFT, WARN_DRIFT } from "./hlc.ts";
+import {
+  ACK,
+  COMPARE,
+  DONE,
+  EMPTY,
+  HASHED,
+  type Head,
+  readEntries,
+  readHead,
+  SCAN,
+  type Span,
+  type Told,
+  writeEntry,
+  writeHead,
+} from "./_page.ts";
+import type { Replica } from "./_replicas.ts";
+
+/** A page of a transfer ends with the entry that brings it to this size, in bytes. */
+export const PAGE_SIZE = 262_144;
+
+// Changes that came before others that they follow wait for those, within these bounds.
+const EARLY_EACH = 256;
+const EARLY_BYTES = 4_194_304;
+
+/** What became of changes that another node told of. */
+export type Received =
+  /** They are merged. */
+  | "taken"
+  /** They were known. */
+  | "known"
+  /** Something before them is missing. */
+  | "gap";
+
+/** What a store is made with. */
+export interface StoreOptions {
+  /** The id of the replica that writes here. */
+  readonly replica: string;
+  readonly codec: Codec;
+  /** The time of day, for stamps. */
+  readonly wallClock: () => number;
+  /** The time of day as the cluster has it, to judge the stamps of others by. */
+  readonly clusterTime: () => number;
+  /** The clock of timeouts. */
+  readonly now: () => number;
+  /** The longest value, in bytes. */
+  readonly maxValue: number;
+  /** Where the clock of an earlier run had come to. */
+  readonly lastStamp?: { readonly time: number; readonly counter: number };
+}
+
+/** What a store met. */
+export interface StoreCounters {
+  /** Deltas of others that were merged. */
+  deltas: number;
+  /** Deltas that came before others that they follow. */
+  gaps: number;
+  /** Of those, how many were dropped for want of room. */
+  earlyDropped: number;
+  /** Messages of others that were refused: malformed, or from too far in the future. */
+  refused: number;
+  /** Messages whose stamps were over a second ahead. */
+  ahead: number;
+  /** Pages of transfers that were merged. */
+  pages: number;
+  /** Bytes of those pages. */
+  pageBytes: number;
+  /** Entries that were compared by hashes, since lists of changes did not reach back so far. */
+  comparisons: number;
+}
+
+/** Changes that wait for those before them. */
+interface Early {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: Uint8Array;
+}
+
+/** How a change of an entry is told to its watchers. */
+export type Changed = (
+  key: string,
+  value: unknown,
+  isDelete: boolean,
+  isLocal: boolean,
+) => void;
+
+/** A stamp of another node is too far in the future. */
+export class DriftError extends Error {
+  constructor(time: number, now: number) {
+    super(
+      `it was stamped ${
+        Math.round((time - now) / 1000)
+      } s ahead of the time here; at most ${MAX_DRIFT / 1000} s are taken`,
+    );
+    this.name = "DriftError";
+  }
+}
+
+/**
+ * A replicated map whose entries are last writes, as a machine without I/O: what it
+ * says to others and what they say to it are bytes that somebody else carries.
+ *
+ * Deltas follow Almeida, Shoker and Baquero, "Delta State Replicated Data Types"
+ * (2018): each tells of the writes of one replica between two numbers, and is merged
+ * only where nothing before it is missing.
+ */
+export class Store {
+  readonly entries = new Entries();
+  readonly clock: HybridClock;
+  readonly self: Replica;
+  readonly counters: StoreCounters = {
+    deltas: 0,
+    gaps: 0,
+    earlyDropped: 0,
+    refused: 0,
+    ahead: 0,
+    pages: 0,
+    pageBytes: 0,
+    comparisons: 0,
+  };
+  /** Told of each change. */
+  changed: Changed | null = null;
+  readonly #options: StoreOptions;
+  readonly #pending = new Writer(4_096);
+  /** The number of the last write that has been told to others. */
+  #told = 0;
+  readonly #early = new Map<Replica, Early[]>();
+  #earlyBytes = 0;
+  readonly #write: Write;
+  readonly #scratch = new Writer(PAGE_SIZE + 65_536);
+
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.clock = new HybridClock(options.wallClock, options.lastStamp);
+    this.self = this.entries.replicas.intern(options.replica);
+    this.#write = {
+      key: "",
+      replica: this.self,
+      seq: 0,
+      time: 0,
+      counter: 0,
+      isDelete: false,
+      value: undefined,
+    };
+  }
+
+  // -- Writing --
+
+  /** How many bytes the writes take that have not been told to others. */
+  get pendingBytes(): number {
+    return this.#pending.at;
+  }
+
+  /**
+   * Makes a write.
+   *
+   * @returns Its number among those of this replica.
+   * @throws {TypeError} If the value cannot be encoded.
+   * @throws {RangeError} If it takes too many bytes.
+   */
+  write(key: string, value: unknown, isDelete: boolean): number {
+    const { clock, self } = this;
+    const { codec, maxValue } = this.#options;
+    const pending = this.#pending;
+    const start = pending.at;
+    const seq = self.mark + 1;
+    clock.tick();
+    let size = 0;
+    try {
+      size = writeEntry(
+        pending,
+        codec,
+        0,
+        seq,
+        clock.time,
+        clock.counter,
+        key,
+        isDelete,
+        value,
+      );
+    } catch (error) {
+      pending.at = start;
+      throw error;
+    }
+    if (size > maxValue) {
+      pending.at = start;
+      throw new RangeError(
+        `its value takes ${size} bytes, at most ${maxValue} are allowed`,
+      );
+    }
+    self.mark = seq;
+    const write = this.#write;
+    write.key = key;
+    write.replica = self;
+    write.seq = seq;
+    write.time = clock.time;
+    write.counter = clock.counter;
+    write.isDelete = isDelete;
+    write.value = value;
+    this.entries.merge(write);
+    write.value = undefined;
+    this.changed?.(key, value, isDelete, true);
+    return seq;
+  }
+
+  /**
+   * The writes since the last call, for all others; `null`: there are none. The bytes
+   * are good until the next call.
+   *
+   * @param ack Whether others are to say that they hold it.
+   */
+  takeDelta(ack: boolean): Uint8Array | null {
+    const pending = this.#pending;
+    if (pending.at === 0) return null;
+    const { id, mark } = this.self;
+    const writer = this.#scratch;
+    writer.at = 0;
+    writeHead(writer, {
+      ...EMPTY,
+      flags: ack ? ACK : 0,
+      wallClock: this.#options.wallClock(),
+      spans: [{ id, from: this.#told, to: mark }],
+    });
+    append(writer, pending);
+    this.#told = mark;
+    pending.at = 0;
+    return writer.view();
+  }
+
+  // -- Deltas of others --
+
+  /**
+   * Takes what another node's `takeDelta` gave.
+   *
+   * @returns What became of it, whose writes they are, and up to which number; `ack`:
+   * their writer waits to hear of it.
+   * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
+   * @throws {DriftError} If it is from too far in the future; likewise.
+   */
+  receive(
+    bytes: Uint8Array,
+  ): { received: Received; replica: Replica; to: number; ack: boolean } {
+    const reader = new Reader(bytes);
+    const head = readHead(reader);
+    const [span] = head.spans;
+    if (!span || head.spans.length > 1) {
+      throw malformed("a delta is of one replica");
+    }
+    const replica = this.entries.replicas.intern(span.id);
+    const ack = (head.flags & ACK) !== 0;
+    const { to } = span;
+    const isKnown = replica === this.self || to <= replica.mark ||
+      this.entries.replicas.isSettled(replica);
+    if (isKnown) {
+      return { received: "known", replica, to, ack };
+    }
+    if (span.from > replica.mark) {
+      this.#keepEarly(replica, span, bytes);
+      return { received: "gap", replica, to, ack };
+    }
+    this.#merge(readEntries(bytes, reader, head, this.#options.codec), head);
+    this.counters.deltas++;
+    this.#advance(replica, to);
+    this.#drain(replica);
+    return { received: "taken", replica, to, ack };
+  }
+
+  #keepEarly(replica: Replica, { from, to }: Span, bytes: Uint8Array): void {
+    this.counters.gaps++;
+    const waiting = this.#early.get(replica) ?? [];
+    const isFull = waiting.length >= EARLY_EACH ||
+      this.#earlyBytes + bytes.length > EARLY_BYTES;
+    if (isFull) {
+      this.counters.earlyDropped++;
+      return;
+    }
+    waiting.push({ from, to, bytes: bytes.slice() });
+    waiting.sort((a, b) => a.from - b.from);
+    this.#earlyBytes += bytes.length;
+    this.#early.set(replica, waiting);
+  }
+
+  /** What waited for those that are there now. */
+  #drain(replica: Replica): void {
+    const waiting = this.#early.get(replica);
+    if (!waiting) return;
+    for (let early = waiting[0]; early; early = waiting[0]) {
+      if (early.from > replica.mark) return;
+      waiting.shift();
+      this.#earlyBytes -= early.bytes.length;
+      if (early.to > replica.mark) this.#takeEarly(replica, early);
+    }
+    this.#early.delete(replica);
+  }
+
+  #takeEarly(replica: Replica, { to, bytes }: Early): void {
+    try {
+      const reader = new Reader(bytes);
+      const head = readHead(reader);
+      this.#merge(readEntries(bytes, reader, head, this.#options.codec), head);
+      this.#advance(replica, to);
+    } catch {
+      // What follows waits for a transfer.
+      this.counters.refused++;
+    }
+  }
+
+  #advance(replica: Replica, to: number): void {
+    if (to <= replica.mark) return;
+    replica.mark = to;
+    replica.moved = this.#options.now();
+  }
+
+  /** Merges entries: all, or, where one is from too far in the future, none. */
+  #merge(entries: readonly Told[], { spans }: Head): number {
+    const { replicas } = this.entries;
+    const now = this.#options.clusterTime();
+    const origins = spans.map(({ id }) => replicas.intern(id));
+    let latest = 0;
+    for (const { time, span, seq } of entries) {
+      if (time > latest) latest = time;
+      if (origins[span] === this.self && seq > this.self.mark) {
+        throw malformed("it tells of writes that this node never made");
+      }
+    }
+    if (latest > now + MAX_DRIFT) throw new DriftError(latest, now);
+    if (latest > now + WARN_DRIFT) this.counters.ahead++;
+    const write = this.#write;
+    let changes = 0;
+    for (const { span, seq, time, counter, isDelete, key, value } of entries) {
+      const replica = origins[span];
+      if (!replica || this.#isCollected(replica, seq, key)) continue;
+      this.clock.witness(time, counter);
+      write.key = key;
+      write.replica = replica;
+      write.seq = seq;
+      write.time = time;
+      write.counter = counter;
+      write.isDelete = isDelete;
+      write.value = value;
+      if (this.entries.merge(write) !== "taken") continue;
+      this.changed?.(key, value, isDelete, false);
+      changes++;
+    }
+    write.value = undefined;
+    return changes;
+  }
+
+  /** Whether a write has been here, and the deletion that came after it has been forgotten. */
+  #isCollected(replica: Replica, seq: number, key: string): boolean {
+    const { entries } = this;
+    if (seq > replica.mark && !entries.replicas.isSettled(replica)) {
+      return false;
+    }
+    return entries.find(key) < 0;
+  }
+
+  // -- Transfers: asking --
+
+  /** How far this node is with each replica: where a transfer begins. */
+  marks(): Map<string, number> {
+    const marks = new Map<string, number>();
+    for (const replica of this.entries.replicas) {
+      if (!this.entries.replicas.isSettled(replica)) {
+        marks.set(replica.id, replica.mark);
+      }
+    }
+    return marks;
+  }
+
+  /** Asks for what follows; `cursor` says how far the transfer has come. */
+  askPull(cursor: ReadonlyMap<string, number>): Uint8Array {
+    const spans = [...cursor].map(([id, to]) => ({ id, from: 0, to }));
+    return this.#ask({ spans });
+  }
+
+  /** Asks for a page of everything: of one part of so many, from a slot on. */
+  askScan(cursor: number, part: number, parts: number): Uint8Array {
+    return this.#ask({ cursor, part, parts });
+  }
+
+  #ask(head: Partial<Head>): Uint8Array {
+    const writer = new Writer(256);
+    writeHead(writer, this.#askHead(head));
+    return writer.view();
+  }
+
+  #askHead(head: Partial<Head>): Head {
+    return { ...this.#answerHead(), ...head };
+  }
+
+  /**
+   * Merges a page of a transfer.
+   *
+   * @returns How many entries changed.
+   * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
+   * @throws {DriftError} If it is from too far in the future; likewise.
+   */
+  takePage(bytes: Uint8Array, reader: Reader, head: Head): number {
+    const entries = readEntries(bytes, reader, head, this.#options.codec);
+    const changes = this.#merge(entries, head);
+    this.counters.pages++;
+    this.counters.pageBytes += bytes.length;
+    return changes;
+  }
+
+  /**
+   * A transfer is complete: this node holds what the other held.
+   *
+   * @returns The replicas of which more is known now.
+   */
+  complete(
+    cursor: ReadonlyMap<string, number>,
+    settled: Head["settled"],
+  ): Replica[] {
+    const { replicas } = this.entries;
+    const moved: Replica[] = [];
+    for (const [id, to] of cursor) {
+      const replica = replicas.intern(id);
+      if (replica === this.self || to <= replica.mark) continue;
+      this.#advance(replica, to);
+      this.#drain(replica);
+      moved.push(replica);
+    }
+    for (const [node, incarnation] of settled) {
+      if (node !== this.self.node || incarnation < this.self.incarnation) {
+        replicas.settle(node, incarnation);
+      }
+    }
+    return moved;
+  }
+
+  // -- Transfers: answering --
+
+  /**
+   * Answers `askPull`: the entries that are last words of writes after those that the
+   * other node has, oldest first.
+   *
+   * @throws {SyntaxError} If what is asked is malformed.
+   */
+  answerPull(asked: Head): Uint8Array {
+    const known = new Map(asked.spans.map(({ id, to }) => [`r:${id}`, to]));
+    const over = overOf(asked);
+    if (this.#mustCompare(known, over)) {
+      return this.#answer({ flags: COMPARE, spans: [] });
+    }
+    const { entries } = this;
+    const scratch = this.#scratch;
+    scratch.at = 0;
+    const spans: Span[] = [];
+    let isDone = true;
+    for (const replica of entries.replicas) {
+      const { id, log, mark } = replica;
+      const from = known.get(`r:${id}`) ?? 0;
+      if (from >= mark || this.#isOver(replica, over)) continue;
+      if (scratch.at >= PAGE_SIZE) {
+        isDone = false;
+        break;
+      }
+      let to = mark;
+      for (let i = log.after(from); i < log.length; i++) {
+        // A transfer to this node may have brought entries before it is complete.
+        if (log.number(i) > mark) break;
+        if (scratch.at >= PAGE_SIZE) {
+          to = log.number(i) - 1;
+          isDone = false;
+          break;
+        }
+        if (entries.isLast(replica, log.number(i), log.slot(i))) {
+          this.#writeSlot(scratch, spans.length, log.slot(i));
+        }
+      }
+      spans.push({ id, from, to });
+    }
+    const isEqual = isDone && spans.length === 0;
+    const flags = (isDone ? DONE : 0) | (isEqual ? HASHED : 0);
+    return this.#answer({ flags, spans, ...entries.digest() }, scratch);
+  }
+
+  /** Answers `askScan`: a page of everything. */
+  answerScan({ cursor, part, parts }: Head): Uint8Array {
+    const { entries } = this;
+    const scratch = this.#scratch;
+    scratch.at = 0;
+    const spans = this.#allSpans();
+    const spanOf = this.#spanIndex(spans);
+    let slot = cursor;
+    for (; slot < entries.slots && scratch.at < PAGE_SIZE; slot++) {
+      if (entries.keyAt(slot) === undefined) continue;
+      if (entries.hashAt(slot) % parts !== part) continue;
+      this.#writeSlot(scratch, spanOf.get(entries.originAt(slot)) ?? 0, slot);
+    }
+    const flags = SCAN | (slot >= entries.slots ? DONE : 0);
+    return this.#answer({ flags, spans, cursor: slot, part, parts }, scratch);
+  }
+
+  // -- Comparisons --
+
+  /** Asks for the hashes under some nodes of a level of the tree: at most 1,024. */
+  askHashes(level: number, indices: readonly number[]): Uint8Array {
+    return writeAsked({ head: this.#answerHead(), level, indices });
+  }
+
+  /**
+   * Answers `askHashes`.
+   *
+   * @throws {SyntaxError} If what is asked is malformed.
+   */
+  answerHashes(bytes: Uint8Array): Uint8Array {
+    const head = { ...this.#answerHead(), spans: this.#allSpans() };
+    return writeHashes(this.entries, head, readAsked(bytes));
+  }
+
+  /** Which nodes of the next level differ, by what `answerHashes` gave. */
+  differing(
+    reader: Reader,
+    level: number,
+    indices: readonly number[],
+  ): number[] {
+    this.counters.comparisons++;
+    const asked: Asked = { head: EMPTY, level, indices };
+    return differing(this.entries, reader, asked);
+  }
+
+  /** Asks for what differs in some buckets: at most 1,024. */
+  askBuckets(
+    buckets: readonly number[],
+  ): { question: Uint8Array; slots: readonly number[] } {
+    const { slots, summaries } = summarize(this.entries, buckets);
+    const question = writeBuckets(this.#answerHead(), buckets, summaries);
+    return { question, slots };
+  }
+
+  /**
+   * Answers `askBuckets`: with what the other node has not, and which of its keys are
+   * not here.
+   *
+   * @throws {SyntaxError} If what is asked is malformed.
+   */
+  answerBuckets(bytes: Uint8Array): Uint8Array {
+    const { buckets, summaries } = readBuckets(bytes);
+    const { entries } = this;
+    const known = new Set(summaries.map(versionKey));
+    const held = new Set<number>();
+    const spans = this.#allSpans();
+    const spanOf = this.#spanIndex(spans);
+    const scratch = this.#scratch;
+    scratch.at = 0;
+    let isDone = true;
+    for (const slot of entries.slotsOf(new Set(buckets))) {
+      const keyHash = entries.hashAt(slot);
+      held.add(keyHash);
+      if (known.has(versionKey({ keyHash, ...entries.versionAt(slot) }))) {
+        continue;
+      }
+      if (scratch.at >= PAGE_SIZE) isDone = false;
+      else {
+        const span = spanOf.get(entries.originAt(slot)) ?? 0;
+        this.#writeSlot(scratch, span, slot);
+      }
+    }
+    const absent = summaries.flatMap(({ keyHash }, index) =>
+      held.has(keyHash) ? [] : [index]
+    );
+    const writer = new Writer(512 + 4 * absent.length + scratch.at);
+    const flags = SCAN | (isDone ? DONE : 0);
+    writeHead(writer, { ...this.#answerHead(), flags, spans });
+    writeNumbers(writer, absent);
+    append(writer, scratch);
+    return writer.view();
+  }
+
+  /**
+   * Merges what `answerBuckets` gave, and gives up what the other node knew and has no
+   * longer.
+   *
+   * @returns How many entries changed.
+   * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
+   * @throws {DriftError} If it is from too far in the future; likewise.
+   */
+  takeBuckets(
+    bytes: Uint8Array,
+    reader: Reader,
+    head: Head,
+    slots: readonly number[],
+  ): number {
+    const absent = readNumbers(reader, slots.length + 1);
+    const seqs = absent.map((index) => this.entries.seqAt(slots[index] ?? -1));
+    let changes = this.takePage(bytes, reader, head);
+    const marks = new Map(head.spans.map(({ id, to }) => [`r:${id}`, to]));
+    const over = overOf(head);
+    absent.forEach((index, i) => {
+      const slot = slots[index] ?? -1;
+      const replica = this.entries.replicas.at(this.entries.originAt(slot));
+      const key = this.entries.keyAt(slot);
+      const seq = this.entries.seqAt(slot);
+      if (!replica || key === undefined || seq !== seqs[i]) return;
+      const wasKnown = this.#isOver(replica, over) ||
+        (marks.get(`r:${replica.id}`) ?? 0) >= seq;
+      if (!wasKnown) return;
+      this.entries.drop(slot);
+      this.changed?.(key, undefined, true, false);
+      changes++;
+    });
+    return changes;
+  }
+
+  /** Everything this node has of each replica. */
+  #allSpans(): Span[] {
+    return Array.from(
+      this.entries.replicas,
+      ({ id, mark }) => ({ id, from: 0, to: mark }),
+    );
+  }
+
+  #spanIndex(spans: readonly Span[]): Map<number, number> {
+    const { replicas } = this.entries;
+    return new Map(
+      spans.map(({ id }, index) => [replicas.intern(id).index, index]),
+    );
+  }
+
+  #writeSlot(writer: Writer, span: number, slot: number): void {
+    const { entries } = this;
+    const key = entries.keyAt(slot);
+    if (key === undefined) return;
+    writeEntry(
+      writer,
+      this.#options.codec,
+      span,
+      entries.seqAt(slot),
+      entries.timeAt(slot),
+      entries.counterAt(slot),
+      key,
+      entries.isTombstone(slot),
+      entries.valueAt(slot),
+    );
+  }
+
+  #answer(head: Partial<Head>, body?: Writer): Uint8Array {
+    const writer = new Writer(512 + (body?.at ?? 0));
+    writeHead(writer, { ...this.#answerHead(), ...head });
+    if (body) append(writer, body);
+    return writer.view();
+  }
+
+  #answerHead(): Head {
+    return {
+      ...EMPTY,
+      wallClock: this.#options.wallClock(),
+      settled: this.#settled(),
+    };
+  }
+
+  #settled(): [string, number][] {
+    return Array.from(
+      this.entries.replicas.settled,
+      ([node, incarnation]) => [node.slice(2), incarnation],
+    );
+  }
+
+  /** Whether lists of changes do not reach back to where the other node is. */
+  #mustCompare(
+    known: ReadonlyMap<string, number>,
+    over: ReadonlyMap<string, number>,
+  ): boolean {
+    const { replicas } = this.entries;
+    for (const [node, incarnation] of replicas.settled) {
+      if ((over.get(node) ?? -1) < incarnation) return true;
+    }
+    for (const replica of replicas) {
+      if (this.#isOver(replica, over)) continue;
+      if ((known.get(`r:${replica.id}`) ?? 0) < replica.floor) return true;
+    }
+    return false;
+  }
+
+  #isOver(
+    { node, incarnation }: Replica,
+    over: ReadonlyMap<string, number>,
+  ): boolean {
+    return incarnation <= (over.get(`n:${node}`) ?? -1);
+  }
+}
+
+function versionKey({ keyHash, low, high }: Summary): string {
+  return `${keyHash}:${low}:${high}`;
+}
+
+function overOf({ settled }: Head): Map<string, number> {
+  return new Map(
+    settled.map(([node, incarnation]) => [`n:${node}`, incarnation]),
+  );
+}
+
+function append(writer: Writer, body: Writer): void {
+  writer.room(body.at);
+  writer.bytes.set(body.view(), writer.at);
+  writer.at += body.at;
+}

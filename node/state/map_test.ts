@@ -1,0 +1,326 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { json } from "@devts/protocol/json";
+import type { Codec } from "@devts/protocol";
+import { pass, passFor, passUntil } from "../_support_test.ts";
+import { type Tested, virtualWorld, type World } from "../_world_test.ts";
+import { WriteError } from "./errors.ts";
+import { map, type MapChange, type ReplicatedMap } from "./map.ts";
+import type { StateOptions } from "./types.ts";
+
+type Value = unknown;
+type Nodes = { tested: Tested<object>; cart: ReplicatedMap<Value> }[];
+
+/** Nodes named "a", "b", … that share a map. */
+async function cluster(
+  world: World,
+  size: number,
+  options: StateOptions = {},
+  parts: { codec?: Codec } = {},
+): Promise<Nodes> {
+  const nodes: Nodes = [];
+  for (let i = 0; i < size; i++) {
+    nodes.push(await add(world, String.fromCharCode(97 + i), options, parts));
+  }
+  await pass(world.clock, 1_000);
+  return nodes;
+}
+
+async function add(
+  world: World,
+  id: string,
+  options: StateOptions = {},
+  parts: { codec?: Codec; wallClock?: () => number } = {},
+): Promise<Nodes[0]> {
+  const tested = world.add<object>(id, parts);
+  const cart = tested.node.use("cart", map<Value>(options));
+  await passFor(world.clock, tested.node.listen(`memory://${id}`));
+  if (id !== "a") await passFor(world.clock, tested.node.join("memory://a"));
+  return { tested, cart };
+}
+
+function contents(cart: ReplicatedMap<Value>): [string, Value][] {
+  return [...cart.entries()].sort(([a], [b]) => a < b ? -1 : 1);
+}
+
+function assertSame(nodes: readonly { cart: ReplicatedMap<Value> }[]): void {
+  const [first, ...rest] = nodes;
+  assert(first);
+  for (const { cart } of rest) {
+    assertEquals(contents(cart), contents(first.cart));
+    assertEquals(cart.hash(), first.cart.hash());
+  }
+}
+
+Deno.test("map() replicates what is set and deleted", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 3);
+  const [a, b] = nodes;
+  assert(a && b);
+  await a.cart.set("apples", { count: 3 });
+  await b.cart.set("pears", new Uint8Array([1, 2, 3]));
+  assertEquals(a.cart.get("apples"), { count: 3 });
+  await pass(world.clock, 10);
+  assertEquals(b.cart.get("apples"), { count: 3 });
+  assertEquals(a.cart.get("pears"), new Uint8Array([1, 2, 3]));
+  await b.cart.delete("apples");
+  await pass(world.clock, 10);
+  assert(!a.cart.has("apples"));
+  assertEquals(a.cart.size, 1);
+  assertEquals([...a.cart.keys()], ["pears"]);
+  assertSame(nodes);
+});
+
+Deno.test("map() keeps the last of two writes that do not know of each other, everywhere", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 3);
+  for (const { cart, tested } of nodes) cart.set("key", tested.node.id);
+  await pass(world.clock, 10);
+  assertSame(nodes);
+  assertEquals(nodes[0]?.cart.get("key"), "c");
+});
+
+Deno.test("map() carries values over a codec without bytes", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2, {}, { codec: json() });
+  const [a] = nodes;
+  for (let i = 0; i < 100; i++) a?.cart.set(`k${i}`, { text: "ü".repeat(i) });
+  await pass(world.clock, 10);
+  assertEquals(nodes[1]?.cart.size, 100);
+  assertSame(nodes);
+});
+
+Deno.test("map() tells its watchers of changes from everywhere", async () => {
+  await using world = virtualWorld();
+  const [a, b] = await cluster(world, 2);
+  assert(a && b);
+  const seen: MapChange<Value>[] = [];
+  const watch = a.cart.watch((change) => seen.push(change));
+  a.cart.watch(() => {
+    throw new Error("no luck");
+  });
+  a.cart.set("x", 1);
+  await pass(world.clock, 10);
+  b.cart.set("x", 2);
+  await pass(world.clock, 10);
+  b.cart.delete("x");
+  await pass(world.clock, 10);
+  watch[Symbol.dispose]();
+  a.cart.set("x", 3);
+  assertEquals(seen, [
+    { key: "x", value: 1, isLocal: true },
+    { key: "x", value: 2, isLocal: false },
+    { key: "x", value: undefined, isLocal: false },
+  ]);
+  const faults = a.tested.told.filter(({ name }) => name === "error");
+  assertEquals(faults.length, 4);
+});
+
+Deno.test("map() gives newcomers everything, and loses no write meanwhile", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 3);
+  const [a, b] = nodes;
+  assert(a && b);
+  for (let i = 0; i < 5_000; i++) a.cart.set(`key ${i}`, "x".repeat(200));
+  for (let i = 0; i < 500; i++) b.cart.delete(`key ${i}`);
+  await pass(world.clock, 100);
+  const newcomer = await add(world, "d");
+  nodes.push(newcomer);
+  let count = 0;
+  while (newcomer.cart.size < 4_500 && count < 1_000) {
+    a.cart.set(`live ${count++}`, count);
+    await pass(world.clock, 1);
+  }
+  assert(count < 1_000);
+  await passFor(world.clock, newcomer.cart.sync());
+  await pass(world.clock, 5_000);
+  assertEquals(newcomer.cart.get("live 0"), 1);
+  assertSame(nodes);
+});
+
+Deno.test("map() asks again for what was lost on its way", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2);
+  const [a, b] = nodes;
+  assert(a && b);
+  await a.cart.set("before", 1);
+  await pass(world.clock, 10);
+  // A behaviour of the same name that is not there hears nothing.
+  await b.cart.close();
+  await a.cart.set("while", 2);
+  await pass(world.clock, 10);
+  b.cart = b.tested.node.use("cart", map<Value>());
+  await a.cart.set("after", 3);
+  await passUntil(world.clock, () => b.cart.size === 3);
+  assertSame(nodes);
+});
+
+Deno.test("map() acknowledges a write that enough replicas hold", async () => {
+  await using world = virtualWorld();
+  const [a, b, c] = await cluster(world, 3, { replicas: 3 });
+  assert(a && b && c);
+  const { clock } = world;
+  await passFor(clock, a.cart.set("x", 1, { level: "quorum" }));
+  assert(b.cart.has("x") || c.cart.has("x"));
+  await passFor(clock, a.cart.set("y", 2, { level: "all" }));
+  assertEquals([b.cart.get("y"), c.cart.get("y")], [2, 2]);
+  await passFor(clock, c.tested.node.close());
+  await passFor(clock, a.cart.set("z", 3, { level: "quorum" }));
+  assertEquals(b.cart.get("z"), 3);
+  const failed = a.cart.set("z", 4, { level: "all", timeout: 300 });
+  const error = await passFor(clock, assertRejects(() => failed, WriteError));
+  assertEquals(error.reason, "replicas");
+  assertEquals(
+    error.message,
+    'Cannot set "z" at "all": 2 of 3 replicas hold it after 300 ms; it is not undone, and may spread',
+  );
+});
+
+Deno.test("map() counts only the replicas that are named", async () => {
+  await using world = virtualWorld();
+  const replicas = ["a", "b", "z"];
+  const [a, b] = await cluster(world, 4, { replicas });
+  assert(a && b);
+  const { clock } = world;
+  await passFor(clock, a.cart.set("x", 1, { level: "quorum" }));
+  assertEquals(b.cart.get("x"), 1);
+  const failed = a.cart.set("x", 2, { level: "all", timeout: 1_000 });
+  await passFor(clock, assertRejects(() => failed, WriteError, "2 of 3"));
+});
+
+Deno.test("map() refuses what it cannot keep, and writes nothing", async () => {
+  await using world = virtualWorld();
+  const [a] = await cluster(world, 2);
+  assert(a);
+  const { cart } = a;
+  const text = (value: unknown): string => value as string;
+  const key = 'Cannot set "k": ';
+  assertThrows(() => cart.set(text(5), 1), TypeError, "a key is a string");
+  assertThrows(() => cart.set("x".repeat(1_025), 1), RangeError, "1024 bytes");
+  assertThrows(() => cart.set("ä".repeat(513), 1), RangeError, "1024 bytes");
+  assertThrows(() => cart.set("\ud800", 1), TypeError, "half of a surrogate");
+  assertThrows(() => cart.set("k", undefined), TypeError, "use delete");
+  assertThrows(() => cart.set("k", () => {}), TypeError, key);
+  const large = new Uint8Array(1_048_576);
+  assertThrows(() => cart.set("k", large), RangeError, "at most 1032192");
+  const fsync = { level: "fsync" } as const;
+  assertThrows(() => cart.set("k", 1, fsync), TypeError, "has no storage");
+  const quorum = { level: "quorum" } as const;
+  assertThrows(() => cart.set("k", 1, quorum), TypeError, "pass `replicas`");
+  assertThrows(() => cart.set("k", 1, { timeout: 0 }), RangeError, "timeout");
+  assertEquals(cart.size, 0);
+  await cart.set("k".repeat(1_024), 1);
+  await pass(world.clock, 10);
+});
+
+Deno.test("map() whose clock is an hour off takes no writes, reads and merges, and harms nobody", async () => {
+  for (const off of [3_600_000, -3_600_000]) {
+    await using world = virtualWorld();
+    const nodes = await cluster(world, 3);
+    const [a] = nodes;
+    assert(a);
+    const start = Date.UTC(2026, 0, 1);
+    let offset = off;
+    const wallClock = (): number => start + world.clock.now() + offset;
+    const wrong = await add(world, "d", {}, { wallClock });
+    nodes.push(wrong);
+    await pass(world.clock, 10_000);
+    const refused = wrong.cart.set("x", 1);
+    const error = await assertRejects(() => refused, WriteError);
+    assertEquals(error.reason, "clock");
+    assertEquals(
+      error.message,
+      `Cannot set "x": this node's clock is 3600 s ${
+        off > 0 ? "ahead of" : "behind"
+      } the clocks of 3 of 3 other nodes; set it right`,
+    );
+    await a.cart.set("y", 2);
+    await pass(world.clock, 5_000);
+    assertEquals(wrong.cart.get("y"), 2);
+    assertSame(nodes);
+    offset = 0;
+    await wrong.cart.set("x", 3);
+    await pass(world.clock, 10);
+    assertEquals(a.cart.get("x"), 3);
+    assertSame(nodes);
+  }
+});
+
+Deno.test("map() whose clock jumps ahead takes no writes from that moment", async () => {
+  await using world = virtualWorld();
+  let offset = 0;
+  const wallClock = (): number =>
+    Date.UTC(2026, 0, 1) + world.clock.now() + offset;
+  const nodes = [await add(world, "a", {}, { wallClock })];
+  nodes.push(await add(world, "b"), await add(world, "c"));
+  await pass(world.clock, 10_000);
+  const [a] = nodes;
+  assert(a);
+  await a.cart.set("x", 1);
+  offset = 86_400_000;
+  await assertRejects(() => a.cart.set("x", 2), WriteError, "86400 s ahead");
+  await pass(world.clock, 10_000);
+  assertSame(nodes);
+});
+
+Deno.test("map() refuses the writes of a clock that is a day ahead", async () => {
+  await using world = virtualWorld();
+  // Alone with its clock, the node cannot know.
+  const ahead = (): number => Date.UTC(2026, 0, 2) + world.clock.now();
+  const a = await add(world, "a", {}, { wallClock: ahead });
+  await a.cart.set("x", 1);
+  const nodes = [await add(world, "b"), await add(world, "c")];
+  await pass(world.clock, 10_000);
+  const [b, c] = nodes;
+  assert(b && c);
+  assert(!b.cart.has("x"));
+  const [fault] = b.tested.told.flatMap((one) =>
+    one.name === "error" ? [one.event] : []
+  );
+  assert(fault?.message.includes('refused what node "a" tells'));
+  assert(fault?.message.includes("86400 s ahead"));
+  await b.cart.set("y", 2);
+  await pass(world.clock, 5_000);
+  assertEquals([a.cart.get("y"), c.cart.get("y")], [2, 2]);
+  await assertRejects(() => a.cart.set("x", 2), WriteError, "ahead");
+  assertSame(nodes);
+});
+
+Deno.test("map() forgets deletions, and whoever was away for longer does not bring them back", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2);
+  const [a] = nodes;
+  assert(a);
+  await a.cart.set("x", 1);
+  await pass(world.clock, 10);
+  await a.cart.delete("x");
+  await pass(world.clock, 1_200_000);
+  const newcomer = await add(world, "c");
+  nodes.push(newcomer);
+  await a.cart.set("y", 1);
+  await pass(world.clock, 5_000);
+  assertSame(nodes);
+  assertEquals(newcomer.cart.size, 1);
+});
+
+Deno.test("map() compares hashes where lists of changes do not reach back so far", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2);
+  const [a, b] = nodes;
+  assert(a && b);
+  for (let i = 0; i < 3_000; i++) a.cart.set(`key ${i}`, i);
+  await pass(world.clock, 100);
+  world.cut("b");
+  await pass(world.clock, 60_000);
+  for (let i = 0; i < 50; i++) a.cart.delete(`key ${i}`);
+  for (let i = 50; i < 100; i++) a.cart.set(`key ${i}`, -i);
+  for (let i = 100; i < 150; i++) b.cart.set(`key ${i}`, -i);
+  await pass(world.clock, 1_200_000);
+  world.mend("b");
+  await passFor(world.clock, b.tested.node.join("memory://a"));
+  await passUntil(world.clock, () => a.cart.hash() === b.cart.hash());
+  assertSame(nodes);
+  assertEquals(a.cart.size, 2_950);
+  assertEquals([a.cart.get("key 70"), a.cart.get("key 120")], [-70, -120]);
+  assert(b.cart.counters.comparisons > 0);
+  assert(b.cart.counters.pages < 20);
+});
