@@ -3,6 +3,7 @@ import { MEMBERSHIPS, ROUTERS } from "../sim/parts.ts";
 import { SCENARIOS } from "../sim/registry.ts";
 import { figuresText } from "../sim/report.ts";
 import { bridged } from "./routing/bridged.ts";
+import { stopped, throttled } from "./routing/held_up.ts";
 import { rollingRestart } from "./routing/rolling.ts";
 import type { Measurement, MeasureOptions, Row } from "./runner.ts";
 
@@ -84,6 +85,8 @@ export const rows: readonly Row[] = [
   }),
   ...["peer", ...RELAYING, "nats"].map(bridged),
   rollingRestart,
+  throttled,
+  stopped,
 ];
 
 function simulated(

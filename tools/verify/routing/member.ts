@@ -7,7 +7,7 @@
 
 import { createNode } from "@devts/devts";
 import { swim } from "@devts/routing/swim";
-import { now, quiet, serve, until } from "../../../bench/serve.ts";
+import { cpuTime, now, quiet, serve, until } from "../../../bench/serve.ts";
 
 interface Events {
   number(number: number): void;
@@ -34,6 +34,7 @@ const look = setInterval(() => {
   worstLag = Math.max(worstLag, now() - lookedAt - 50);
   lookedAt = now();
 }, 50);
+let work: ReturnType<typeof setInterval> | undefined;
 let timer: ReturnType<typeof setInterval> | undefined;
 node.on("number", (number) => {
   received.push(number);
@@ -73,6 +74,15 @@ await serve({
     }, interval);
     return {};
   },
+  // Keeps the processor busy for so many ms every 100 ms.
+  work: (args) => {
+    const length = args.number("length");
+    work = setInterval(() => {
+      const end = cpuTime() + length;
+      while (cpuTime() < end);
+    }, 100);
+    return {};
+  },
   // The last number that it emitted.
   sent: () => ({ last: first + sentAt.length - 1 }),
   // Waits until a number is there, or a later one.
@@ -95,4 +105,5 @@ await serve({
 });
 clearInterval(look);
 clearInterval(timer);
+clearInterval(work);
 await node.close();
