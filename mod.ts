@@ -31,6 +31,7 @@ import type {
   Logger,
   NodeLimits,
   NodeParts,
+  Security,
   SlowLink,
 } from "@devts/node";
 import {
@@ -40,6 +41,8 @@ import {
   withPlugins,
 } from "@devts/plugins";
 import type { Codec, Protocol } from "@devts/protocol";
+import type { Believed } from "@devts/protocol/identity";
+import type { Secret } from "@devts/protocol/secret";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { v1 } from "@devts/protocol/v1";
 import {
@@ -54,8 +57,10 @@ import { peerRouter } from "@devts/routing/peer";
 import { swim } from "@devts/routing/swim";
 import type { Transport } from "@devts/transport";
 import { tcp } from "@devts/transport/tcp";
+import { type NodeIdentity, protect } from "./secure.ts";
 
 export * from "@devts/node";
+export type { NodeIdentity } from "./secure.ts";
 export { NodeNotFoundError } from "@devts/routing";
 export { ConnectionError } from "@devts/transport";
 
@@ -129,11 +134,42 @@ export interface NodeOptions {
    */
   readonly advertise?: string | readonly string[];
   /**
-   * Whether it may listen outside loopback, although nodes are not authenticated.
+   * Whether it may listen outside loopback without a secret or an identity: everyone
+   * who can connect may read and send events then.
    *
    * @default {false}
    */
   readonly insecure?: boolean;
+  /**
+   * The secret of the cluster, 32 bytes or what `deno task secret` prints: all nodes
+   * know it, and prove so to each other, and everything between them is encrypted. Of
+   * several, the first is shown, and all are accepted: see `node.keyring`.
+   *
+   * @default {none: it cannot listen outside loopback}
+   */
+  readonly secret?: Secret | readonly Secret[];
+  /**
+   * The key of this node, by which it proves its id to others: see
+   * `@devts/devts/identity`. It makes the node's id.
+   *
+   * @default {none}
+   */
+  readonly identity?: NodeIdentity;
+  /**
+   * Whose keys are believed. With an identity, of members and guests; with a secret
+   * alone, of guests, who know no secret and may do what is listed.
+   *
+   * @default {nobody's}
+   */
+  readonly trust?: Believed;
+  /**
+   * With a secret or an identity: whether connections outside loopback may go without
+   * encryption. Both ends still prove who they are; whoever is on the way can read
+   * everything, and take over connections.
+   *
+   * @default {false}
+   */
+  readonly plaintext?: boolean;
   /**
    * What it tells the others of itself: anything the codec carries in 512 bytes.
    *
@@ -209,20 +245,20 @@ export function createNode<E extends object = AnyEvents>(
  */
 export function nodeParts(options: NodeOptions): NodeParts {
   const { advertise = [], linkPlugins = [], limits = {} } = options;
+  const id = options.identity?.id ?? options.id ??
+    crypto.randomUUID().replaceAll("-", "");
+  const { transport, protocol, security } = protection(options, id);
   return {
     cluster: options.cluster,
-    id: options.id ?? crypto.randomUUID().replaceAll("-", ""),
+    id,
     incarnations: {
       first: incarnationAt(Date.now()),
       next: nextIncarnation,
       above: incarnationAbove,
     },
-    transport: withPlugins(
-      options.transport ?? tcp(),
-      ...options.plugins ?? [],
-    ),
+    transport: withPlugins(transport, ...options.plugins ?? []),
     link: (connection, peer) => withLinkPlugins(connection, peer, linkPlugins),
-    protocol: options.protocol ?? v1(),
+    protocol,
     codec: options.codec ?? msgpackr(),
     router: options.router ?? peerRouter(),
     membership: options.membership ??
@@ -233,10 +269,50 @@ export function nodeParts(options: NodeOptions): NodeParts {
     random: Math.random,
     advertise: typeof advertise === "string" ? [advertise] : advertise,
     insecure: options.insecure ?? false,
+    ...(security && { security }),
     meta: options.meta,
     limits,
     slowLink: options.slowLink ?? "drop-newest",
   };
+}
+
+/** What protects a node, where it has a secret or an identity. */
+function protection(
+  options: NodeOptions,
+  id: string,
+): { transport: Transport; protocol: Protocol; security?: Security } {
+  const { transport = tcp(), secret, identity, trust } = options;
+  if (secret === undefined && identity === undefined) {
+    refuseUnused(options);
+    return { transport, protocol: options.protocol ?? v1() };
+  }
+  if (options.protocol !== undefined || options.insecure) {
+    const other = options.protocol === undefined ? "insecure" : "protocol";
+    throw new TypeError(
+      `Cannot create a node with \`${other}\` and a secret or an identity: give one of them`,
+    );
+  }
+  if (identity !== undefined && (options.id ?? identity.id) !== identity.id) {
+    throw new TypeError(
+      `Cannot create a node with the id "${options.id}": its identity makes it "${identity.id}"`,
+    );
+  }
+  const { cluster, plaintext = false } = options;
+  return protect({
+    ...{ cluster, id, plaintext },
+    ...(secret !== undefined && { secret }),
+    ...(identity && { identity }),
+    ...(trust && { trust }),
+  }, transport);
+}
+
+/** What would look safe, and would protect nothing. */
+function refuseUnused({ trust, plaintext }: NodeOptions): void {
+  if (trust === undefined && !plaintext) return;
+  const what = trust === undefined ? "plaintext" : "trust";
+  throw new TypeError(
+    `Cannot create a node with \`${what}\` alone: it needs \`secret\` or \`identity\``,
+  );
 }
 
 /** A logger that nobody has set up has no handlers, and would be silent. */

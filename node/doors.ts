@@ -7,11 +7,12 @@ import type {
 import { type Reach, reachOf } from "./address.ts";
 import { ClosedError, reasonOf } from "./errors.ts";
 import type { Journal } from "./journal.ts";
+import { listenFault, type Safety } from "./security.ts";
 
 /** What listening needs. */
 export interface DoorsOptions {
   readonly transport: Transport;
-  readonly insecure: boolean;
+  readonly safety: Safety;
   readonly journal: Journal;
   /** Takes an incoming connection; never rejects. */
   accept(connection: Connection): Promise<void>;
@@ -66,11 +67,9 @@ export class Doors {
   }
 
   #refuseOpen(address: Address): void {
-    if (this.#options.insecure || reachOf(address) === "local") return;
-    throw new Error(
-      `Cannot listen on "${address}": it is not a loopback address, and nodes are not authenticated; ` +
-        "listen on 127.0.0.1, or pass `insecure: true` if everyone who can connect may read and send events",
-    );
+    const fault = listenFault(address, this.#options.safety);
+    if (fault === null) return;
+    throw new Error(`Cannot listen on "${address}": ${fault}`);
   }
 
   /** Accepts no more. */

@@ -60,10 +60,10 @@ export class Handshakes {
     }, {
       ...options,
       // Nothing may be promised to whoever is given up.
-      admit: (peer) =>
+      admit: (peer, proven) =>
         isOver
           ? { code: "busy", detail: "the handshake is over" }
-          : options.admit(peer),
+          : options.admit(peer, proven),
     });
     try {
       return await Promise.race([introduced, ended.promise]);

@@ -141,11 +141,10 @@ export class Joining {
     results: readonly DialResult[],
   ): void {
     for (const [index, result] of results.entries()) {
-      if (result.type !== "refused" || !isFinal(result.refusal.code)) continue;
+      const why = finalReason(result);
+      if (why === null) continue;
       for (const address of addresses) this.#seeds.remove(address);
-      throw new JoinError(
-        `Cannot join "${addresses[index]}": ${result.refusal.detail}`,
-      );
+      throw new JoinError(`Cannot join "${addresses[index]}": ${why}`);
     }
     if (addresses.length === 0) return;
     const tried = results.map((result, index) =>
@@ -189,6 +188,22 @@ export class Joining {
     cancel();
     this.#checks.delete(check);
   }
+}
+
+/** Why another attempt will not change how a dial ended, or `null`. */
+function finalReason(result: DialResult): string | null {
+  if (result.type === "refused" && isFinal(result.refusal.code)) {
+    return result.refusal.detail;
+  }
+  return result.type === "failed" && isUnproven(result.error)
+    ? reasonOf(result.error)
+    : null;
+}
+
+/** Whether the other end has not proven what it must. */
+function isUnproven(error: unknown): boolean {
+  return error instanceof Error &&
+    (error.name === "AuthenticationError" || isUnproven(error.cause));
 }
 
 /** Refusals that another attempt will not change. */

@@ -4,7 +4,7 @@ import type {
   InPlaceConnection,
   ReceiveOptions,
 } from "@devts/transport";
-import type { Protocol } from "@devts/protocol";
+import type { Protocol, Proven } from "@devts/protocol";
 import type { Clock, Lane, LinkState, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
 import { isTooLong, reasonOf } from "./errors.ts";
@@ -99,6 +99,8 @@ export class Link {
   readonly since: number;
   /** What carries it. */
   readonly connection: Connection;
+  /** What the peer has proven. */
+  readonly proven: Proven;
   readonly #owner: LinkOwner;
   readonly #protocol: Protocol;
   readonly #clock: Clock;
@@ -143,6 +145,7 @@ export class Link {
       readonly peer: Peer;
       readonly connection: Connection;
       readonly maxMessage: number;
+      readonly proven?: Proven;
       readonly protocol: Protocol;
       readonly clock: Clock;
       readonly limits: LinkLimits;
@@ -153,6 +156,7 @@ export class Link {
   ) {
     this.peer = options.peer;
     this.connection = options.connection;
+    this.proven = options.proven ?? {};
     this.#inPlace = isInPlace(options.connection) ? options.connection : null;
     this.maxMessage = options.maxMessage;
     this.since = options.clock.now();

@@ -15,6 +15,7 @@ import { Gate } from "./gate.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
 import { Link, type LinkOwner } from "./link.ts";
+import { dialFault, isEncrypted, type Safety } from "./security.ts";
 import type { SlowLink } from "./types.ts";
 
 /** A second connection of a peer within so many ms is the other half of a simultaneous dial. */
@@ -78,6 +79,8 @@ interface Dial {
   peerId: NodeId | null;
   /** This node means to have a link by it. */
   admitted: boolean;
+  /** Who answered, and is to be dialled again by its name. */
+  named: NodeId | null;
   readonly done: PromiseWithResolvers<void>;
 }
 
@@ -102,6 +105,7 @@ export interface LinksOptions {
   readonly limits: Required<NodeLimits>;
   readonly met: MetLimits;
   readonly slowLink: SlowLink;
+  readonly safety: Safety;
 }
 
 /**
@@ -188,11 +192,14 @@ export class Links {
     const dial: Dial = {
       peerId: null,
       admitted: false,
+      named: null,
       done: Promise.withResolvers<void>(),
     };
     this.#dials.add(dial);
     try {
       const result = await this.#dialOnce(dial, address, expect);
+      const { named } = dial;
+      if (named !== null) return await this.#dialOnce(dial, address, named);
       if (result.type !== "refused" || !isOutdated(result)) return result;
       this.#owner.outrank(result.refusal.incarnation ?? 0);
       dial.peerId = null;
@@ -222,6 +229,17 @@ export class Links {
     if (reason !== null && !this.#closed && !this.#links.has(peer.id)) {
       this.#owner.unreachable(peer.id, reason);
     }
+  }
+
+  /** Makes the links anew that were proven by a secret that is accepted no more. */
+  async renew(keyId: string): Promise<void> {
+    const links = [...this.#links.values()].filter(({ proven }) =>
+      proven.keyId === keyId
+    );
+    await Promise.all(links.map(async (link) => {
+      await link.close("its secret is accepted no more");
+      await this.connect(link.peer);
+    }));
   }
 
   /** Closes all links, politely, and everything under way. */
@@ -261,7 +279,7 @@ export class Links {
         });
         return closeRefused(connection);
       }
-      this.#establish(connection, introduced.peer);
+      this.#establish(connection, introduced);
     } catch (error) {
       this.#reject(connection, reasonOf(error));
       close(connection, reasonOf(error));
@@ -377,11 +395,14 @@ export class Links {
     try {
       const introduced = await this.#introduce(connection, {
         role: "dialer",
-        admit: (peer) => this.#admitDialed(dial, peer),
+        admit: (peer) =>
+          this.#wantsName(address, expect)
+            ? dialledAgain(dial, peer)
+            : this.#admitDialed(dial, peer),
         ...(expect === undefined ? {} : { expect }),
       });
       if ("peer" in introduced) {
-        this.#establish(connection, introduced.peer);
+        this.#establish(connection, introduced);
         return { type: "linked", id: introduced.peer.id };
       }
       closeRefused(connection);
@@ -431,12 +452,23 @@ export class Links {
     return refusal;
   }
 
+  /** Whether a node that was dialled by an address alone must be dialled by its name. */
+  #wantsName(address: Address, expect: NodeId | undefined): boolean {
+    const { security } = this.#options.safety;
+    return expect === undefined && security !== null && security.exact &&
+      isEncrypted(address, security);
+  }
+
   #dialTo(id: NodeId): Dial | undefined {
     for (const dial of this.#dials) if (dial.peerId === id) return dial;
     return undefined;
   }
 
   async #open(address: Address, expect?: NodeId): Promise<Connection> {
+    const fault = dialFault(address, this.#options.safety);
+    if (fault !== null) {
+      throw new Error(`Cannot connect to "${address}": ${fault}`);
+    }
     const controller = new AbortController();
     const seconds = DIAL_TIMEOUT / 1000;
     const cancel = this.#options.clock.after(
@@ -475,10 +507,19 @@ export class Links {
     return this.#handshakes.introduce(connection, {
       ...options,
       self: () => this.#owner.introduce(connection.remote),
+      ...(connection.carrier === undefined
+        ? {}
+        : { carrier: connection.carrier }),
     });
   }
 
-  #establish(connection: Connection, introduction: Introduction): void {
+  #establish(
+    connection: Connection,
+    { peer: introduction, proven = {} }: Extract<
+      Introduced,
+      { peer: Introduction }
+    >,
+  ): void {
     if (this.#closed) return close(connection, "this node is closing");
     const { id, incarnation, addresses, meta } = introduction;
     const peer: Peer = {
@@ -493,6 +534,7 @@ export class Links {
       peer,
       connection: this.#options.wrap(connection, { id }),
       maxMessage: introduction.maxMessage,
+      proven,
       queued: this.#queued,
       slowLink: typeof slowLink === "function" ? slowLink({ id }) : slowLink,
     });
@@ -637,6 +679,12 @@ function refusalText(
   return by === "us"
     ? refusal.detail
     : `refused by the other end: ${refusal.detail}`;
+}
+
+/** Nothing is promised to whoever answered under a name that every node has. */
+function dialledAgain(dial: Dial, { id }: Introduction): Refusal {
+  dial.named = id;
+  return { code: "duplicate", detail: `node "${id}" is dialled by its name` };
 }
 
 function duplicate(id: NodeId): Refusal {

@@ -27,6 +27,7 @@ export type { Behaviour, Scope } from "./behaviour.ts";
 export * from "./errors.ts";
 export { explanationText } from "./explain.ts";
 export type { Explanation, LinkReport, PastError } from "./explain.ts";
+export type { Security } from "./security.ts";
 export { Node } from "./node.ts";
 export type {
   ConnectionLimits,

@@ -43,6 +43,7 @@ import { Outcomes } from "./outcomes.ts";
 import { Packets } from "./packets.ts";
 import { Replies } from "./replies.ts";
 import { Requests } from "./requests.ts";
+import { riskOf, type Safety } from "./security.ts";
 import { Self } from "./self.ts";
 import type { Slab } from "./slab.ts";
 import type { Stream } from "./stream.ts";
@@ -108,6 +109,7 @@ const NOTHING = new Uint8Array(0);
  */
 export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #parts: NodeParts;
+  readonly #safety: Safety;
   readonly #journal: Journal;
   readonly #self: Self;
   readonly #links: Links;
@@ -183,7 +185,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const { clock, random, protocol, codec, transport } = parts;
     const limits = withDefaults(parts.limits);
     const { maxMessage } = limits;
+    const { insecure, security = null } = parts;
     this.#parts = parts;
+    this.#safety = { insecure, security };
     this.#maxMeta = limits.meta;
     this.#journal = new Journal(parts.id, parts.logger, clock);
     this.#history = new History(clock);
@@ -232,10 +236,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       limits,
       met: this.#met,
       slowLink: parts.slowLink ?? "drop-newest",
+      safety: this.#safety,
     });
     this.#doors = new Doors({
       transport,
-      insecure: parts.insecure,
+      safety: this.#safety,
       journal: this.#journal,
       accept: (connection) => this.#links.accept(connection),
       changed: () => this.#tellAddresses(),
@@ -313,8 +318,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * Accepts connections from now on: on an address (port 0: any free one), or from
    * a listener, such as one that a web server feeds. May be called several times.
    *
-   * Outside loopback it needs `insecure: true`: whoever can connect could read and
-   * send every event.
+   * Outside loopback it needs a secret, an identity, or `insecure: true`: otherwise
+   * whoever can connect could read and send every event.
    *
    * @returns The address with the port filled in: the cluster port for others to join.
    * @throws {ConnectionError} If the address cannot be listened on.
@@ -1397,9 +1402,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         (port ? ` (cluster port ${port})` : ""),
     );
     if (reach === "local") return;
-    this.#journal.warn(
-      `${address} is open to everyone who can connect: \`insecure\` is set`,
-    );
+    const risk = riskOf(address, this.#safety);
+    if (risk !== null) this.#journal.warn(`${address} ${risk}`);
     if (reach === "wildcard" && this.#parts.advertise.length === 0) {
       this.#journal.warn(
         `others cannot dial ${address}; pass \`advertise\` with an address that they can`,

@@ -7,6 +7,7 @@ import type {
   RouterFactory,
 } from "@devts/routing";
 import type { LimitCounts, NodeLimits } from "./limits.ts";
+import type { Security } from "./security.ts";
 
 /** Where a node logs: `console` and the `Logger` of `@std/log` both fit. */
 export interface Logger {
@@ -261,6 +262,12 @@ export interface NodeParts {
   readonly advertise: readonly string[];
   /** Whether it may listen outside loopback without authentication. */
   readonly insecure: boolean;
+  /**
+   * What protects it; its protocol proves it.
+   *
+   * @default {nothing}
+   */
+  readonly security?: Security;
   /** Its metadata: encoded by the codec, at most 512 bytes. */
   readonly meta: unknown;
   /** Its bounds. */

@@ -207,8 +207,9 @@ function tooLong(
   size: number,
   limit: number,
 ): ConnectionError {
-  const message =
-    `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`;
+  const message = isTls(size)
+    ? `Cannot receive from "${remote}": it encrypts, and this end does not`
+    : `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`;
   return new ConnectionError(message, { cause: new RangeError(message) });
 }
 
@@ -216,4 +217,9 @@ function cutShort(remote: Address): ConnectionError {
   return new ConnectionError(
     `Cannot receive from "${remote}": the connection ended within a message`,
   );
+}
+
+/** Whether what stands where a length should is the start of a TLS handshake (RFC 8446 §5.1). */
+function isTls(size: number): boolean {
+  return size >>> 16 === 0x1603;
 }

@@ -137,7 +137,7 @@ async function handshake(
     if (alpnProtocol === alpn) return;
     throw new Error(`the other end does not speak "${alpn}"`);
   } catch (error) {
-    if (!late) throw error;
+    if (!late) throw withHint(error);
     throw new Error(
       `the TLS handshake took longer than ${HANDSHAKE_TIMEOUT / 1000} s`,
     );
@@ -258,6 +258,19 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
       alpnProtocols: [this.#encryption.alpn],
     });
   }
+}
+
+/** Says of what the runtime throws in a handshake what it may come of. */
+function withHint(error: unknown): unknown {
+  const text = String(error);
+  if (/InvalidContentType|corrupt message/.test(text)) {
+    return new Error("it does not encrypt", { cause: error });
+  }
+  return /unexpected end of file|UnexpectedEof/.test(text)
+    ? new Error("it closed in the TLS handshake: it may not encrypt", {
+      cause: error,
+    })
+    : error;
 }
 
 function closeQuietly(conn: Pick<Deno.Conn, "close">): void {

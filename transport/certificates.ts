@@ -39,7 +39,12 @@ import {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
 } from "@peculiar/x509";
-import type { Certificates, Credentials } from "./credentials.ts";
+import {
+  type Certificates,
+  type Credentials,
+  DOMAIN,
+  serverName,
+} from "./credentials.ts";
 
 const DAY = 86_400_000;
 /** How long a certificate of a node holds. */
@@ -52,10 +57,8 @@ const ALWAYS = {
   notAfter: new Date(253_370_764_800_000),
 };
 const ED25519 = "Ed25519";
-/** Reserved (RFC 9476), so that no public authority vouches for a name in it. */
-const DOMAIN = "devts.internal";
 /** The name that every node has. */
-const ANY = `any.${DOMAIN}`;
+const ANY = serverName();
 const NAME_CONSTRAINTS = "2.5.29.30";
 const PKCS8 = Uint8Array.of(
   ...[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06],
@@ -198,17 +201,6 @@ export async function nodeCertificate(
     extensions: issuing([serverName(id), ANY]),
   });
   return certificate.toString("pem");
-}
-
-/** The name in the certificate of a node; of one whose id is not known, one that all have. */
-export function serverName(id?: string): string {
-  if (id === undefined) return ANY;
-  if (/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(id) && id !== "any") {
-    return `${id}.${DOMAIN}`;
-  }
-  // What is no label of a name stands there in hexadecimal, cut to the length of labels.
-  const labels = hex(new TextEncoder().encode(id)).match(/.{1,60}/g) ?? [];
-  return `${labels.join(".")}.id.${DOMAIN}`;
 }
 
 /** An end that signs certificates. */

@@ -3,9 +3,8 @@ import {
   keyCredentials,
   nodeCertificate,
   secretCredentials,
-  serverName,
 } from "./certificates.ts";
-import type { Credentials } from "./credentials.ts";
+import { type Credentials, serverName } from "./credentials.ts";
 import { tcp } from "./tcp.ts";
 import { ConnectionError } from "./types.ts";
 
@@ -106,7 +105,14 @@ Deno.test("secretCredentials() refuse a certificate that has expired", async () 
     id: "two",
     lifetime: -1_000,
   });
-  assert(!await reaches(bySecret("one"), expired));
+  // Nobody renews it.
+  const kept = await expired.current();
+  const forgotten: Credentials = {
+    current: () => Promise.resolve(kept),
+    serverName,
+    onChange: () => ({ [Symbol.dispose]() {} }),
+  };
+  assert(!await reaches(bySecret("one"), forgotten));
 });
 
 // -- keyCredentials() --

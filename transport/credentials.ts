@@ -1,5 +1,8 @@
 import type { Transport } from "./types.ts";
 
+/** Reserved (RFC 9476), so that no public authority vouches for a name in it. */
+export const DOMAIN = "devts.internal";
+
 /** Certificates for a transport that is not given {@linkcode Credentials}. */
 export interface CertificateOptions {
   /** The certificate chain to listen with, as PEM. Needed to listen. */
@@ -80,4 +83,22 @@ export function isSecurable(
 ): transport is SecurableTransport {
   return "securable" in transport && "secure" in transport &&
     typeof transport.secure === "function";
+}
+
+/** The name in the certificate of a node; of one whose id is not known, one that all have. */
+export function serverName(id?: string): string {
+  if (id === undefined) return `any.${DOMAIN}`;
+  if (/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(id) && id !== "any") {
+    return `${id}.${DOMAIN}`;
+  }
+  // What is no label of a name stands there in hexadecimal, cut to the length of labels.
+  const labels = inHex(id).match(/.{1,60}/g) ?? [];
+  return `${labels.join(".")}.id.${DOMAIN}`;
+}
+
+function inHex(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
 }
