@@ -70,6 +70,10 @@ const FORBIDDEN: readonly Case[] = [
     source: `import { assert } from "@std/assert/assert";`,
   },
   { path: "transport/a.ts", source: `import { connect } from "node:net";` },
+  {
+    path: "node/storage/sqlite.ts",
+    source: `import { DatabaseSync } from "node:sqlite";`,
+  },
   { path: "protocol/a.ts", source: `import cbor from "npm:cbor-x@1";` },
   { path: "routing/a.ts", source: `const a = Deno.env;` },
   { path: "node/a.ts", source: "const a = `${globalThis.Deno.pid}`;" },
@@ -118,6 +122,10 @@ const ALLOWED: readonly Case[] = [
   {
     path: "routing/nats.ts",
     source: `import { connect } from "@nats-io/transport-node";`,
+  },
+  {
+    path: "node/storage/_sqlite_worker.ts",
+    source: `import { DatabaseSync } from "node:sqlite";`,
   },
   { path: "protocol/vectors/a.ts", source: `import { b } from "../b.ts";` },
   {

@@ -36,8 +36,10 @@ export class Entries {
   /** Slots that have ever been in use; those of no entry answer `undefined` as a key. */
   slots = 0;
   /** Slots that changed since they were last taken for storage. */
-  dirty: number[] = [];
-  /** Whether changes are noted in `dirty`. */
+  #dirty: number[] = [];
+  /** Keys that were forgotten since they were last taken for storage. */
+  gone: string[] = [];
+  /** Whether changes are noted for storage. */
   tracksDirty = false;
   readonly #slotOf = new Map<string, number>();
   readonly #keys: (string | undefined)[] = [];
@@ -164,29 +166,36 @@ export class Entries {
     const flags = this.#flags[slot] ?? 0;
     if ((flags & DIRTY) !== 0) return;
     this.#flags[slot] = flags | DIRTY;
-    this.dirty.push(slot);
+    this.#dirty.push(slot);
   }
 
   /** The slots that changed since the last call; slots given up meanwhile among them. */
   takeDirty(): number[] {
-    const { dirty } = this;
-    this.dirty = [];
+    const dirty = this.#dirty;
+    this.#dirty = [];
     for (const slot of dirty) {
       this.#flags[slot] = (this.#flags[slot] ?? 0) & ~DIRTY;
     }
     return dirty;
   }
 
+  /** The keys that were forgotten since the last call. */
+  takeGone(): string[] {
+    const { gone } = this;
+    this.gone = [];
+    return gone;
+  }
+
   /**
    * Forgets tombstones from before a time; those who know less than what their replicas
    * had written then must compare from now on.
    *
-   * @returns The keys that are forgotten.
+   * @returns How many.
    */
-  bury(before: number): string[] {
+  bury(before: number): number {
     const log = this.#buried;
     const end = log.after(before);
-    const keys: string[] = [];
+    let count = 0;
     for (let i = 0; i < end; i++) {
       const slot = log.slot(i);
       if (!this.#isBuried(log.number(i), slot)) {
@@ -197,14 +206,14 @@ export class Entries {
       const replica = this.replicas.at(this.originAt(slot));
       if (key === undefined || !replica) continue;
       replica.floor = Math.max(replica.floor, this.seqAt(slot));
-      keys.push(key);
+      count++;
       this.#flags[slot] = (this.#flags[slot] ?? 0) & ~TOMBSTONE;
       this.tombstones--;
       this.#release(slot, key);
       this.#spoil(replica);
     }
     log.shift(end);
-    return keys;
+    return count;
   }
 
   /** Forgets an entry that another node no longer has, without a tombstone. */
@@ -325,6 +334,7 @@ export class Entries {
   }
 
   #release(slot: number, key: string): void {
+    if (this.tracksDirty) this.gone.push(key);
     this.#slotOf.delete(key);
     this.#keys[slot] = undefined;
     this.#values[slot] = undefined;

@@ -4,9 +4,10 @@ import { Reader, Writer } from "./_bytes.ts";
 import { MAX_ASKED } from "./_compare.ts";
 import { DEPTH } from "./_merkle.ts";
 import { COMPARE, DONE, type Head, readHead } from "./_page.ts";
+import { Persistence } from "./_persistence.ts";
 import { PeerClocks } from "./_peer_clocks.ts";
 import { Quorum } from "./_quorum.ts";
-import { replicaId } from "./_replicas.ts";
+import { type Replica, replicaId } from "./_replicas.ts";
 import { type Changed, Store } from "./_store.ts";
 import { WriteError } from "./errors.ts";
 import { MAX_DRIFT } from "./hlc.ts";
@@ -74,10 +75,17 @@ export class Replication {
   readonly #level: Level;
   readonly #clocks: PeerClocks;
   readonly #quorum: Quorum;
+  readonly #persistence: Persistence | null;
   readonly #carriesBytes: boolean;
   readonly #watchers = new Set<Changed>();
   readonly #due = new Map<string, Due>();
-  /** What each member said it has, when it last asked. */
+  /** Writers that wait to hear that this node holds so many of their writes, by replica. */
+  readonly #owed = new Map<
+    string,
+    { readonly to: string; readonly seq: number }
+  >();
+  /** Writes that wait for the storage, in the order of their numbers. */
+  #syncing: Syncing[] = [];
   readonly #counts = { transfers: 0, failedTransfers: 0, refused: 0 };
   #isPumping = false;
   #isScheduled = false;
@@ -88,6 +96,8 @@ export class Replication {
   #judgedAt = -Infinity;
   #offset = 0;
   #refusal: string | null = null;
+  #storageError: unknown = null;
+  #isLoading = false;
   #closed = false;
 
   constructor(scope: Scope<Events>, options: StateOptions) {
@@ -112,11 +122,17 @@ export class Replication {
       clock,
       ask: (missing, seq) => this.#askHeld(missing, seq),
     });
+    this.#persistence = this.#persist(options);
     this.#listen();
     this.#plan(PULL_EVERY, () => this.#pullSome());
     this.#plan(SWEEP_EVERY, () => this.#sweep());
     for (const id of scope.members.keys()) this.#transfer(id);
     scope.defer(() => this.#close());
+  }
+
+  /** Resolves once what was kept has been read, and it takes writes. */
+  get ready(): Promise<void> {
+    return this.#persistence?.loaded ?? SETTLED;
   }
 
   /** What it did and met. */
@@ -138,6 +154,13 @@ export class Replication {
     isDelete: boolean,
     options?: WriteOptions,
   ): Promise<void> {
+    if (this.#isLoading) {
+      return quiet(
+        this.ready.catch(() => {}).then(() =>
+          this.write(key, value, isDelete, options)
+        ),
+      );
+    }
     const level = options?.level ?? this.#level;
     const refused = this.#refused(key, level, options);
     if (refused) return quiet(Promise.reject(refused));
@@ -151,11 +174,16 @@ export class Replication {
     } catch (error) {
       throw explained(error, key);
     }
-    if (level !== "memory") this.#wantsAck = true;
+    if (level === "quorum" || level === "all") this.#wantsAck = true;
+    this.#persistence?.touch();
     if (this.store.pendingBytes >= FLUSH_SIZE) this.#flush();
     else this.#schedule();
     if (level === "memory") return this.#room ?? SETTLED;
-    return quiet(this.#acknowledged(key, seq, level, options));
+    return quiet(
+      level === "fsync"
+        ? this.#synced(key, seq)
+        : this.#acknowledged(key, seq, level, options),
+    );
   }
 
   #refused(
@@ -177,6 +205,13 @@ export class Replication {
         `Cannot set "${key}": "${this.#scope.name}" has ended`,
       );
     }
+    if (this.#storageError !== null) {
+      return new WriteError(
+        "storage",
+        `Cannot set "${key}": ${reasonOf(this.#storageError)}`,
+        { cause: this.#storageError },
+      );
+    }
     if (level === "memory" && options?.timeout === undefined) return null;
     this.#checkOptions(key, level, options);
     return null;
@@ -192,12 +227,13 @@ export class Replication {
         `Cannot set "${key}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
       );
     }
-    if (level === "fsync") {
+    if (level === "fsync" && !this.#persistence) {
       throw new TypeError(
         `Cannot set "${key}" at "fsync": "${this.#scope.name}" has no storage`,
       );
     }
-    if (level !== "memory" && this.#quorum.size === 0) {
+    const counts = level === "quorum" || level === "all";
+    if (counts && this.#quorum.size === 0) {
       throw new TypeError(
         `Cannot set "${key}" at "${level}": "${this.#scope.name}" has no configured replicas; pass \`replicas\``,
       );
@@ -210,13 +246,20 @@ export class Replication {
     level: Level,
     { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
   ): Promise<void> {
-    this.#quorum.held(this.#scope.id, seq);
+    if (!this.#persistence) this.#quorum.held(this.#scope.id, seq);
     const held = await this.#quorum.wait(seq, level === "all", timeout);
     if (held === null) return;
     throw new WriteError(
       "replicas",
       `Cannot set "${key}" at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
     );
+  }
+
+  /** Resolves once the storage has a write. */
+  #synced(key: string, seq: number): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#syncing.push({ key, seq, resolve, reject });
+    return promise;
   }
 
   #schedule(): void {
@@ -265,6 +308,72 @@ export class Replication {
     }
   }
 
+  // -- Keeping --
+
+  #persist({ storage }: StateOptions): Persistence | null {
+    if (!storage) return null;
+    const { cluster, name, clock, codec } = this.#scope;
+    this.#isLoading = true;
+    this.store.entries.tracksDirty = true;
+    const persistence = new Persistence({
+      store: this.store,
+      codec,
+      clock,
+      open: () => storage.open({ cluster, name }),
+      durable: () => this.#durable(),
+      failing: (error) => this.#failing(error),
+    });
+    persistence.loaded.then(
+      () => {
+        this.#isLoading = false;
+        for (const id of this.#scope.members.keys()) this.#transfer(id);
+      },
+      (error) => {
+        this.#failing(error);
+        this.#isLoading = false;
+      },
+    );
+    return persistence;
+  }
+
+  /** The storage has all that was there when its last transaction began. */
+  #durable(): void {
+    const { self } = this.store;
+    const mark = this.#markOf(self);
+    this.#quorum.held(this.#scope.id, mark);
+    let count = 0;
+    for (const { seq, resolve } of this.#syncing) {
+      if (seq > mark) break;
+      resolve();
+      count++;
+    }
+    this.#syncing.splice(0, count);
+    this.#payOwed();
+  }
+
+  #failing(error: unknown): void {
+    this.#storageError = error;
+    if (error === null) {
+      this.#scope.logger.info("the storage works again: takes writes again");
+      return;
+    }
+    for (const { key, reject } of this.#syncing.splice(0)) {
+      reject(
+        new WriteError(
+          "storage",
+          `Cannot set "${key}" at "fsync": ${reasonOf(error)}`,
+          { cause: error },
+        ),
+      );
+    }
+    this.#scope.fault(error, `takes no writes: ${reasonOf(error)}`);
+  }
+
+  /** Up to which number this node holds the writes of a replica, as safely as it can. */
+  #markOf(replica: Replica): number {
+    return this.#persistence ? this.#persistence.markOf(replica) : replica.mark;
+  }
+
   // -- Hearing --
 
   #listen(): void {
@@ -305,12 +414,18 @@ export class Replication {
   }
 
   #takeDelta(from: string, data: Wire): void {
+    // What is missed is asked for once everything has been read.
+    if (this.#isLoading) return;
     try {
       const { received, replica, ack, to } = this.store.receive(
         this.#unpack(data),
       );
+      if (replica.node !== from) {
+        throw new SyntaxError(`Cannot take writes of "${replica.id}"`);
+      }
       if (received === "gap") this.#transfer(from);
-      if (ack && replica.node === from) this.#sayHeld(from, replica.id, to);
+      if (received === "taken") this.#persistence?.touch();
+      if (ack) this.#sayHeld(from, replica.id, to);
     } catch (error) {
       this.#refuse(from, error);
     }
@@ -328,7 +443,10 @@ export class Replication {
     from: string,
     data: Wire,
     answer: (bytes: Uint8Array) => Uint8Array,
-  ): Wire {
+  ): Wire | Promise<Wire> {
+    if (this.#isLoading) {
+      return this.ready.then(() => this.#answer(from, data, answer));
+    }
     this.#wall = this.#scope.wallClock();
     try {
       return this.#pack(answer(this.#unpack(data)));
@@ -340,19 +458,26 @@ export class Replication {
 
   // -- Acknowledging --
 
-  /** Tells a writer how much of it this node holds, if that is what it wants to know. */
+  /** A writer wants to know when this node holds so many of its writes. */
   #sayHeld(to: string, id: string, seq: number): void {
+    const before = this.#owed.get(`r:${id}`)?.seq ?? 0;
+    this.#owed.set(`r:${id}`, { to, seq: Math.max(seq, before) });
     const mark = this.store.entries.replicas.get(id)?.mark ?? 0;
-    if (mark < seq) {
-      return void this.#transfer(to).then(() => this.#sayHeldNow(to, id));
-    }
-    this.#sayHeldNow(to, id);
+    if (mark < seq) this.#transfer(to).then(() => this.#payOwed());
+    else this.#payOwed();
   }
 
-  #sayHeldNow(to: string, id: string): void {
-    if (this.#closed || !this.#scope.members.has(to)) return;
-    const mark = this.store.entries.replicas.get(id)?.mark ?? 0;
-    this.#scope.send(to, "held", this.#pack(about(id, mark)));
+  #payOwed(): void {
+    if (this.#closed) return;
+    for (const [key, { to, seq }] of this.#owed) {
+      const id = key.slice(2);
+      const replica = this.store.entries.replicas.get(id);
+      const mark = replica ? this.#markOf(replica) : 0;
+      if (mark < seq) continue;
+      this.#owed.delete(key);
+      if (!this.#scope.members.has(to)) continue;
+      this.#scope.send(to, "held", this.#pack(about(id, mark)));
+    }
   }
 
   #takeHeld(from: string, data: Wire): void {
@@ -412,7 +537,7 @@ export class Replication {
     if (this.#isPumping) return;
     this.#isPumping = true;
     // What joins in the same turn is a source, too.
-    await SETTLED;
+    await this.ready.catch(() => {});
     for (let [next] = this.#due; next && !this.#closed; [next] = this.#due) {
       const [id, { done }] = next;
       this.#due.delete(id);
@@ -428,6 +553,7 @@ export class Replication {
       if (this.#isNew()) await this.#scan(id);
       await this.#pull(id);
       this.#counts.transfers++;
+      this.#persistence?.touch();
       return true;
     } catch (error) {
       this.#counts.failedTransfers++;
@@ -608,13 +734,19 @@ export class Replication {
 
   #sweep(): void {
     const time = this.#scope.wallClock() + this.#offset;
-    this.store.entries.bury(time - TOMBSTONE_AGE);
+    if (this.store.entries.bury(time - TOMBSTONE_AGE) > 0) {
+      this.#persistence?.touch();
+    }
   }
 
-  #close(): void {
+  async #close(): Promise<void> {
     this.#flush();
     this.#closed = true;
     this.#quorum.close();
+    await this.#persistence?.close();
+    for (const { key, reject } of this.#syncing.splice(0)) {
+      reject(new WriteError("closed", `Cannot set "${key}": it has ended`));
+    }
   }
 
   // -- Bytes --
@@ -629,6 +761,14 @@ export class Replication {
     if (typeof data === "string") return fromBase64(data);
     throw new SyntaxError("Cannot read replicated state: it is not bytes");
   }
+}
+
+/** A write that waits for the storage. */
+interface Syncing {
+  readonly key: string;
+  readonly seq: number;
+  resolve(): void;
+  reject(error: WriteError): void;
 }
 
 /** A page of a transfer. */

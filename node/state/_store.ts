@@ -30,7 +30,7 @@ import {
   writeEntry,
   writeHead,
 } from "./_page.ts";
-import type { Replica } from "./_replicas.ts";
+import { type Replica, replicaId } from "./_replicas.ts";
 
 /** A page of a transfer ends with the entry that brings it to this size, in bytes. */
 export const PAGE_SIZE = 262_144;
@@ -123,7 +123,7 @@ export class DriftError extends Error {
 export class Store {
   readonly entries = new Entries();
   readonly clock: HybridClock;
-  readonly self: Replica;
+  self: Replica;
   readonly counters: StoreCounters = {
     deltas: 0,
     gaps: 0,
@@ -158,6 +158,24 @@ export class Store {
       isDelete: false,
       value: undefined,
     };
+  }
+
+  /**
+   * A replica that an earlier run knew. Where that was a later life of this node (its
+   * clock has been set back), this life becomes one after it.
+   *
+   * @throws {SyntaxError} If the id is malformed.
+   */
+  restore(id: string): Replica {
+    const { replicas } = this.entries;
+    const replica = replicas.intern(id);
+    const { self } = this;
+    const isLater = replica.node === self.node &&
+      replica.incarnation >= self.incarnation;
+    if (!isLater) return replica;
+    if (replica !== self) replicas.forget(self);
+    this.self = replicas.intern(replicaId(self.node, replica.incarnation + 1));
+    return replica;
   }
 
   // -- Writing --

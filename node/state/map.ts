@@ -33,6 +33,12 @@ export interface MapChange<V> {
 export interface ReplicatedMap<V> extends AsyncDisposable {
   /** How many keys have a value. */
   readonly size: number;
+  /**
+   * Resolves once what its storage kept has been read: at once without one. Rejects
+   * with a `StorageError` where that cannot be; then it takes no writes. Writes made
+   * before wait for it; reads tell what has been read so far.
+   */
+  readonly ready: Promise<void>;
   /** What it did and met. */
   readonly counters: StateCounters;
   /** The value of a key, as this node knows it. */
@@ -109,6 +115,10 @@ class LastWriterMap<V> implements ReplicatedMap<V> {
 
   get size(): number {
     return this.#replication.store.entries.size;
+  }
+
+  get ready(): Promise<void> {
+    return this.#replication.ready;
   }
 
   get counters(): StateCounters {

@@ -1,3 +1,5 @@
+import type { Storage } from "../storage/types.ts";
+
 /**
  * How far a write has come when its promise resolves. Whatever the level, it is made
  * here and sent to all others at once.
@@ -19,6 +21,13 @@ export type Level = "memory" | "fsync" | "quorum" | "all";
 
 /** Options of replicated state. */
 export interface StateOptions {
+  /**
+   * Where this node keeps it. It is read before anything is written or told: await
+   * `ready`.
+   *
+   * @default {in memory alone}
+   */
+  readonly storage?: Storage;
   /**
    * How many nodes keep it, or their ids. Whoever uses the behaviour keeps all of it;
    * this says how many are to be counted for `"quorum"` and `"all"`. With ids, only

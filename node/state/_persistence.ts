@@ -1,0 +1,284 @@
+import type { Clock } from "@devts/routing";
+import type { Codec } from "@devts/protocol";
+import type { StoredRow, StoredTable } from "../storage/types.ts";
+import { decodeValue, malformed, Reader, Writer } from "./_bytes.ts";
+import type { Replica } from "./_replicas.ts";
+import type { Store } from "./_store.ts";
+
+/** The version of the rows; those of a newer one are refused. */
+const FORMAT = 1;
+/** The row about all others. It is the first. */
+const ABOUT = "";
+/** In front of the keys of entries. */
+const ENTRY = "e";
+const IS_DELETE = 1;
+/** A storage that fails is tried again after so long, in ms, and then twice that. */
+const RETRY_FIRST = 1_000;
+const RETRY_MOST = 30_000;
+/** Rows of one transaction that is not the last. */
+const MAX_ROWS = 16_384;
+
+/** What persistence is made with. */
+export interface PersistenceOptions {
+  readonly store: Store;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly open: () => Promise<StoredTable>;
+  /** More than before is in the storage. */
+  durable(): void;
+  /** The storage fails, or works again: `null`. */
+  failing(error: unknown): void;
+}
+
+/** Keeps a store in a table of a storage: what changed since the last transaction. */
+export class Persistence {
+  /** Resolves once everything has been read. */
+  readonly loaded: Promise<void>;
+  readonly #options: PersistenceOptions;
+  /** By which numbers the rows speak of replicas. */
+  readonly #numbers = new Map<Replica, number>();
+  readonly #marks = new Map<Replica, number>();
+  #lastNumber = 0;
+  #table: StoredTable | null = null;
+  #running: Promise<void> | null = null;
+  #isDue = false;
+  #retry = RETRY_FIRST;
+  #cancelRetry = (): void => {};
+  #isFailing = false;
+  #closed = false;
+
+  constructor(options: PersistenceOptions) {
+    this.#options = options;
+    this.loaded = this.#load();
+  }
+
+  /** Up to which number the writes of a replica are in the storage. */
+  markOf(replica: Replica): number {
+    return this.#marks.get(replica) ?? 0;
+  }
+
+  /** Something has changed. */
+  touch(): void {
+    this.#isDue = true;
+    if (!this.#table || this.#isFailing) return;
+    this.#running ??= this.#run();
+  }
+
+  /** Writes what is left, and lets go of the table. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelRetry();
+    await this.loaded.catch(() => {});
+    await this.#running;
+    if (this.#isDue && !this.#isFailing && this.#table) await this.#run();
+    await this.#table?.close();
+  }
+
+  // -- Writing --
+
+  async #run(): Promise<void> {
+    // What is written in this turn goes together.
+    await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
+    while (this.#isDue && await this.#commit());
+    this.#running = null;
+  }
+
+  async #commit(): Promise<boolean> {
+    const { store } = this.#options;
+    const { entries } = store;
+    const gone = entries.takeGone();
+    const dirty = entries.takeDirty();
+    const rest = dirty.splice(MAX_ROWS);
+    this.#isDue = rest.length > 0;
+    const marks = rest.length > 0
+      ? null
+      : new Map(Array.from(entries.replicas, (one) => [one, one.mark]));
+    try {
+      // With a rest, what the rows say of all others still holds: less than there is.
+      for (const slot of rest) entries.soil(slot);
+      const rows = this.#rows(gone, dirty, marks);
+      await this.#table?.commit(rows);
+    } catch (error) {
+      this.#fail(error, gone, dirty);
+      return false;
+    }
+    if (this.#isFailing) this.#recover();
+    if (!marks) return true;
+    for (const [replica, mark] of marks) this.#marks.set(replica, mark);
+    this.#options.durable();
+    return true;
+  }
+
+  #fail(
+    error: unknown,
+    gone: readonly string[],
+    dirty: readonly number[],
+  ): void {
+    const { entries } = this.#options.store;
+    for (const key of gone) entries.gone.push(key);
+    for (const slot of dirty) entries.soil(slot);
+    this.#isDue = true;
+    this.#isFailing = true;
+    this.#options.failing(error);
+    if (this.#closed) return;
+    this.#cancelRetry = this.#options.clock.after(this.#retry, () => {
+      this.#running ??= this.#run();
+    });
+    this.#retry = Math.min(RETRY_MOST, 2 * this.#retry);
+  }
+
+  #recover(): void {
+    this.#isFailing = false;
+    this.#retry = RETRY_FIRST;
+    this.#options.failing(null);
+  }
+
+  #rows(
+    gone: readonly string[],
+    dirty: readonly number[],
+    marks: ReadonlyMap<Replica, number> | null,
+  ): StoredRow[] {
+    const { entries } = this.#options.store;
+    const rows: StoredRow[] = [];
+    for (const key of gone) {
+      if (entries.find(key) < 0) rows.push({ key: ENTRY + key, value: null });
+    }
+    for (const slot of dirty) {
+      const row = this.#row(slot);
+      if (row) rows.push(row);
+    }
+    rows.push({ key: ABOUT, value: this.#about(marks) });
+    return rows;
+  }
+
+  #row(slot: number): StoredRow | null {
+    const { store, codec } = this.#options;
+    const { entries } = store;
+    const key = entries.keyAt(slot);
+    const replica = entries.replicas.at(entries.originAt(slot));
+    if (key === undefined || !replica) return null;
+    const isDelete = entries.isTombstone(slot);
+    const writer = new Writer(160);
+    writer.u32(this.#numberOf(replica));
+    writer.u48(entries.seqAt(slot));
+    writer.u48(entries.timeAt(slot));
+    writer.u16(entries.counterAt(slot));
+    writer.u8(isDelete ? IS_DELETE : 0);
+    if (!isDelete) writer.value(codec, entries.valueAt(slot));
+    return { key: ENTRY + key, value: writer.view() };
+  }
+
+  #about(marks: ReadonlyMap<Replica, number> | null): Uint8Array {
+    const { entries, clock } = this.#options.store;
+    const writer = new Writer(256);
+    writer.u8(FORMAT);
+    writer.u48(clock.time);
+    writer.u16(clock.counter);
+    writer.u16(entries.replicas.size);
+    for (const replica of entries.replicas) {
+      writer.u32(this.#numberOf(replica));
+      writer.text(replica.id);
+      writer.u64(marks?.get(replica) ?? this.markOf(replica));
+      writer.u64(replica.floor);
+    }
+    writer.u16(entries.replicas.settled.size);
+    for (const [node, incarnation] of entries.replicas.settled) {
+      writer.text(node.slice(2));
+      writer.u64(incarnation);
+    }
+    return writer.view();
+  }
+
+  #numberOf(replica: Replica): number {
+    const known = this.#numbers.get(replica);
+    if (known !== undefined) return known;
+    this.#numbers.set(replica, ++this.#lastNumber);
+    return this.#lastNumber;
+  }
+
+  // -- Reading --
+
+  async #load(): Promise<void> {
+    const { entries } = this.#options.store;
+    const table = await this.#options.open();
+    try {
+      const replicas = new Map<number, Replica>();
+      let isFirst = true;
+      entries.tracksDirty = false;
+      for await (const rows of table.read()) {
+        for (const row of rows) {
+          if (isFirst) this.#readAbout(row, replicas);
+          else this.#readRow(row, replicas);
+          isFirst = false;
+        }
+      }
+    } catch (error) {
+      for (let slot = 0; slot < entries.slots; slot++) entries.drop(slot);
+      await table.close();
+      throw error;
+    } finally {
+      entries.tracksDirty = true;
+    }
+    for (const replica of entries.replicas) {
+      this.#marks.set(replica, replica.mark);
+    }
+    this.#table = table;
+    if (this.#isDue && !this.#closed) this.touch();
+  }
+
+  #readAbout(
+    { key, value }: StoredRow,
+    replicas: Map<number, Replica>,
+  ): void {
+    if (key !== ABOUT || !value) throw malformed("what it holds is not told");
+    const { store, clock } = this.#options;
+    const reader = new Reader(value);
+    const format = reader.u8();
+    if (format > FORMAT) {
+      throw malformed(
+        `a newer version wrote it (${format}; this one reads up to ${FORMAT})`,
+      );
+    }
+    store.clock.witness(reader.u48(), reader.u16());
+    for (let left = reader.u16(); left > 0; left--) {
+      const number = reader.u32();
+      const replica = store.restore(reader.text());
+      replica.mark = reader.u64();
+      replica.floor = reader.u64();
+      replica.moved = clock.now();
+      replicas.set(number, replica);
+      this.#numbers.set(replica, number);
+      this.#lastNumber = Math.max(this.#lastNumber, number);
+    }
+    for (let left = reader.u16(); left > 0; left--) {
+      store.entries.replicas.settle(reader.text(), reader.u64());
+    }
+  }
+
+  #readRow(
+    { key, value }: StoredRow,
+    replicas: ReadonlyMap<number, Replica>,
+  ): void {
+    const { store, codec } = this.#options;
+    if (!key.startsWith(ENTRY) || !value) throw malformed("a row is no entry");
+    const reader = new Reader(value);
+    const replica = replicas.get(reader.u32());
+    if (!replica) throw malformed("an entry is of an unknown replica");
+    const seq = reader.u48();
+    const time = reader.u48();
+    const counter = reader.u16();
+    const isDelete = (reader.u8() & IS_DELETE) !== 0;
+    const length = isDelete ? 0 : reader.u32();
+    const start = reader.at;
+    const end = reader.skip(length);
+    store.entries.merge({
+      key: key.slice(ENTRY.length),
+      replica,
+      seq,
+      time,
+      counter,
+      isDelete,
+      value: isDelete ? undefined : decodeValue(codec, value, start, end),
+    });
+  }
+}

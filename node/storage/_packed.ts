@@ -1,0 +1,69 @@
+/** Rows in one piece of memory, for the way to a worker and back. */
+import type { StoredRow } from "./types.ts";
+
+const REMOVED = 0xffff_ffff;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Packs rows: key and value, each with its length in front. */
+export function packRows(
+  rows: readonly StoredRow[],
+): Uint8Array<ArrayBuffer> {
+  let size = 0;
+  for (const { key, value } of rows) {
+    size += 8 + 3 * key.length + (value?.length ?? 0);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const { key, value } of rows) {
+    const { written } = encoder.encodeInto(key, bytes.subarray(at + 4));
+    putU32(bytes, at, written);
+    at += 4 + written;
+    putU32(bytes, at, value?.length ?? REMOVED);
+    at += 4;
+    if (!value) continue;
+    bytes.set(value, at);
+    at += value.length;
+  }
+  return bytes.subarray(0, at);
+}
+
+/** Visits packed rows. The bytes are views. */
+export function eachRow(
+  bytes: Uint8Array,
+  visit: (key: Uint8Array, value: Uint8Array | null) => void,
+): void {
+  for (let at = 0; at < bytes.length;) {
+    const keyEnd = at + 4 + getU32(bytes, at);
+    const key = bytes.subarray(at + 4, keyEnd);
+    const length = getU32(bytes, keyEnd);
+    at = keyEnd + 4;
+    if (length === REMOVED) {
+      visit(key, null);
+      continue;
+    }
+    visit(key, bytes.subarray(at, at + length));
+    at += length;
+  }
+}
+
+/** Unpacks rows; the values are views. */
+export function unpackRows(bytes: Uint8Array): StoredRow[] {
+  const rows: StoredRow[] = [];
+  eachRow(bytes, (key, value) => {
+    rows.push({ key: decoder.decode(key), value });
+  });
+  return rows;
+}
+
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+function getU32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 24 | (bytes[at + 1] ?? 0) << 16 |
+    (bytes[at + 2] ?? 0) << 8 | (bytes[at + 3] ?? 0)) >>> 0;
+}

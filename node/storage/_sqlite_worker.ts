@@ -1,0 +1,269 @@
+/** The thread that works with SQLite, so that the event loop does not wait for a disk. */
+import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
+import { eachRow, packRows } from "./_packed.ts";
+import type { StorageFailure, StoredRow } from "./types.ts";
+
+/** "devt": marks a file as one of ours. */
+const APPLICATION_ID = 0x64657674;
+/** The version of what stands in it. */
+const VERSION = 1;
+/** A page that is read ends with the row that brings it to this size, in bytes. */
+const PAGE_SIZE = 262_144;
+
+/** What the worker is asked. */
+export type Question =
+  | {
+    readonly op: "open";
+    readonly path: string;
+    readonly cluster: string;
+    readonly name: string;
+  }
+  | {
+    readonly op: "read";
+    readonly name: string;
+    readonly after: Uint8Array | null;
+  }
+  | { readonly op: "commit"; readonly batches: readonly Batch[] }
+  | { readonly op: "backup"; readonly path: string }
+  | { readonly op: "close" };
+
+/** Rows of one table. */
+export interface Batch {
+  readonly name: string;
+  readonly rows: Uint8Array<ArrayBuffer>;
+}
+
+/** What it answers. */
+export type Answer =
+  | { readonly rows: Uint8Array<ArrayBuffer> | null }
+  | { readonly failure: StorageFailure; readonly message: string };
+
+interface Statements {
+  readonly put: StatementSync;
+  readonly remove: StatementSync;
+  readonly first: StatementSync;
+  readonly next: StatementSync;
+}
+
+/** Says why in a way that survives the way to the other thread. */
+class Refusal extends Error {
+  readonly failure: StorageFailure;
+
+  constructor(failure: StorageFailure, message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
+
+let database: DatabaseSync | null = null;
+const tables = new Map<string, Statements>();
+
+async function answer(question: Question): Promise<Answer> {
+  try {
+    return { rows: await work(question) };
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+function work(
+  question: Question,
+):
+  | Uint8Array<ArrayBuffer>
+  | null
+  | Promise<null> {
+  switch (question.op) {
+    case "open":
+      return open(question.path, question.cluster, question.name);
+    case "read":
+      return read(question.name, question.after);
+    case "commit":
+      return commit(question.batches);
+    case "backup":
+      return copy(question.path);
+    case "close":
+      database?.close();
+      database = null;
+      tables.clear();
+      return null;
+  }
+}
+
+function open(path: string, cluster: string, name: string): null {
+  database ??= openFile(path);
+  checkCluster(database, cluster);
+  const table = quoted(`state:${name}`);
+  database.exec(
+    `CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
+  );
+  tables.set(name, {
+    put: database.prepare(
+      `INSERT INTO ${table} (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+    ),
+    remove: database.prepare(`DELETE FROM ${table} WHERE key = ?`),
+    first: database.prepare(`SELECT key, value FROM ${table} ORDER BY key`),
+    next: database.prepare(
+      `SELECT key, value FROM ${table} WHERE key > ? ORDER BY key`,
+    ),
+  });
+  return null;
+}
+
+function openFile(path: string): DatabaseSync {
+  const opened = new DatabaseSync(path, { timeout: 0 });
+  try {
+    checkFile(opened);
+    // Nobody else may write to it; without others, the index of the log needs no file.
+    opened.exec("PRAGMA locking_mode = EXCLUSIVE");
+    opened.exec("PRAGMA journal_mode = WAL");
+    // A commit returns once it is on the disk.
+    opened.exec("PRAGMA synchronous = FULL");
+    opened.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+    opened.exec(`PRAGMA user_version = ${VERSION}`);
+    opened.exec(
+      "CREATE TABLE IF NOT EXISTS devts (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    );
+    return opened;
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
+
+/** Before anything is written to it. */
+function checkFile(opened: DatabaseSync): void {
+  const id = pragma(opened, "application_id");
+  const version = pragma(opened, "user_version");
+  const isNew = id === 0 && pragma(opened, "schema_version") === 0;
+  if (isNew) return;
+  if (id !== APPLICATION_ID) {
+    throw new Refusal("malformed", "it is a database of something else");
+  }
+  if (version <= VERSION) return;
+  throw new Refusal(
+    "version",
+    `it has version ${version}, and this program reads up to ${VERSION}`,
+  );
+}
+
+function checkCluster(opened: DatabaseSync, cluster: string): void {
+  const row = opened.prepare("SELECT value FROM devts WHERE key = 'cluster'")
+    .get();
+  if (row === undefined) {
+    opened.prepare("INSERT INTO devts VALUES ('cluster', ?)").run(cluster);
+    return;
+  }
+  if (row.value === cluster) return;
+  throw new Refusal(
+    "cluster",
+    `it belongs to cluster "${row.value}", this node to "${cluster}"`,
+  );
+}
+
+function pragma(opened: DatabaseSync, name: string): number {
+  const row = opened.prepare(`PRAGMA ${name}`).get();
+  return Number(row?.[name] ?? 0);
+}
+
+function read(
+  name: string,
+  after: Uint8Array | null,
+): Uint8Array<ArrayBuffer> {
+  const { first, next } = statementsOf(name);
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  const rows: StoredRow[] = [];
+  let size = 0;
+  for (const { key, value } of after ? next.iterate(after) : first.iterate()) {
+    if (!(key instanceof Uint8Array) || !(value instanceof Uint8Array)) {
+      throw new Refusal("malformed", "a row is not bytes");
+    }
+    rows.push({ key: decoder.decode(key), value });
+    size += key.length + value.length;
+    if (size >= PAGE_SIZE) break;
+  }
+  return packRows(rows);
+}
+
+function commit(batches: readonly Batch[]): null {
+  if (!database) throw new Refusal("io", "it is closed");
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    for (const { name, rows } of batches) {
+      const { put, remove } = statementsOf(name);
+      eachRow(rows, (key, value) => {
+        if (value === null) remove.run(key);
+        else put.run(key, value);
+      });
+    }
+    database.exec("COMMIT");
+  } catch (error) {
+    // A full disk may have ended it already.
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
+  }
+  return null;
+}
+
+async function copy(path: string): Promise<null> {
+  if (!database) throw new Refusal("io", "it is closed");
+  await backup(database, path);
+  return null;
+}
+
+function statementsOf(name: string): Statements {
+  const statements = tables.get(name);
+  if (statements) return statements;
+  throw new Refusal("io", `"${name}" is not open`);
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** The primary result codes of SQLite, as far as they are told apart. */
+const BUSY = 5;
+const FULL = 13;
+const DAMAGED = [11, 26];
+
+function explain(error: unknown): Answer {
+  if (error instanceof Refusal) {
+    return { failure: error.failure, message: error.message };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "errcode" in error
+    ? Number(error.errcode) & 0xff
+    : 0;
+  if (code === BUSY || /database is locked/.test(message)) {
+    return { failure: "busy", message: "another process has it open" };
+  }
+  const isFull = code === FULL || /disk is full/.test(message);
+  const isDamaged = DAMAGED.includes(code) ||
+    /malformed|not a database/.test(message);
+  const failure = isFull ? "full" : isDamaged ? "malformed" : "io";
+  return { failure, message };
+}
+
+/** What this thread has of a worker's global scope. */
+interface Port {
+  onmessage:
+    | ((event: MessageEvent<[id: number, question: Question]>) => void)
+    | null;
+  postMessage(
+    answer: [id: number, answer: Answer],
+    transfer: Transferable[],
+  ): void;
+}
+
+function isPort(scope: unknown): scope is Port {
+  return typeof scope === "object" && scope !== null && "postMessage" in scope;
+}
+
+const port: unknown = globalThis;
+if (isPort(port)) {
+  port.onmessage = async ({ data }) => {
+    const [id, question] = data;
+    const reply = await answer(question);
+    const rows = "rows" in reply ? reply.rows : null;
+    port.postMessage([id, reply], rows ? [rows.buffer] : []);
+  };
+}
