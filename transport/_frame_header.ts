@@ -9,6 +9,11 @@ export const LENGTH_PREFIX: Framing = {
   write: (frame) => writeLength(frame, 0, frame.length - HEADER),
 };
 
+/** In place of a length: nothing follows. Longer than any message. */
+export const GOODBYE_LENGTH = 2 ** 32 - 1;
+/** The frame that says so. */
+export const GOODBYE = Uint8Array.of(255, 255, 255, 255);
+
 /** Reads the length of a message; the header must have arrived. */
 export function readLength(bytes: Uint8Array, offset: number): number {
   // Within bounds by the caller: `?? 0` is for the type checker.

@@ -1,4 +1,4 @@
-import { HEADER, readLength } from "./_frame_header.ts";
+import { GOODBYE_LENGTH, HEADER, readLength } from "./_frame_header.ts";
 import type { ByteStream } from "./framing.ts";
 import { type Address, type Arriving, ConnectionError } from "./types.ts";
 
@@ -18,6 +18,8 @@ const EMPTY = new Uint8Array(0);
 export class FrameReader {
   readonly #stream: ByteStream;
   readonly #remote: Address;
+  /** Whether an end without a goodbye is none in order. */
+  readonly #goodbye: boolean;
   #buffer = EMPTY;
   #start = 0;
   #end = 0;
@@ -35,9 +37,10 @@ export class FrameReader {
   /** What of a large message stands in a buffer of its own. */
   #arrived = 0;
 
-  constructor(stream: ByteStream, remote: Address) {
+  constructor(stream: ByteStream, remote: Address, goodbye: boolean) {
     this.#stream = stream;
     this.#remote = remote;
+    this.#goodbye = goodbye;
   }
 
   /** The message that has begun to arrive; only while one is being read. */
@@ -69,6 +72,7 @@ export class FrameReader {
     while (!this.#ended) {
       const size = this.#announced();
       if (size !== undefined) {
+        if (size === GOODBYE_LENGTH && this.#goodbye) break;
         if (size > limit) throw tooLong(this.#remote, size, limit);
         if (this.#has(size)) return this.#take(size, lend);
         if (HEADER + size > LARGE_READ) {
@@ -79,8 +83,10 @@ export class FrameReader {
       if (over()) return null;
       if (more) continue;
       if (this.#end > this.#start) throw cutShort(this.#remote);
-      this.#ended = true;
+      if (this.#goodbye) throw cutOff(this.#remote);
+      break;
     }
+    this.#ended = true;
     return null;
   }
 
@@ -222,4 +228,10 @@ function cutShort(remote: Address): ConnectionError {
 /** Whether what stands where a length should is the start of a TLS handshake (RFC 8446 §5.1). */
 function isTls(size: number): boolean {
   return size >>> 16 === 0x1603;
+}
+
+function cutOff(remote: Address): ConnectionError {
+  return new ConnectionError(
+    `Cannot receive from "${remote}": the connection was cut off`,
+  );
 }

@@ -2,46 +2,62 @@ import type { ByteStream } from "./framing.ts";
 
 /** How much is read ahead of the receiver, in bytes. */
 const READ_AHEAD = 1024 * 1024;
-/** What one read of the stream takes at most. */
-const CHUNK = 16 * 1024;
-const EMPTY = new Uint8Array(0);
+/** What one read of a stream takes at most. */
+const LARGE = 64 * 1024;
+/** The same while the stream is quiet. */
+const SMALL = 4 * 1024;
+/** How long a stream that was given up may take to end by itself, in ms. */
+const ABORT_TIMEOUT = 5_000;
 
-/** Says that this side gave up: what it sent may not have arrived. */
-const ABORTED: Deno.QuicCloseInfo = { closeCode: 1, reason: "" };
-const CLOSED: Deno.QuicCloseInfo = { closeCode: 0, reason: "" };
+/** What a stream needs of the QUIC connection that carries it, among others. */
+export interface StreamCarrier {
+  /** Whether it carries no other stream. */
+  readonly alone: boolean;
+  /** Settles once it is closed; never rejects. */
+  readonly closed: Promise<void>;
+  /** A stream is over: frees its place, and closes the carrier with the last one. */
+  release(stream: QuicStream): void;
+  /** Closes the carrier at once, and with it all that it carries. */
+  abort(): void;
+}
 
 /**
- * The one stream of a QUIC connection as a stream of bytes that closes in order.
+ * A QUIC stream as a stream of bytes that closes in order.
  *
  * Closing a QUIC connection discards what is under way, and the end of a stream
  * says nothing of its arrival. So whoever closes ends its own half, waits for the
- * other half to end, and only then closes the connection; the other side ends its
+ * other half to end, and only then lets go of the connection; the other side ends its
  * half on sight of the end of the first. It reads ahead to see that, so that a
  * receiver that takes its time does not hold up a sender that is done.
+ *
+ * A stream that is given up ends in the same way as one that is done: the bytes must
+ * tell the one from the other.
  */
 export class QuicStream implements ByteStream {
-  readonly #conn: Deno.QuicConn;
+  readonly #carrier: StreamCarrier;
   readonly #reader: ReadableStreamBYOBReader;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   /** Settles once the other end's half is over; never rejects. */
   readonly #ended: Promise<void>;
-
-  // What was read ahead stands in #buffer from #start to #end.
-  #buffer: Uint8Array = EMPTY;
+  /** What was read ahead, from #start of the first chunk on. */
+  readonly #chunks: Uint8Array<ArrayBuffer>[] = [];
   #start = 0;
-  #end = 0;
+  #ahead = 0;
+  /** The buffer of a chunk that was taken, to read into again. */
+  #spare: ArrayBuffer | undefined;
   /** The other half is over, in order or not. */
   #over = false;
   /** Why the other half is over, where it is not in order. */
   #error: unknown;
   #closing = false;
+  #released = false;
   /** Wakes the reader of this stream. */
   #arrived: (() => void) | undefined;
   /** Wakes the reading ahead. */
   #taken: (() => void) | undefined;
 
-  constructor(conn: Deno.QuicConn, stream: Deno.QuicBidirectionalStream) {
-    this.#conn = conn;
+  constructor(carrier: StreamCarrier, stream: Deno.QuicBidirectionalStream) {
+    this.#carrier = carrier;
     this.#reader = stream.readable.getReader({ mode: "byob" });
     this.#writer = stream.writable.getWriter();
     // Each is also seen where it matters: by a pending write, read or close.
@@ -51,8 +67,13 @@ export class QuicStream implements ByteStream {
     this.#ended = this.#readAhead();
   }
 
+  /** Whether one of the two ends is done with it. */
+  get ending(): boolean {
+    return this.#closing || this.#over;
+  }
+
   async read(target: Uint8Array): Promise<number | null> {
-    while (this.#start === this.#end) {
+    while (this.#ahead === 0) {
       if (this.#closing) return null;
       if (this.#error !== undefined) throw this.#error;
       if (this.#over) return null;
@@ -70,14 +91,31 @@ export class QuicStream implements ByteStream {
     this.#closing = true;
     this.#arrived?.();
     this.#taken?.();
-    if (reason !== undefined) {
-      this.#conn.close(ABORTED);
+    if (reason !== undefined) return await this.#giveUp();
+    await this.#writer.close().catch(() => {});
+    await this.#ended;
+    await this.#release();
+  }
+
+  /** Drops what is under way, without the streams beside it. */
+  async #giveUp(): Promise<void> {
+    if (this.#carrier.alone) {
+      this.#carrier.abort();
     } else {
-      await this.#writer.close().catch(() => {});
-      await this.#ended;
-      this.#conn.close(CLOSED);
+      // What the other end does not take would hold up the end of the stream.
+      const timer = setTimeout(() => this.#carrier.abort(), ABORT_TIMEOUT);
+      await Promise.allSettled([this.#reader.cancel(), this.#writer.abort()]);
+      clearTimeout(timer);
     }
-    await this.#conn.closed.catch(() => {});
+    await this.#release();
+  }
+
+  async #release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    const last = this.#carrier.alone;
+    this.#carrier.release(this);
+    if (last) await this.#carrier.closed;
   }
 
   async #readAhead(): Promise<void> {
@@ -93,44 +131,57 @@ export class QuicStream implements ByteStream {
   }
 
   async #readToEnd(): Promise<void> {
-    let chunk = new Uint8Array(CHUNK);
+    let size = SMALL;
     for (;;) {
-      const { value, done } = await this.#reader.read(chunk);
+      const { value, done } = await this.#reader.read(this.#newBuffer(size));
       if (done) return;
-      chunk = new Uint8Array(value.buffer);
+      if (value.length === size) size = LARGE;
+      else if (value.length < SMALL) size = SMALL;
       // Once this side has closed, nobody takes what still arrives.
-      if (this.#closing) continue;
+      if (this.#closing) {
+        this.#spare = value.buffer;
+        continue;
+      }
       this.#append(value);
       this.#arrived?.();
-      while (this.#end - this.#start > READ_AHEAD - CHUNK && !this.#closing) {
+      while (this.#ahead > READ_AHEAD - LARGE && !this.#closing) {
         await new Promise<void>((resolve) => this.#taken = resolve);
       }
     }
   }
 
-  #append(bytes: Uint8Array): void {
-    const there = this.#buffer.subarray(this.#start, this.#end);
-    if (this.#end + bytes.length > this.#buffer.length) {
-      const needed = there.length + bytes.length;
-      const grow = needed > this.#buffer.length / 2;
-      const buffer = grow ? new Uint8Array(2 * needed) : this.#buffer;
-      buffer.set(there);
-      this.#buffer = buffer;
-      this.#start = 0;
-      this.#end = there.length;
-    }
-    this.#buffer.set(bytes, this.#end);
-    this.#end += bytes.length;
+  #newBuffer(size: number): Uint8Array<ArrayBuffer> {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare?.byteLength === size
+      ? new Uint8Array(spare)
+      : new Uint8Array(size);
+  }
+
+  #append(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#ahead += bytes.length;
+    // A large buffer is not held for few bytes that wait.
+    const waits = this.#chunks.length > 0 &&
+      bytes.length < bytes.buffer.byteLength / 2;
+    this.#chunks.push(waits ? bytes.slice() : bytes);
+    if (waits) this.#spare = bytes.buffer;
   }
 
   #take(target: Uint8Array): number {
-    const size = Math.min(target.length, this.#end - this.#start);
-    target.set(this.#buffer.subarray(this.#start, this.#start + size));
-    this.#start += size;
-    if (this.#start === this.#end) {
-      this.#start = this.#end = 0;
-      if (this.#buffer.length > 2 * CHUNK) this.#buffer = EMPTY;
+    let size = 0;
+    for (let chunk = this.#chunks[0]; chunk; chunk = this.#chunks[0]) {
+      const end = Math.min(chunk.length, this.#start + target.length - size);
+      const part = chunk.subarray(this.#start, end);
+      target.set(part, size);
+      size += part.length;
+      this.#start = end;
+      if (end < chunk.length) break;
+      this.#start = 0;
+      this.#chunks.shift();
+      this.#spare = chunk.buffer;
+      if (size === target.length) break;
     }
+    this.#ahead -= size;
     this.#taken?.();
     return size;
   }

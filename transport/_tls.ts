@@ -4,7 +4,7 @@ import { byteStream } from "./_deno_conn.ts";
 import { type Encryption, ownCertificate } from "./_encryption.ts";
 import { handled } from "./_promise.ts";
 import { cannot, dialTcp, remoteOf, toDial } from "./_sockets.ts";
-import { type ByteStream, frame, type FrameOptions } from "./framing.ts";
+import { type ByteStream, frame, type FrameLimits } from "./framing.ts";
 import type {
   Address,
   Connection,
@@ -25,12 +25,12 @@ export class TlsTransport implements Transport {
   readonly schemes: readonly string[];
   readonly #scheme: string;
   readonly #encryption: Encryption;
-  readonly #limits: Omit<FrameOptions, "remote" | "carrier">;
+  readonly #limits: FrameLimits;
 
   constructor(
     scheme: string,
     encryption: Encryption,
-    limits: Omit<FrameOptions, "remote" | "carrier">,
+    limits: FrameLimits,
   ) {
     this.schemes = [scheme];
     this.#scheme = scheme;

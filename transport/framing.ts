@@ -37,7 +37,7 @@
  */
 
 import { closedFor, messagesOf } from "./_connection.ts";
-import { HEADER, LENGTH_PREFIX } from "./_frame_header.ts";
+import { GOODBYE, HEADER, LENGTH_PREFIX } from "./_frame_header.ts";
 import { FrameReader } from "./_frame_reader.ts";
 import { FrameWriter } from "./_frame_writer.ts";
 import { handled, rejected } from "./_promise.ts";
@@ -75,18 +75,10 @@ export interface ByteStream {
   close(reason?: Error): void | Promise<void>;
 }
 
-/** Options of {@linkcode frame}. */
-export interface FrameOptions {
-  /** The other end, for {@linkcode Connection.remote} and for error messages. */
-  readonly remote: Address;
+/** Limits of a framed connection. */
+export interface FrameLimits {
   /**
-   * What kind of channel it is, for {@linkcode Connection.carrier}.
-   *
-   * @default {not said}
-   */
-  readonly carrier?: string;
-  /**
-   * The longest message, in bytes, that is sent or received: 1 to 2^32 - 1. A
+   * The longest message, in bytes, that is sent or received: 1 to 2^32 - 2. A
    * limit given to `receive` can only lower it.
    *
    * @default {1 MiB}
@@ -98,6 +90,26 @@ export interface FrameOptions {
    * @default {1 MiB}
    */
   readonly highWaterMark?: number;
+}
+
+/** Options of {@linkcode frame}. */
+export interface FrameOptions extends FrameLimits {
+  /** The other end, for {@linkcode Connection.remote} and for error messages. */
+  readonly remote: Address;
+  /**
+   * What kind of channel it is, for {@linkcode Connection.carrier}.
+   *
+   * @default {not said}
+   */
+  readonly carrier?: string;
+  /**
+   * Whether whoever closes in order says so in the stream, and an end without that
+   * word is no end in order: for streams whose end looks the same where they were cut
+   * off (QUIC). Both ends must agree.
+   *
+   * @default {false}
+   */
+  readonly goodbye?: boolean;
 }
 
 const MIB = 1024 * 1024;
@@ -135,6 +147,7 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
   readonly framing: Framing = LENGTH_PREFIX;
   readonly #stream: ByteStream;
   readonly #maxMessage: number;
+  readonly #goodbye: boolean;
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #over = (): boolean =>
@@ -150,13 +163,14 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
 
   constructor(stream: ByteStream, options: FrameOptions) {
     const { remote, maxMessage = MIB, highWaterMark = MIB } = options;
-    checkRange("maxMessage", maxMessage, 2 ** 32 - 1);
+    checkRange("maxMessage", maxMessage, 2 ** 32 - 2);
     checkRange("highWaterMark", highWaterMark, Number.MAX_SAFE_INTEGER);
     this.remote = remote;
     this.carrier = options.carrier;
     this.#stream = stream;
     this.#maxMessage = maxMessage;
-    this.#reader = new FrameReader(stream, remote);
+    this.#goodbye = options.goodbye ?? false;
+    this.#reader = new FrameReader(stream, remote, this.#goodbye);
     // Receiving goes on: what the other end said before may still be there.
     this.#writer = new FrameWriter(
       stream,
@@ -257,6 +271,9 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
 
   /** Flushes, then closes the stream; ends in bounded time, never rejects. */
   async #finish(): Promise<void> {
+    if (this.#goodbye && this.#sendError === undefined) {
+      this.#writer.sendFrame(GOODBYE);
+    }
     this.#sendError ??= new ConnectionError(
       `Cannot send to "${this.remote}": the connection is closed`,
     );

@@ -25,9 +25,21 @@
  */
 
 import { parseHostPort, withPort } from "./_address.ts";
-import { Backlog } from "./_backlog.ts";
-import { QuicStream } from "./_quic_stream.ts";
-import { frame, type FrameOptions } from "./framing.ts";
+import {
+  byCertificates,
+  byCredentials,
+  type Encryption,
+} from "./_encryption.ts";
+import { QuicPort, type QuicPortContext, SCHEME } from "./_quic_port.ts";
+import { QuicSession } from "./_quic_session.ts";
+import type { QuicStream } from "./_quic_stream.ts";
+import { cannot, toDial } from "./_sockets.ts";
+import type {
+  CertificateOptions,
+  Credentials,
+  SecurableTransport,
+} from "./credentials.ts";
+import { frame, type FrameLimits } from "./framing.ts";
 import {
   type Address,
   type Connection,
@@ -38,18 +50,7 @@ import {
 } from "./types.ts";
 
 /** Options of {@linkcode quic}: certificates, and the limits of its connections. */
-export interface QuicOptions extends Omit<FrameOptions, "remote" | "carrier"> {
-  /** The certificate chain to listen with, as PEM. Needed to listen. */
-  readonly cert?: string;
-  /** The private key of `cert`, as PEM. Needed to listen. */
-  readonly key?: string;
-  /**
-   * Certificates to trust when dialling, as PEM, besides those that the runtime
-   * trusts.
-   *
-   * @default {none}
-   */
-  readonly caCerts?: readonly string[];
+export interface QuicOptions extends FrameLimits, CertificateOptions {
   /**
    * After how many ms without a packet the other end counts as dead, 1 or more;
    * the lower one of both ends holds. A third of it keeps a quiet connection
@@ -60,25 +61,26 @@ export interface QuicOptions extends Omit<FrameOptions, "remote" | "carrier"> {
   readonly idleTimeout?: number;
 }
 
-const SCHEME = "quic";
-/** Names the first stream as one of framed messages; refuses every other use. */
-const ALPN = "devts/1";
 const IDLE_TIMEOUT = 15_000;
-/** How long an accepted connection may take to open its stream, in ms. */
-const STREAM_TIMEOUT = 10_000;
-/** How many connections may be under way, or wait to be iterated over, per listener. */
-const BACKLOG = 128;
+/** How long an attempt to connect may take, in ms. The runtime takes no signal. */
+const DIAL_TIMEOUT = 10_000;
+/** Connections that one session carries at most; what dials opens another one then. */
+const STREAMS = 8;
 
 /**
  * Makes the QUIC transport, scheme `quic`: `"quic://127.0.0.1:7946"`.
  *
- * - A connection is one stream, which the side that dialled opens: the other side
- *   sees the connection with its first message.
+ * - A connection is a stream, which the side that dialled opens: the other side
+ *   sees the connection with its first message. Up to 8 connections to one address
+ *   share a QUIC session; what they carry does not wait for each other.
  * - The other end proves its name by its certificate: `serverName`, or else the
- *   host of the address. Who dialled is not proven.
+ *   host of the address. Who dialled is not proven: that is the business of a
+ *   handshake. Secured, it shows and believes what its credentials say, instead of
+ *   its options.
  * - A process that ends without closing its connections is noticed after
- *   `idleTimeout`, and not before.
- * - All that is dialled leaves by one socket, which the transport keeps.
+ *   `idleTimeout`, and not before. Close them when the process is told to end.
+ * - A listening port dials, too, whatever it can reach; what it cannot leaves by one
+ *   more socket, which the transport keeps.
  * - A closed listener refuses. Its port is free once the connections that it
  *   accepted have ended and the garbage collector has been there: the runtime
  *   keeps the socket of a closed endpoint until then. The same transport can
@@ -88,7 +90,7 @@ const BACKLOG = 128;
  * @throws {TypeError} If the runtime has no QUIC.
  * @throws {RangeError} If `idleTimeout` is out of range.
  */
-export function quic(options: QuicOptions = {}): Transport {
+export function quic(options: QuicOptions = {}): SecurableTransport {
   if (typeof Deno === "undefined" || Deno.QuicEndpoint === undefined) {
     throw new TypeError(
       'Cannot use QUIC: the unstable API "net" of Deno is off; run with "--unstable-net", or add "unstable": ["net"] to deno.json',
@@ -100,24 +102,38 @@ export function quic(options: QuicOptions = {}): Transport {
       `Cannot use QUIC with idleTimeout ${idleTimeout}: it is a whole number of ms, 1 or more`,
     );
   }
-  return new QuicTransport(options, idleTimeout);
+  return new SecurableQuicTransport(options, idleTimeout);
 }
 
 class QuicTransport implements Transport {
   readonly schemes: readonly string[] = [SCHEME];
-  readonly #options: QuicOptions;
+  readonly #encryption: Encryption;
   readonly #timing: Deno.QuicTransportOptions;
-  readonly #bindings = new Map<Address, Binding>();
-  // Not closed when its last connection ends: the socket of a closed endpoint
-  // stays until it is garbage, and the next dial would take another one.
+  readonly #ports = new Map<Address, QuicPort>();
+  readonly #context: QuicPortContext;
+  /** Sessions to dial over once more, or about to open, by whom they reach. */
+  readonly #sessions = new Map<string, Promise<QuicSession>>();
+  // Not closed when its last session ends: the socket of a closed endpoint stays
+  // until it is garbage, and the next dial would take another one.
   #dialling: Deno.QuicEndpoint | undefined;
 
-  constructor(options: QuicOptions, idleTimeout: number) {
-    this.#options = options;
+  constructor(encryption: Encryption, limits: FrameLimits, idle: number) {
+    this.#encryption = encryption;
     this.#timing = {
-      maxIdleTimeout: idleTimeout,
-      keepAliveInterval: Math.ceil(idleTimeout / 3),
+      maxIdleTimeout: idle,
+      keepAliveInterval: Math.ceil(idle / 3),
       maxConcurrentUnidirectionalStreams: 0,
+    };
+    this.#context = {
+      encryption,
+      session: { ...this.#timing, maxConcurrentBidirectionalStreams: STREAMS },
+      connection: (stream, remote) =>
+        frame(stream, { ...limits, remote, carrier: SCHEME, goodbye: true }),
+      ended: (port) => {
+        for (const [address, other] of this.#ports) {
+          if (other === port) this.#ports.delete(address);
+        }
+      },
     };
   }
 
@@ -125,236 +141,125 @@ class QuicTransport implements Transport {
     address: Address,
     options: ConnectOptions = {},
   ): Promise<Connection> {
-    const { hostname, port } = parseHostPort(address, SCHEME);
-    if (port === 0) {
-      throw new TypeError(
-        `Cannot connect to "${address}": port 0 can only be listened on`,
-      );
-    }
-    const { signal, serverName = hostname } = options;
+    const { hostname, port } = toDial(address, SCHEME);
+    const { signal } = options;
+    const serverName = this.#encryption.serverName(hostname, options);
     signal?.throwIfAborted();
-    const dialled = this.#dial(hostname, port, serverName);
+    const dialled = this.#open({ hostname, port, serverName });
     try {
-      const stream = await unlessAborted(dialled, signal);
-      return this.#frame(stream, address);
+      const stream = await inTime(dialled, signal);
+      return this.#context.connection(stream, address);
     } catch (error) {
-      if (signal?.aborted) {
-        dialled.then((late) => late.close(new Error("Aborted")))
-          .catch(() => {});
-        throw signal.reason;
-      }
+      dialled.then((late) => late.close(new Error("Too late")), () => {});
+      signal?.throwIfAborted();
       throw cannot("connect to", address, error);
     }
   }
 
-  // deno-lint-ignore require-await -- async: what is thrown rejects
   async listen(address: Address): Promise<Listener> {
     const { hostname, port } = parseHostPort(address, SCHEME);
-    const { cert, key } = this.#options;
-    if (cert === undefined || key === undefined) {
-      throw new TypeError(
-        `Cannot listen on "${address}": QUIC needs a certificate; give quic() the options cert and key`,
-      );
-    }
-    let binding = this.#bindings.get(address);
-    if (binding === undefined) {
-      try {
-        binding = this.#bind(hostname, port, { cert, key });
-      } catch (error) {
-        throw cannot("listen on", address, error);
-      }
-    }
-    const bound = withPort(address, binding.port);
-    const backlog = binding.listen(bound);
-    return new QuicListener(bound, binding, backlog);
-  }
-
-  async #dial(
-    hostname: string,
-    port: number,
-    serverName: string,
-  ): Promise<QuicStream> {
-    this.#dialling ??= bindAny();
-    const conn = await Deno.connectQuic({
-      ...this.#timing,
-      maxConcurrentBidirectionalStreams: 0,
-      hostname,
-      port,
-      serverName,
-      caCerts: [...this.#options.caCerts ?? []],
-      alpnProtocols: [ALPN],
-      endpoint: this.#dialling,
-    });
-    conn.closed.catch(() => {});
-    return new QuicStream(conn, await conn.createBidirectionalStream());
-  }
-
-  #bind(
-    hostname: string,
-    port: number,
-    certificate: { cert: string; key: string },
-  ): Binding {
-    const endpoint = new Deno.QuicEndpoint({ hostname, port });
     try {
-      const listener = endpoint.listen({
-        ...this.#timing,
-        ...certificate,
-        maxConcurrentBidirectionalStreams: 1,
-        alpnProtocols: [ALPN],
-      });
-      const bound = `${SCHEME}://${authority(hostname, endpoint.addr.port)}`;
-      const binding = new Binding(endpoint, listener, {
-        connection: (stream, remote) => this.#frame(stream, remote),
-        ended: () => this.#bindings.delete(bound),
-      });
-      this.#bindings.set(bound, binding);
-      return binding;
+      const bound = this.#ports.get(address) ?? this.#bind(hostname, port);
+      const chosen = withPort(address, bound.number);
+      this.#ports.set(chosen, bound);
+      return await bound.listen(chosen);
     } catch (error) {
-      endpoint.close();
-      throw error;
+      const known = error instanceof TypeError ||
+        error instanceof ConnectionError;
+      throw known ? error : cannot("listen on", address, error);
     }
   }
 
-  #frame(stream: QuicStream, remote: Address): Connection {
-    return frame(stream, { ...this.#options, remote, carrier: SCHEME });
-  }
-}
-
-/** What a {@linkcode Binding} asks of the transport. */
-interface BindingContext {
-  connection(stream: QuicStream, remote: Address): Connection;
-  ended(): void;
-}
-
-/**
- * A port: it outlives its listener for as long as connections use it, since
- * closing its endpoint would close them. Meanwhile it refuses, and the transport
- * can listen on it again. (Stopping the QUIC listener instead would leave those
- * who dial without an answer, and a pending `incoming()` pending for ever.)
- */
-class Binding {
-  readonly port: number;
-  readonly #endpoint: Deno.QuicEndpoint;
-  readonly #listener: Deno.QuicListener;
-  readonly #context: BindingContext;
-  #backlog: Backlog | undefined;
-  /** Connections that are open, or about to. */
-  #users = 0;
-
-  constructor(
-    endpoint: Deno.QuicEndpoint,
-    listener: Deno.QuicListener,
-    context: BindingContext,
-  ) {
-    this.port = endpoint.addr.port;
-    this.#endpoint = endpoint;
-    this.#listener = listener;
-    this.#context = context;
-    this.#accept();
+  #bind(hostname: string, port: number): QuicPort {
+    return new QuicPort(hostname, port, this.#context);
   }
 
-  /** @throws {ConnectionError} If somebody listens already. */
-  listen(address: Address): Backlog {
-    if (this.#backlog !== undefined) {
-      throw new ConnectionError(
-        `Cannot listen on "${address}": the address is in use`,
-      );
-    }
-    this.#backlog = new Backlog(BACKLOG);
-    return this.#backlog;
-  }
-
-  /** Refuses from then on; ends once nobody uses the port. */
-  async unlisten(): Promise<void> {
-    const untaken = this.#backlog?.close() ?? [];
-    this.#backlog = undefined;
-    const reason = new Error("Nobody listens");
-    await Promise.all(untaken.map((connection) => connection.close(reason)));
-    this.#endUnlessUsed();
-  }
-
-  /** Takes what comes in; never rejects. */
-  async #accept(): Promise<void> {
+  /** A stream of a session there is already, or else of a new one. */
+  async #open(target: Target): Promise<QuicStream> {
+    const { caCerts = [] } = await this.#encryption.certificates();
+    // Whoever believes others by now does not share what was believed before.
+    const { hostname, port, serverName } = target;
+    const key = [hostname, port, serverName, ...caCerts].join("\n");
     for (;;) {
-      let incoming: Deno.QuicIncoming;
-      try {
-        // Not `accept()`: that rejects with one stranger's failed handshake.
-        incoming = await this.#listener.incoming();
-      } catch {
-        break;
+      const known = this.#sessions.get(key);
+      if (known === undefined) {
+        return await this.#openNew(key, this.#dial(target, [...caCerts]));
       }
-      // Its getters stay untouched: they use it up.
-      this.#admit(incoming);
+      const stream = await share(known);
+      if (stream !== undefined) return stream;
+      if (this.#sessions.get(key) === known) this.#sessions.delete(key);
     }
-    await this.unlisten();
   }
 
-  #admit(incoming: Deno.QuicIncoming): void {
-    const backlog = this.#backlog;
-    if (backlog === undefined || !backlog.reserve()) return refuse(incoming);
-    this.#users++;
-    this.#welcome(incoming, backlog).catch(() => backlog.release()).then(() => {
-      this.#users--;
-      this.#endUnlessUsed();
-    });
+  async #openNew(
+    key: string,
+    dialled: Promise<QuicSession>,
+  ): Promise<QuicStream> {
+    this.#sessions.set(key, dialled);
+    const forget = () => {
+      if (this.#sessions.get(key) === dialled) this.#sessions.delete(key);
+    };
+    dialled.then(({ closed }) => closed.then(forget), forget);
+    return await (await dialled).open();
   }
 
-  /** Settles once the connection has ended; rejects where it never opened. */
-  async #welcome(
-    incoming: Deno.QuicIncoming,
-    backlog: Backlog,
-  ): Promise<void> {
-    const conn = await incoming.accept();
-    const closed = conn.closed.then(() => {}, () => {});
-    try {
-      const connection = await this.#open(conn);
-      if (!backlog.fill(connection)) {
-        connection.close(new Error("Not listening"));
-      }
-    } catch (error) {
-      conn.close({ closeCode: 1, reason: "" });
-      throw error;
+  async #dial(target: Target, caCerts: string[]): Promise<QuicSession> {
+    const connect = async (endpoint: Deno.QuicEndpoint) =>
+      new QuicSession(
+        await Deno.connectQuic<false>({
+          ...this.#timing,
+          ...target,
+          maxConcurrentBidirectionalStreams: 0,
+          caCerts,
+          alpnProtocols: [this.#encryption.alpn],
+          endpoint,
+        }),
+      );
+    for (const port of this.#ports.values()) {
+      if (port.reaches(target.hostname)) return await port.use(connect);
     }
-    await closed;
-  }
-
-  async #open(conn: Deno.QuicConn): Promise<Connection> {
-    const stream = new QuicStream(conn, await firstStream(conn));
-    const { hostname, port } = conn.remoteAddr;
-    const remote = `${SCHEME}://${authority(hostname, port)}`;
-    return this.#context.connection(stream, remote);
-  }
-
-  #endUnlessUsed(): void {
-    if (this.#backlog !== undefined || this.#users > 0) return;
-    this.#context.ended();
-    this.#endpoint.close();
+    this.#dialling ??= bindAny();
+    return await connect(this.#dialling);
   }
 }
 
-class QuicListener implements Listener {
-  readonly address: Address;
-  readonly #binding: Binding;
-  readonly #backlog: Backlog;
-  #closed: Promise<void> | undefined;
+class SecurableQuicTransport extends QuicTransport
+  implements SecurableTransport {
+  readonly securable: readonly string[] = [SCHEME];
+  readonly #options: QuicOptions;
+  readonly #idle: number;
 
-  constructor(address: Address, binding: Binding, backlog: Backlog) {
-    this.address = address;
-    this.#binding = binding;
-    this.#backlog = backlog;
+  constructor(options: QuicOptions, idle: number) {
+    super(byCertificates(options), options, idle);
+    this.#options = options;
+    this.#idle = idle;
   }
 
-  close(): Promise<void> {
-    this.#closed ??= this.#binding.unlisten();
-    return this.#closed;
+  secure(credentials: Credentials): Transport {
+    return new QuicTransport(
+      byCredentials(credentials),
+      this.#options,
+      this.#idle,
+    );
   }
+}
 
-  [Symbol.asyncIterator](): AsyncIterator<Connection> {
-    return this.#backlog[Symbol.asyncIterator]();
-  }
+/** Who is dialled, and the name that it must prove. */
+interface Target {
+  readonly hostname: string;
+  readonly port: number;
+  readonly serverName: string;
+}
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+/** A stream of a session, unless it has ended, or will soon, or takes no more of them. */
+async function share(
+  dialled: Promise<QuicSession>,
+): Promise<QuicStream | undefined> {
+  try {
+    const session = await dialled;
+    return session.inUse ? await session.open() : undefined;
+  } catch {
+    return undefined;
   }
 }
 
@@ -367,55 +272,22 @@ function bindAny(): Deno.QuicEndpoint {
   }
 }
 
-/** The stream that the dialling side opens; closes the connection where none comes. */
-async function firstStream(
-  conn: Deno.QuicConn,
-): Promise<Deno.QuicBidirectionalStream> {
-  const timer = setTimeout(
-    () => conn.close({ closeCode: 1, reason: "" }),
-    STREAM_TIMEOUT,
-  );
-  try {
-    const { value } = await conn.incomingBidirectionalStreams.getReader()
-      .read();
-    if (value === undefined) throw new Error("The connection has no stream");
-    return value;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function refuse(incoming: Deno.QuicIncoming): void {
-  try {
-    incoming.refuse();
-  } catch {
-    // It is gone already.
-  }
-}
-
-/** Waits for a promise, or rejects as soon as the signal aborts. */
-async function unlessAborted<T>(
-  promise: Promise<T>,
+/** Waits for an attempt to connect, but not for ever, and not once the signal aborts. */
+async function inTime<T>(
+  attempt: Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  if (signal === undefined) return await promise;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
+  const { promise: given, reject: giveUp } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => giveUp(new Error(`no answer in ${DIAL_TIMEOUT / 1000} s`)),
+    DIAL_TIMEOUT,
+  );
+  const abort = () => giveUp(signal?.reason);
+  signal?.addEventListener("abort", abort, { once: true });
   try {
-    return await Promise.race([promise, aborted]);
+    return await Promise.race([attempt, given]);
   } finally {
-    signal.removeEventListener("abort", abort);
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
   }
-}
-
-function authority(hostname: string, port: number): string {
-  return `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
-}
-
-function cannot(what: string, address: Address, error: unknown): Error {
-  const detail = error instanceof Error ? error.message : String(error);
-  return new ConnectionError(`Cannot ${what} "${address}": ${detail}`, {
-    cause: error,
-  });
 }

@@ -28,7 +28,7 @@ import { byCredentials } from "./_encryption.ts";
 import { cannot, dialTcp, remoteOf, sendAtOnce } from "./_sockets.ts";
 import { TlsTransport } from "./_tls.ts";
 import type { Credentials, SecurableTransport } from "./credentials.ts";
-import { frame, type FrameOptions } from "./framing.ts";
+import { frame, type FrameLimits } from "./framing.ts";
 import type {
   Address,
   Connection,
@@ -38,7 +38,7 @@ import type {
 } from "./types.ts";
 
 /** Options of {@linkcode tcp}: the limits of its connections. */
-export type TcpOptions = Omit<FrameOptions, "remote" | "carrier">;
+export type TcpOptions = FrameLimits;
 
 /**
  * Makes the transport of TCP, without encryption unless it is secured: then it

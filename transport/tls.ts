@@ -29,11 +29,11 @@ import type {
   Credentials,
   SecurableTransport,
 } from "./credentials.ts";
-import type { TcpOptions } from "./tcp.ts";
+import type { FrameLimits } from "./framing.ts";
 import type { Transport } from "./types.ts";
 
 /** Options of {@linkcode tls}: certificates, and the limits of its connections. */
-export interface TlsOptions extends TcpOptions, CertificateOptions {}
+export interface TlsOptions extends FrameLimits, CertificateOptions {}
 
 const SCHEME = "tls";
 
@@ -47,6 +47,10 @@ const SCHEME = "tls";
  * - A TLS handshake that takes longer than 5 s ends its connection, on both sides.
  *   One that stalls holds up nobody: a listener gives each connection as soon as it
  *   was accepted, and whoever receives from it waits for the handshake.
+ *   (Deno keeps the socket of one that is given up until the other end closes its own.)
+ * - Deno offers no way to turn off Nagle's algorithm on the side that accepts: the
+ *   second of two messages that it sends without an answer between them can wait for
+ *   up to 40 ms. The side that dials has it off.
  * - Secured, it shows and believes what its credentials say, instead of its options.
  *
  * @param options Certificates and limits.

@@ -1,0 +1,256 @@
+import { Backlog } from "./_backlog.ts";
+import { type Encryption, ownCertificate } from "./_encryption.ts";
+import { QuicSession } from "./_quic_session.ts";
+import type { QuicStream } from "./_quic_stream.ts";
+import { remoteOf } from "./_sockets.ts";
+import {
+  type Address,
+  type Connection,
+  ConnectionError,
+  type Listener,
+} from "./types.ts";
+
+/** The scheme of its addresses. */
+export const SCHEME = "quic";
+/** How long an accepted session may take to open its first stream, in ms. */
+const STREAM_TIMEOUT = 10_000;
+/** How many connections may be under way, or wait to be iterated over, per listener. */
+const BACKLOG = 128;
+
+/** What a {@linkcode QuicPort} needs of its transport. */
+export interface QuicPortContext {
+  readonly encryption: Encryption;
+  /** Times and limits of sessions that are accepted. */
+  readonly session: Deno.QuicTransportOptions;
+  connection(stream: QuicStream, remote: Address): Connection;
+  /** It is closed: nobody uses it any more. */
+  ended(port: QuicPort): void;
+}
+
+interface Shown {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/**
+ * A UDP port: it listens and dials. It outlives its listener for as long as sessions
+ * use it, since closing its endpoint would close them. Meanwhile it refuses, and the
+ * transport can listen on it again. (Stopping the QUIC listener instead would leave
+ * those who dial without an answer, and a pending `incoming()` pending for ever.)
+ */
+export class QuicPort {
+  readonly #endpoint: Deno.QuicEndpoint;
+  readonly #context: QuicPortContext;
+  #backlog: Backlog | undefined;
+  #shown: Shown | undefined;
+  #changes: Disposable | undefined;
+  /** Sessions that are open, or about to. */
+  #users = 0;
+  #closed = false;
+
+  /** @throws {Error} If the port is in use, or cannot be used. */
+  constructor(hostname: string, port: number, context: QuicPortContext) {
+    this.#endpoint = new Deno.QuicEndpoint({ hostname, port });
+    this.#context = context;
+  }
+
+  get number(): number {
+    return this.#endpoint.addr.port;
+  }
+
+  /** Whether a host can be dialled from here: names may stand for any address. */
+  reaches(hostname: string): boolean {
+    const from = this.#endpoint.addr.hostname;
+    if (from === "::") return true;
+    if (!/^[\d.]+$/.test(hostname)) return from === hostname;
+    if (from === "0.0.0.0") return true;
+    return from.startsWith("127.") && hostname.startsWith("127.");
+  }
+
+  /** Starts a session from here. */
+  async use(
+    dial: (endpoint: Deno.QuicEndpoint) => Promise<QuicSession>,
+  ): Promise<QuicSession> {
+    this.#users++;
+    try {
+      const session = await dial(this.#endpoint);
+      session.closed.then(() => this.#leave());
+      return session;
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  /** @throws {ConnectionError} If somebody listens already. */
+  async listen(address: Address): Promise<Listener> {
+    if (this.#backlog !== undefined) {
+      throw new ConnectionError(
+        `Cannot listen on "${address}": the address is in use`,
+      );
+    }
+    // Taken from now on, so that nobody else starts to listen meanwhile.
+    const backlog = new Backlog(BACKLOG);
+    this.#backlog = backlog;
+    const { encryption } = this.#context;
+    try {
+      const certificates = await encryption.certificates();
+      this.#show(ownCertificate(certificates, address));
+    } catch (error) {
+      await this.unlisten();
+      throw error;
+    }
+    this.#changes = encryption.onChange(() => this.#change(address));
+    return new QuicListener(address, this, backlog);
+  }
+
+  /** Refuses from then on; ends once nobody uses the port. */
+  async unlisten(): Promise<void> {
+    const untaken = this.#backlog?.close() ?? [];
+    this.#backlog = undefined;
+    this.#changes?.[Symbol.dispose]();
+    const reason = new Error("Nobody listens");
+    await Promise.all(untaken.map((connection) => connection.close(reason)));
+    this.#closeUnlessUsed();
+  }
+
+  /** Shows the present certificate from now on; never rejects. */
+  async #change(address: Address): Promise<void> {
+    try {
+      const certificates = await this.#context.encryption.certificates();
+      if (this.#backlog !== undefined) {
+        this.#show(ownCertificate(certificates, address));
+      }
+    } catch {
+      // The former certificate stays: whoever made the change knows why.
+    }
+  }
+
+  /** A later listener of an endpoint replaces the one before it. */
+  #show({ cert, key }: Shown): void {
+    if (this.#shown?.cert === cert && this.#shown.key === key) return;
+    const { encryption, session } = this.#context;
+    const listener = this.#endpoint.listen({
+      ...session,
+      cert,
+      key,
+      alpnProtocols: [encryption.alpn],
+    });
+    this.#shown = { cert, key };
+    this.#accept(listener);
+  }
+
+  /** Takes what comes in; never rejects. */
+  async #accept(listener: Deno.QuicListener): Promise<void> {
+    for (;;) {
+      let incoming: Deno.QuicIncoming;
+      try {
+        // Not `accept()`: that rejects with one stranger's failed handshake.
+        incoming = await listener.incoming();
+      } catch {
+        return;
+      }
+      // Its getters stay untouched: they use it up.
+      this.#admit(incoming);
+    }
+  }
+
+  #admit(incoming: Deno.QuicIncoming): void {
+    const backlog = this.#backlog;
+    if (backlog === undefined || !backlog.reserve()) return refuse(incoming);
+    this.#users++;
+    this.#welcome(incoming, backlog).then(() => this.#leave());
+  }
+
+  /** Settles once the session has ended, or did not open; never rejects. */
+  async #welcome(
+    incoming: Deno.QuicIncoming,
+    backlog: Backlog,
+  ): Promise<void> {
+    let conn: Deno.QuicConn;
+    try {
+      conn = await incoming.accept();
+    } catch {
+      return backlog.release();
+    }
+    const session = new QuicSession(conn);
+    const timer = setTimeout(() => session.abort(), STREAM_TIMEOUT);
+    // The first stream has the place that was kept for the session.
+    let kept: Backlog | undefined = backlog;
+    try {
+      for await (const opened of conn.incomingBidirectionalStreams) {
+        clearTimeout(timer);
+        const place = kept ?? this.#reserve();
+        kept = undefined;
+        if (place === undefined) giveUp(opened);
+        else this.#take(session.adopt(opened), conn, place);
+      }
+    } catch {
+      // Silent for too long: as good as closed.
+    }
+    clearTimeout(timer);
+    kept?.release();
+    await session.closed;
+  }
+
+  #reserve(): Backlog | undefined {
+    return this.#backlog?.reserve() ? this.#backlog : undefined;
+  }
+
+  #take(stream: QuicStream, conn: Deno.QuicConn, place: Backlog): void {
+    const remote = remoteOf(conn, SCHEME);
+    const connection = this.#context.connection(stream, remote);
+    if (!place.fill(connection)) connection.close(new Error("Nobody listens"));
+  }
+
+  #leave(): void {
+    this.#users--;
+    this.#closeUnlessUsed();
+  }
+
+  #closeUnlessUsed(): void {
+    if (this.#backlog !== undefined || this.#users > 0 || this.#closed) return;
+    this.#closed = true;
+    this.#context.ended(this);
+    this.#endpoint.close();
+  }
+}
+
+class QuicListener implements Listener {
+  readonly address: Address;
+  readonly #port: QuicPort;
+  readonly #backlog: Backlog;
+  #closed: Promise<void> | undefined;
+
+  constructor(address: Address, port: QuicPort, backlog: Backlog) {
+    this.address = address;
+    this.#port = port;
+    this.#backlog = backlog;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#port.unlisten();
+    return this.#closed;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Connection> {
+    return this.#backlog[Symbol.asyncIterator]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function refuse(incoming: Deno.QuicIncoming): void {
+  try {
+    incoming.refuse();
+  } catch {
+    // It is gone already.
+  }
+}
+
+function giveUp({ readable, writable }: Deno.QuicBidirectionalStream): void {
+  readable.cancel().catch(() => {});
+  writable.abort().catch(() => {});
+}
