@@ -10,7 +10,14 @@ import { memory } from "@devts/transport/memory";
 import { tcp } from "@devts/transport/tcp";
 import { createIdentity, keyText } from "@devts/protocol/identity";
 import { createSecret, secretText } from "@devts/protocol/secret";
-import { createNode, JoinError, type Node, type NodeOptions } from "./mod.ts";
+import {
+  type ClusterKeyring,
+  createNode,
+  JoinError,
+  KeyringError,
+  type Node,
+  type NodeOptions,
+} from "./mod.ts";
 
 interface Events {
   say(text: string): void;
@@ -183,3 +190,90 @@ Deno.test("createNode() refuses options that would protect nothing", async () =>
     "its identity makes it",
   );
 });
+
+// -- Rotation --
+
+Deno.test("node.keyring changes the secret of a cluster while it runs", async () => {
+  const [old, next] = [createSecret(), createSecret()];
+  const ended: string[] = [];
+  const nodes = [0, 1, 2].map(() => nodeWith({ secret: old }).node);
+  await using cleanup = new AsyncDisposableStack();
+  for (const node of nodes) cleanup.use(node);
+  const [one, two, three] = nodes;
+  assert(one && two && three && one.keyring && three.keyring);
+  const address = await one.listen("tcp://127.0.0.1:0");
+  for (const node of [two, three]) {
+    await node.listen("tcp://127.0.0.1:0");
+    await node.join(address);
+  }
+  await until(() => nodes.every(({ members }) => members.size === 2));
+  for (const node of nodes) {
+    node.onSystem("leave", ({ member }) => ended.push(member.id));
+  }
+  const [{ id: oldId } = { id: "" }] = await one.keyring.keys();
+  await assertRejects(
+    () => keyringOf(one).remove(oldId),
+    KeyringError,
+    "it still uses it",
+  );
+
+  const { id, nodes: installed } = await one.keyring.install(next);
+  assertEquals([...installed.values()], [null, null, null]);
+  assertEquals([...(await one.keyring.use(id)).values()], [null, null, null]);
+  assertEquals([...(await one.keyring.remove(oldId)).values()], [
+    null,
+    null,
+    null,
+  ]);
+  for (const node of nodes) {
+    assertEquals(await node.keyring?.keys(), [{ id, inUse: true }]);
+  }
+  for (const [from, to] of [[one, two], [two, three], [three, one]] as const) {
+    await retried(() => adds(from, to));
+  }
+  assertEquals(ended, []);
+  // The old secret opens nothing any more, the new one does.
+  await using late = nodeWith({ secret: old }).node;
+  await assertRejects(() => late.join(address), JoinError);
+  await using fresh = nodeWith({ secret: next }).node;
+  assertEquals(await fresh.join(address), 1);
+});
+
+Deno.test("node.keyring refuses to use what a member has not installed", async () => {
+  const secret = createSecret();
+  const one = nodeWith({ secret });
+  const two = nodeWith({ secret });
+  await using _one = one.node;
+  await using _two = two.node;
+  await two.node.join(await one.node.listen("tcp://127.0.0.1:0"));
+  const keyring = keyringOf(one.node);
+  const { id } = await keyring.install(createSecret());
+  // As if it had been away, and came back without the new secret.
+  const ring = keyringOf(two.node);
+  await using three = nodeWith({ secret }).node;
+  await three.join(one.node.addresses[0] ?? "");
+  await until(() => one.node.members.size === 2);
+  const error = await assertRejects(() => keyring.use(id), KeyringError);
+  assertMatch(
+    error.message,
+    new RegExp(`node "${three.id}": it has not installed it`),
+  );
+  assertEquals((await ring.keys()).map(({ inUse }) => inUse), [true, false]);
+  assertEquals(createNode({ cluster: "demo" }).keyring, null);
+});
+
+function keyringOf(node: Node<Events>): ClusterKeyring {
+  assert(node.keyring);
+  return node.keyring;
+}
+
+async function retried(attempt: () => Promise<void>): Promise<void> {
+  for (let tries = 0;; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (tries === 50) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}

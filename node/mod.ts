@@ -25,6 +25,7 @@
  */
 export type { Behaviour, Scope } from "./behaviour.ts";
 export * from "./errors.ts";
+export { ClusterKeyring, KeyringError, type KeyringReport } from "./keyring.ts";
 export { explanationText } from "./explain.ts";
 export type { Explanation, LinkReport, PastError } from "./explain.ts";
 export type { Security } from "./security.ts";

@@ -34,6 +34,7 @@ import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
+import { ClusterKeyring, KEYRING } from "./keyring.ts";
 import type { Link } from "./link.ts";
 import { noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
@@ -43,7 +44,7 @@ import { Outcomes } from "./outcomes.ts";
 import { Packets } from "./packets.ts";
 import { Replies } from "./replies.ts";
 import { Requests } from "./requests.ts";
-import { riskOf, type Safety } from "./security.ts";
+import { riskOf, type Safety, type Security } from "./security.ts";
 import { Self } from "./self.ts";
 import type { Slab } from "./slab.ts";
 import type { Stream } from "./stream.ts";
@@ -126,6 +127,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #outcomes: Outcomes;
   readonly #handlers = new Handlers();
   readonly #behaviours: Behaviours;
+  readonly #keyring: ClusterKeyring | null;
   readonly #inbound: Inbound;
   readonly #loopback: Loopback;
   readonly #requests: Requests;
@@ -270,6 +272,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       unanswered: () => this.#joining.unanswered(),
     });
     this.#behaviours = new Behaviours(this.#scopeHost(maxMessage));
+    this.#keyring = this.#makeKeyring(security);
   }
 
   /** Its id. */
@@ -452,6 +455,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     behaviour: Behaviour<T, F>,
   ): T {
     return this.#behaviours.use(name, behaviour);
+  }
+
+  /** The secrets of the cluster, and how to change them; null: this node has none. */
+  get keyring(): ClusterKeyring | null {
+    return this.#keyring;
   }
 
   /**
@@ -1334,6 +1342,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   // -- Behaviours --
+
+  #makeKeyring(security: Security | null): ClusterKeyring | null {
+    const ring = security?.keyring;
+    if (!ring) return null;
+    return this.#behaviours.use(KEYRING, (scope) =>
+      new ClusterKeyring({
+        ring,
+        scope,
+        renew: (keyId) => this.#links.renew(keyId),
+      }));
+  }
 
   #scopeHost(maxMessage: number): ScopeHost {
     const { id, cluster, clock, wallClock, random, codec } = this.#parts;

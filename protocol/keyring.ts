@@ -20,13 +20,18 @@
 import {
   concat,
   derive,
+  fromBase64,
   hex,
   hkdfKey,
   hmac,
   hmacKey,
   isHmac,
+  toBase64,
+  utf8,
 } from "./_crypto.ts";
-import { parseSecret, type Secret } from "./secret.ts";
+import { parseSecret, type Secret, secretText } from "./secret.ts";
+
+export type { Secret };
 
 /** How many secrets a ring holds at most. */
 export const RING_SIZE = 8;
@@ -73,6 +78,11 @@ export class SecretKey {
     return new SecretKey(secret, root, id, first);
   }
 
+  /** The secret as text. */
+  get text(): string {
+    return secretText(this.secret);
+  }
+
   /** The code that the first message of a handshake ends in. */
   first(message: Uint8Array): Promise<Uint8Array> {
     return hmac(this.#first, message);
@@ -98,12 +108,12 @@ export class SecretKey {
   }
 
   /** Encrypts what only those who hold the secret may read (AES-GCM). */
-  async seal(bytes: Uint8Array): Promise<Uint8Array> {
+  async seal(text: string): Promise<string> {
     const iv = crypto.getRandomValues(new Uint8Array(NONCE_SIZE));
     const how = { name: "AES-GCM", iv };
     const key = await this.#sealing();
-    const sealed = await crypto.subtle.encrypt(how, key, concat(bytes));
-    return concat(iv, new Uint8Array(sealed));
+    const sealed = await crypto.subtle.encrypt(how, key, utf8(text));
+    return toBase64(concat(iv, new Uint8Array(sealed)));
   }
 
   /**
@@ -111,11 +121,14 @@ export class SecretKey {
    *
    * @throws {DOMException} If it was not encrypted by this secret, or was changed.
    */
-  async open(sealed: Uint8Array): Promise<Uint8Array> {
-    const how = { name: "AES-GCM", iv: concat(sealed.subarray(0, NONCE_SIZE)) };
+  async open(sealed: string): Promise<string> {
+    const bytes = fromBase64(sealed);
+    const how = { name: "AES-GCM", iv: bytes.slice(0, NONCE_SIZE) };
     const key = await this.#sealing();
-    const rest = concat(sealed.subarray(NONCE_SIZE));
-    return new Uint8Array(await crypto.subtle.decrypt(how, key, rest));
+    const rest = bytes.slice(NONCE_SIZE);
+    return new TextDecoder().decode(
+      await crypto.subtle.decrypt(how, key, rest),
+    );
   }
 
   async #keyOf(role: string, transcript: Uint8Array): Promise<CryptoKey> {

@@ -1,0 +1,255 @@
+import type { KeyInfo, Keyring, Secret } from "@devts/protocol/keyring";
+import type { NodeId } from "@devts/routing";
+import type { Scope } from "./behaviour.ts";
+import { reasonOf } from "./errors.ts";
+
+/** The name under which nodes of a cluster change their secrets; no guest may use it. */
+export const KEYRING = "devts.keyring";
+/** How long a member may take to do what it is asked, in ms. */
+const TIMEOUT = 5_000;
+/** Links are made anew in between, so a member is asked again, after so many ms. */
+const TRIES = 3;
+const PAUSE = 250;
+
+/** What each node of the cluster made of a step: `null` where it is done, or why not. */
+export type KeyringReport = ReadonlyMap<string, string | null>;
+
+/** What the nodes tell each other. */
+interface Commands {
+  /** A sealed command; the reply is what its sender's node knows then. */
+  do(sealed: string): Reply;
+}
+
+/** What a node says of a command. */
+interface Reply {
+  readonly keys?: readonly KeyInfo[];
+  readonly fault?: string;
+}
+
+/** A step, said to one node. */
+interface Command {
+  readonly to: NodeId;
+  readonly step: "keys" | "install" | "use" | "remove";
+  /** The text of a secret, or the id of a key. */
+  readonly what: string;
+}
+
+/** What the keyring of a cluster is made with. */
+export interface ClusterKeyringOptions {
+  /** The secrets of this node. */
+  readonly ring: Keyring;
+  readonly scope: Scope<Commands>;
+  /** Makes the links anew that were proven by a secret. */
+  renew(keyId: string): Promise<void>;
+}
+
+/**
+ * The secrets of a cluster, and how to change them while it runs: `install` the new one
+ * everywhere, then `use` it everywhere, then `remove` the old one. Each step is taken on
+ * this node and on all members, reports per node, and may be repeated.
+ *
+ * Members that are not there miss the step: give them all secrets that are installed
+ * when they start again.
+ */
+export class ClusterKeyring {
+  readonly #options: ClusterKeyringOptions;
+
+  /** Makes it, and obeys others from now on. */
+  constructor(options: ClusterKeyringOptions) {
+    this.#options = options;
+    options.scope.on("do", (sealed) => this.#obey(sealed));
+  }
+
+  /** The secrets that this node accepts, by their ids, the one in use first. */
+  keys(): Promise<readonly KeyInfo[]> {
+    return this.#options.ring.keys();
+  }
+
+  /**
+   * Has all nodes accept another secret. It travels encrypted by the one in use.
+   *
+   * @returns The id of its key, and what each node made of it.
+   * @throws {TypeError} If it is malformed.
+   * @throws {RangeError} If this node's ring is full.
+   */
+  async install(
+    secret: Secret,
+  ): Promise<{ readonly id: string; readonly nodes: KeyringReport }> {
+    const { ring } = this.#options;
+    const id = await ring.install(secret);
+    const keys = await ring.secretKeys();
+    const text = keys.find(({ name }) => name === id)?.text ?? "";
+    return { id, nodes: await this.#everywhere("install", text, id) };
+  }
+
+  /**
+   * Has all nodes show the secret of this key from now on.
+   *
+   * @throws {KeyringError} If a member has not installed it, or does not answer.
+   * @throws {RangeError} If this node has not.
+   */
+  async use(id: string): Promise<KeyringReport> {
+    await this.#unlessAll(
+      "use",
+      id,
+      (keys) =>
+        keys.some((key) => key.id === id) ? null : "it has not installed it",
+    );
+    await this.#options.ring.use(id);
+    return await this.#everywhere("use", id, id);
+  }
+
+  /**
+   * Has all nodes refuse the secret of this key from now on. Links that were proven by
+   * it are made anew, one node after the other.
+   *
+   * @throws {KeyringError} If a member still uses it, or does not answer.
+   * @throws {RangeError} If this node still uses it.
+   */
+  async remove(id: string): Promise<KeyringReport> {
+    await this.#unlessAll(
+      "remove",
+      id,
+      (keys) =>
+        keys.some((key) => key.id === id && key.inUse)
+          ? "it still uses it"
+          : null,
+    );
+    const { ring, renew } = this.#options;
+    // The members first: they know this node's commands by the secret in use alone.
+    const report = await this.#everywhere("remove", id, id);
+    await ring.remove(id);
+    await renew(id);
+    return report;
+  }
+
+  async #everywhere(
+    step: Command["step"],
+    what: string,
+    id: string,
+  ): Promise<KeyringReport> {
+    const { scope } = this.#options;
+    const report = new Map<string, string | null>([[scope.id, null]]);
+    for (const to of [...scope.members.keys()]) {
+      const { keys = [], fault = null } = await this.#ask({ to, step, what });
+      const isThere = keys.some((key) => key.id === id);
+      const isDone = step === "remove" ? !isThere : isThere;
+      report.set(to, fault ?? (isDone ? null : "it has not done it"));
+    }
+    return report;
+  }
+
+  async #unlessAll(
+    step: string,
+    id: string,
+    faultOf: (keys: readonly KeyInfo[]) => string | null,
+  ): Promise<void> {
+    const faults: string[] = [];
+    for (const to of [...this.#options.scope.members.keys()]) {
+      const reply = await this.#ask({ to, step: "keys", what: "" });
+      const fault = reply.fault ?? faultOf(reply.keys ?? []);
+      if (fault !== null) faults.push(`node "${to}": ${fault}`);
+    }
+    if (faults.length === 0) return;
+    throw new KeyringError(
+      `Cannot ${step} the key "${id}": ${faults.join("; ")}`,
+    );
+  }
+
+  /** Has a member obey; never rejects. */
+  async #ask(command: Command): Promise<Reply> {
+    const { scope, ring } = this.#options;
+    let fault = "";
+    for (let tries = 0; tries < TRIES; tries++) {
+      if (tries > 0) {
+        await new Promise<void>((resolve) => scope.clock.after(PAUSE, resolve));
+      }
+      try {
+        const [inUse] = await ring.secretKeys();
+        if (inUse === undefined) throw new TypeError("There is no secret");
+        const sealed = await inUse.seal(JSON.stringify(command));
+        return readReply(
+          await scope.request(command.to, "do", sealed, { timeout: TIMEOUT }),
+        );
+      } catch (error) {
+        fault = reasonOf(error);
+      }
+    }
+    return { fault };
+  }
+
+  async #obey(sealed: unknown): Promise<Reply> {
+    const { ring, renew, scope } = this.#options;
+    try {
+      const { step, what } = await this.#open(sealed);
+      if (step === "install") await ring.install(what);
+      if (step === "use") await ring.use(what);
+      if (step === "remove") {
+        await ring.remove(what);
+        // The answer leaves by a link that is about to be made anew.
+        scope.clock.after(PAUSE / 5, () => {
+          renew(what).catch((error) =>
+            scope.fault(error, `links were not made anew: ${reasonOf(error)}`)
+          );
+        });
+      }
+      return { keys: await ring.keys() };
+    } catch (error) {
+      return { fault: reasonOf(error) };
+    }
+  }
+
+  /** Only who knows a secret of the ring gives commands, and each to one node. */
+  async #open(sealed: unknown): Promise<Command> {
+    const { ring, scope } = this.#options;
+    if (typeof sealed !== "string") throw new TypeError("It is not sealed");
+    for (const key of await ring.secretKeys()) {
+      const said = await key.open(sealed).catch(() => null);
+      if (said === null) continue;
+      const command = readCommand(said);
+      if (command.to === scope.id) return command;
+    }
+    throw new TypeError(
+      "It is not sealed for this node by a secret that it knows",
+    );
+  }
+}
+
+/** A step of a rotation was refused: a member is not ready for it. */
+export class KeyringError extends Error {
+  /** Makes the error; `message` is a sentence that names the members. */
+  constructor(message: string) {
+    super(message);
+    this.name = "KeyringError";
+  }
+}
+
+function readCommand(text: string): Command {
+  const value: unknown = JSON.parse(text);
+  if (
+    isRecord(value) && typeof value.to === "string" &&
+    typeof value.what === "string" && isStep(value.step)
+  ) return { to: value.to, step: value.step, what: value.what };
+  throw new TypeError("It is no command");
+}
+
+function isStep(value: unknown): value is Command["step"] {
+  return value === "keys" || value === "install" || value === "use" ||
+    value === "remove";
+}
+
+function readReply(value: unknown): Reply {
+  if (!isRecord(value)) return { fault: "it answered nonsense" };
+  if (typeof value.fault === "string") return { fault: value.fault };
+  const keys = Array.isArray(value.keys) ? value.keys.filter(isKeyInfo) : [];
+  return { keys };
+}
+
+function isKeyInfo(value: unknown): value is KeyInfo {
+  return isRecord(value) && typeof value.id === "string" &&
+    typeof value.inUse === "boolean";
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
