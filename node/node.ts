@@ -532,6 +532,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * The nodes and links that this node knows of, as data: its own links, and what its
    * router and membership know of others. With `mapRouter` that is the whole network;
    * with the others, those that it has heard of and through which neighbour.
+   * `topologySvg` of `@devts/routing/picture` draws it.
    */
   topology(): Topology {
     return this.#explainer.topology();

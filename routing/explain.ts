@@ -83,7 +83,7 @@ export interface DoubtingMembership extends Membership {
   doubts(id: NodeId): boolean;
 }
 
-/** Nodes and links as one node knows them. */
+/** Nodes and links as one node knows them; `topologySvg` draws them. */
 export interface Topology {
   /** Whose knowledge it is; null: that of somebody who sees everything. */
   readonly self: NodeId | null;

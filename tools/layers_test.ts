@@ -63,6 +63,7 @@ const FORBIDDEN: readonly Case[] = [
     path: "routing/peer.ts",
     source: `import { connect } from "@nats-io/transport-node";`,
   },
+  { path: "routing/picture.ts", source: `import { forceX } from "d3-force";` },
   { path: "routing/a.ts", source: `import fc from "fast-check";` },
   { path: "examples/a.ts", source: `import { assert } from "@std/assert";` },
   {
@@ -126,6 +127,10 @@ const ALLOWED: readonly Case[] = [
   {
     path: "node/storage/_sqlite_worker.ts",
     source: `import { DatabaseSync } from "node:sqlite";`,
+  },
+  {
+    path: "routing/_picture_layout.ts",
+    source: `import { forceX } from "d3-force";`,
   },
   { path: "protocol/vectors/a.ts", source: `import { b } from "../b.ts";` },
   {

@@ -1,19 +1,13 @@
 import { names } from "./cluster.ts";
 import type { Parts } from "./parts.ts";
-import { Node } from "@devts/node";
-import {
-  incarnationAbove,
-  incarnationAt,
-  nextIncarnation,
-} from "@devts/routing";
+import { wholeNode } from "./whole_node.ts";
+import type { Node } from "@devts/node";
 import type {
   Fault,
   Scenario,
   VirtualMachine,
   VirtualNetwork,
 } from "@devts/routing/testing";
-import { msgpackr } from "@devts/protocol/msgpackr";
-import { v1 } from "@devts/protocol/v1";
 import { ConnectionError } from "@devts/transport";
 
 const NODES = 6;
@@ -23,7 +17,6 @@ const FAULTS = 8;
 const LIMIT = 40_000;
 /** Events that each node emits once all is well again. */
 const EVENTS = 20;
-const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 interface Events {
   count(number: number): void;
@@ -108,29 +101,10 @@ function start(network: VirtualNetwork, parts: Parts): Map<string, Running> {
 }
 
 function boot(machine: VirtualMachine, parts: Parts): Running {
-  const { id, clock, random, transport } = machine;
-  const node = new Node<Events>({
-    cluster: "simulated",
-    id,
-    incarnations: {
-      first: incarnationAt(machine.wallClock()),
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
-    transport,
-    link: (connection) => connection,
-    protocol: v1(),
-    codec: msgpackr(),
+  const { id, clock } = machine;
+  const node = wholeNode<Events>(machine, {
     router: parts.router.make(),
     membership: parts.membership(),
-    logger: QUIET,
-    clock,
-    wallClock: () => machine.wallClock(),
-    random,
-    advertise: [],
-    insecure: false,
-    meta: undefined,
-    limits: {},
   });
   const received: { from: string; number: number }[] = [];
   node.on("count", (number, { from }) => {
