@@ -99,3 +99,9 @@ export function isTooLong(error: unknown): boolean {
   }
   return false;
 }
+
+/** Whether a link ended because the peer broke the protocol. */
+export function isViolation(error: unknown): boolean {
+  return error instanceof SyntaxError ||
+    (error instanceof Error && error.name === "ProtocolError");
+}

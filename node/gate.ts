@@ -15,8 +15,8 @@ export interface GateOptions {
   readonly clock: Clock;
   readonly limits: Required<NodeLimits>;
   readonly met: MetLimits;
-  /** An address was banned, for so many ms. */
-  banned(place: string, time: number): void;
+  /** An address or a node was banned, for so many ms. */
+  banned(who: string, time: number): void;
 }
 
 /** A place taken by an incoming connection in the handshake. */
@@ -25,7 +25,7 @@ export interface Pass {
   leave(): void;
 }
 
-/** An address, as far as strangers from there are concerned. */
+/** An address or a node, as far as it is not trusted. */
 interface Place {
   readonly arrivals: Bucket;
   pending: number;
@@ -43,7 +43,7 @@ interface Place {
 export class Gate {
   readonly #options: GateOptions;
   readonly #arrivals: Bucket;
-  /** By address, the one used last at the end. Keys are prefixed: strangers choose them. */
+  /** The one used last at the end. Keys are prefixed: strangers choose them. */
   readonly #places = new Map<string, Place>();
   /** Until when an address is exempt. */
   readonly #exempt = new Map<string, number>();
@@ -83,16 +83,32 @@ export class Gate {
   fault(remote: string): void {
     const name = placeOf(remote);
     if (name === "" || this.#isExempt(name)) return;
-    const place = this.#place(name);
+    this.#fault(name, this.#place(`p:${name}`));
+  }
+
+  /** A link to that node broke as soon as it was there, or because of what it sent. */
+  faultOf(id: string): void {
+    this.#fault(`node "${id}"`, this.#place(`n:${id}`));
+  }
+
+  /** Whether a node is banned, which is then counted. */
+  isBanned(id: string): boolean {
+    const place = this.#places.get(`n:${id}`);
+    if (!place || place.bannedUntil <= this.#now()) return false;
+    this.#options.met.banTime++;
+    return true;
+  }
+
+  #fault(who: string, place: Place): void {
     const now = this.#now();
     if (now - place.faultsSince > FAULT_WINDOW) {
       place.faultsSince = now;
       place.faults = 0;
     }
-    if (++place.faults >= this.#options.limits.banAfter) this.#ban(name, place);
+    if (++place.faults >= this.#options.limits.banAfter) this.#ban(who, place);
   }
 
-  #ban(name: string, place: Place): void {
+  #ban(who: string, place: Place): void {
     const { limits, met, banned } = this.#options;
     const time = Math.min(limits.banTime * 2 ** place.bans, limits.longestBan);
     place.bannedUntil = this.#now() + time;
@@ -100,7 +116,7 @@ export class Gate {
     place.bans = Math.min(place.bans + 1, 32);
     met.banAfter++;
     if (time === limits.longestBan) met.longestBan++;
-    banned(name, time);
+    banned(who, time);
   }
 
   #enterExempt(): Pass | string {
@@ -114,7 +130,7 @@ export class Gate {
   }
 
   #enterStranger(name: string): Pass | string {
-    const place = name === "" ? null : this.#place(name);
+    const place = name === "" ? null : this.#place(`p:${name}`);
     const reason = this.#refusal(place);
     if (reason !== null) return reason;
     this.#strangers++;
@@ -157,8 +173,7 @@ export class Gate {
     return until !== undefined && until > this.#now();
   }
 
-  #place(name: string): Place {
-    const key = `p:${name}`;
+  #place(key: string): Place {
     const known = this.#places.get(key);
     // Moved to the end: whoever comes no more is forgotten first.
     if (known) this.#places.delete(key);

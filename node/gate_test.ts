@@ -156,3 +156,17 @@ Deno.test("Gate remembers a bounded number of addresses, the latest ones", () =>
   for (let i = 4_096; i < 8_192; i++) enter(gate, stranger(i)).leave();
   enter(gate, "tcp://10.9.9.9:3");
 });
+
+Deno.test("Gate bans a node wherever it comes from", () => {
+  const { gate, met, bans, clock } = setUp({ banAfter: 3 });
+  for (let i = 0; i < 3; i++) {
+    assert(!gate.isBanned("bad"));
+    gate.faultOf("bad");
+  }
+  assert(gate.isBanned("bad"));
+  assert(!gate.isBanned("good"));
+  assertEquals(bans, [['node "bad"', 60_000]]);
+  assertEquals([met.banAfter, met.banTime], [1, 1]);
+  clock.tick(60_000);
+  assert(!gate.isBanned("bad"));
+});

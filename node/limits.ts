@@ -41,14 +41,15 @@ export interface ConnectionLimits {
    */
   readonly handshakeSize?: number;
   /**
-   * An address is banned after so many handshakes or links within a minute that broke
-   * the protocol. A connection that ends without a word is not one.
+   * An address or a node is banned after so many handshakes or links within a minute that
+   * broke the protocol; a node also after so many links that broke within a second. A
+   * connection that ends without a word is not one.
    *
    * @default {10}
    */
   readonly banAfter?: number;
   /**
-   * How long an address is banned the first time, in ms; each time twice as long.
+   * How long a ban lasts the first time, in ms; each time twice as long.
    *
    * @default {60_000}
    */

@@ -30,6 +30,8 @@ const DATA_FROM = 512;
 const CLOSE_AFTER = 10_000;
 /** What is read of a link, in bytes, before all others have their turn. */
 const TURN = 262_144;
+/** What a message counts for there beside its bytes. */
+const MESSAGE_COST = 64;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
 const FAREWELL_TIMEOUT = 2_000;
 // Acknowledgements and probes are small: a peer that lets this much of them pile
@@ -517,7 +519,7 @@ export class Link {
         if (message.length >= DATA_FROM) {
           this.#noteData();
         }
-        taken += message.length;
+        taken += message.length + MESSAGE_COST;
         if (taken < TURN) {
           continue;
         }

@@ -10,7 +10,7 @@ import type { Clock, NodeId, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
 import { placeOf } from "./address.ts";
 import { DialPace } from "./dial_pace.ts";
-import { reasonOf } from "./errors.ts";
+import { isViolation, reasonOf } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
@@ -27,6 +27,8 @@ const RETRY_DELAY = 500;
 const RETRIES = 10;
 /** One in so many links is kept for members and for nodes that this one dials. */
 const KEPT_PART = 4;
+/** A link that breaks within so many ms may break again and again. */
+const SHORT_LIVED = 1_000;
 /** How often links are looked at for messages that do not get on, in ms. */
 const LOOK = 1_000;
 
@@ -44,8 +46,8 @@ export interface LinksOwner extends LinkOwner {
   unreachable(id: NodeId, reason: string): void;
   /** A connection ended in the handshake. */
   rejected(rejection: Rejection): void;
-  /** An address was banned, for so many ms. */
-  banned(place: string, time: number): void;
+  /** An address or a node was banned, for so many ms. */
+  banned(who: string, time: number): void;
 }
 
 /** A connection that did not become a link. */
@@ -182,11 +184,6 @@ export class Links {
     }
   }
 
-  /** The node at the other end of a link broke the protocol. */
-  fault({ connection }: Link): void {
-    this.#gate.fault(connection.remote);
-  }
-
   /** Dials an address; `expect` is the node that should answer. Never rejects. */
   async dial(address: Address, expect?: NodeId): Promise<DialResult> {
     const dial: Dial = {
@@ -312,6 +309,7 @@ export class Links {
   /** Why an incoming peer cannot be taken at all. */
   #refuse(peer: Introduction, remote: Address): Refusal | null {
     if (this.#closed) return { code: "busy", detail: "the node is closing" };
+    if (this.#gate.isBanned(peer.id)) return banned(peer.id);
     const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
     if (!current) {
       return this.#outdated(peer) ??
@@ -447,6 +445,7 @@ export class Links {
     }
     dial.peerId = peer.id;
     const refusal = this.#outdated(peer) ??
+      (this.#gate.isBanned(peer.id) ? banned(peer.id) : null) ??
       this.#full(this.#options.limits.links);
     dial.admitted = refusal === null;
     return refusal;
@@ -568,14 +567,24 @@ export class Links {
         if (this.#links.get(link.peer.id) === link) {
           this.#links.delete(link.peer.id);
         }
+        if (error !== null && !this.#closed) this.#noteBroken(link, error);
         owner.ended(link, reason, error);
       },
     };
   }
 
+  /** A link that breaks as soon as it is there would be opened again at once, for ever. */
+  #noteBroken({ peer, since, connection }: Link, error: unknown): void {
+    const isFault = isViolation(error);
+    if (isFault) this.#gate.fault(connection.remote);
+    const age = this.#options.clock.now() - since;
+    if (isFault || age < SHORT_LIVED) this.#gate.faultOf(peer.id);
+  }
+
   /** Null: there is a link. Otherwise why there is none. */
   async #connect(peer: Peer): Promise<string | null> {
     if (this.#links.has(peer.id)) return null;
+    if (this.#gate.isBanned(peer.id)) return banned(peer.id).detail;
     const { schemes } = this.#options.transport;
     const addresses = peer.addresses.filter((address) =>
       schemes.includes(schemeOf(address))
@@ -691,6 +700,14 @@ function duplicate(id: NodeId): Refusal {
   return {
     code: "duplicate",
     detail: `there is a link to node "${id}" already`,
+  };
+}
+
+function banned(id: NodeId): Refusal {
+  return {
+    code: "busy",
+    detail:
+      `links between the two nodes broke again and again: "${id}" is banned for now`,
   };
 }
 

@@ -29,7 +29,7 @@ import { Doors } from "./doors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
 import { History } from "./_history.ts";
 import { FRAMING_ROOM } from "./frame.ts";
-import { ClosedError, JoinError, reasonOf } from "./errors.ts";
+import { ClosedError, isViolation, JoinError, reasonOf } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { Joining } from "./joining.ts";
@@ -829,11 +829,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       up: (link) => this.#linkUp(link),
       unreachable: (id, reason) => this.#linkUnreachable(id, reason),
       rejected: (rejection) => this.#linkRejected(rejection),
-      banned: (place, time) =>
+      banned: (who, time) =>
         this.#journal.warnSometimes(
-          `connections from ${place} are refused for ${
+          `connections of ${who} are refused for ${
             time / 1000
-          } s: it broke the protocol again and again`,
+          } s: they broke again and again`,
         ),
       received: (link, message, lent) => this.#received(link, message, lent),
       congestion: (link) => {
@@ -865,7 +865,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #linkEnded(link: Link, reason: string, error: unknown): void {
     const { id } = link.peer;
     this.#outcomes.forget(link);
-    if (isViolation(error)) this.#links.fault(link);
     this.#noteEnd(id, reason, error);
     this.#history.failed(id, `its link ended: ${reason}`);
     this.#tellParts({ type: "down", id, reason });
@@ -1498,10 +1497,4 @@ function isLinking(router: Router): router is LinkingRouter {
 /** How many views a codec has given out; -1: it does not tell. */
 function viewsOf(codec: Codec & Partial<ViewCount>): number {
   return codec.views ?? -1;
-}
-
-/** Whether a link ended because the peer broke the protocol. */
-function isViolation(error: unknown): boolean {
-  return error instanceof SyntaxError ||
-    (error instanceof Error && error.name === "ProtocolError");
 }

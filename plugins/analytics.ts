@@ -21,10 +21,12 @@
 
 import {
   type Connection,
+  isInPlace,
   wrapConnection,
   wrapTransport,
 } from "@devts/transport";
-import type { LinkPlugin, Plugin } from "./types.ts";
+import { machineClock } from "./_clock.ts";
+import type { LinkPlugin, Plugin, PluginClock } from "./types.ts";
 
 /** The most peers that are counted one by one. */
 const MAX_PEERS = 1024;
@@ -69,12 +71,38 @@ export interface PeerCounts extends LinkCounts {
 
 /** Everything counted up to one moment. A copy: it does not change. */
 export interface AnalyticsSnapshot extends TrafficCounts {
+  /** When, in ms since the counters were made. */
+  readonly at: number;
   /** The connections of the transport. */
   readonly connections: ConnectionCounts;
   /** The links, by peer, in the order in which the peers were first seen. */
   readonly peers: readonly PeerCounts[];
   /** The links to peers beyond the first 1,024, which are not told apart. */
   readonly others: LinkCounts;
+}
+
+/** Messages and bytes per second. */
+export interface TrafficRates {
+  /** What `send` accepted. */
+  readonly sent: Traffic;
+  /** What `receive` handed out. */
+  readonly received: Traffic;
+}
+
+/** What passed per second between two snapshots. */
+export interface AnalyticsRates extends TrafficRates {
+  /** The links, by peer. */
+  readonly peers: readonly (TrafficRates & { readonly id: string })[];
+}
+
+/** Options of {@linkcode analytics}. */
+export interface AnalyticsOptions {
+  /**
+   * Where time comes from.
+   *
+   * @default {the time of this machine}
+   */
+  readonly clock?: PluginClock;
 }
 
 /** Counts in two places, to be put where either is wanted; see {@linkcode analytics}. */
@@ -95,9 +123,12 @@ export interface Analytics {
  * nodes; it then counts their sum.
  *
  * The first 1,024 peers are counted one by one, also after they are gone; later ones
- * together. Counting costs one promise per message.
+ * together. Counting what is sent costs one promise per message.
  */
-export function analytics(): Analytics {
+export function analytics(
+  { clock = machineClock }: AnalyticsOptions = {},
+): Analytics {
+  const start = clock.now();
   const connections = { opened: 0, accepted: 0, closed: 0 };
   const total = new Counter();
   const peers = new Map<string, Counter>();
@@ -126,11 +157,68 @@ export function analytics(): Analytics {
       return counted(connection, counter);
     },
     snapshot: () => ({
+      at: clock.now() - start,
       connections: { ...connections },
       ...total.traffic(),
       peers: [...peers].map(([id, counter]) => ({ id, ...counter.all() })),
       others: others.all(),
     }),
+  };
+}
+
+/**
+ * What passed per second between two snapshots of the same counters. All are zero where no
+ * time has passed.
+ *
+ * @example Every ten seconds
+ * ```ts
+ * import { analytics, ratesBetween } from "@devts/plugins/analytics";
+ *
+ * const counts = analytics();
+ * let before = counts.snapshot();
+ * function report(): void {
+ *   const now = counts.snapshot();
+ *   console.log(ratesBetween(before, now).received.messages);
+ *   before = now;
+ * }
+ * report();
+ * ```
+ */
+export function ratesBetween(
+  before: AnalyticsSnapshot,
+  after: AnalyticsSnapshot,
+): AnalyticsRates {
+  const seconds = (after.at - before.at) / 1000;
+  const earlier = new Map(before.peers.map((peer) => [peer.id, peer]));
+  return {
+    ...trafficRates(before, after, seconds),
+    peers: after.peers.map((peer) => ({
+      id: peer.id,
+      ...trafficRates(earlier.get(peer.id), peer, seconds),
+    })),
+  };
+}
+
+function trafficRates(
+  before: TrafficCounts | undefined,
+  after: TrafficCounts,
+  seconds: number,
+): TrafficRates {
+  return {
+    sent: trafficRate(before?.sent, after.sent, seconds),
+    received: trafficRate(before?.received, after.received, seconds),
+  };
+}
+
+function trafficRate(
+  before: Traffic = { messages: 0, bytes: 0 },
+  after: Traffic,
+  seconds: number,
+): Traffic {
+  if (!(seconds > 0)) return { messages: 0, bytes: 0 };
+  return {
+    messages: (after.messages - before.messages) / seconds,
+    bytes: (after.bytes - before.bytes) / seconds,
   };
 }
 
@@ -164,6 +252,10 @@ function counted(
   onClose?: () => void,
 ): Connection {
   let isOpen = true;
+  const taken = (message: Uint8Array | null): Uint8Array | null => {
+    if (message !== null) counter.received(message.length);
+    return message;
+  };
   return wrapConnection(connection, {
     async send(message) {
       // Before the wait: once it is over the bytes are the caller's again.
@@ -171,15 +263,19 @@ function counted(
       await connection.send(message);
       counter.sent(length);
     },
-    async receive(options) {
-      const message = await connection.receive(options);
-      if (message !== null) counter.received(message.length);
-      return message;
-    },
+    receive: async (options) => taken(await connection.receive(options)),
     close(reason) {
       if (isOpen) onClose?.();
       isOpen = false;
       return connection.close(reason);
+    },
+    ...isInPlace(connection) && {
+      async sendFrame(frame, done) {
+        const length = frame.length - connection.framing.size;
+        await connection.sendFrame(frame, done);
+        counter.sent(length);
+      },
+      borrow: async (options) => taken(await connection.borrow(options)),
     },
   });
 }

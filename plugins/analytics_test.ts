@@ -1,11 +1,14 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   type Connection,
   ConnectionError,
+  isInPlace,
   type Listener,
 } from "@devts/transport";
+import { tcp } from "@devts/transport/tcp";
 import { memory } from "@devts/transport/memory";
-import { analytics } from "./analytics.ts";
+import { TestClock } from "./_support_test.ts";
+import { analytics, ratesBetween } from "./analytics.ts";
 import { withPlugins } from "./with_plugins.ts";
 
 const NOTHING = { messages: 0, bytes: 0 };
@@ -23,7 +26,8 @@ async function pair(): Promise<[Connection, Connection]> {
 }
 
 Deno.test("analytics() starts at zero", () => {
-  assertEquals(analytics().snapshot(), {
+  assertEquals(analytics({ clock: new TestClock() }).snapshot(), {
+    at: 0,
     connections: { opened: 0, accepted: 0, closed: 0 },
     sent: NOTHING,
     received: NOTHING,
@@ -181,4 +185,43 @@ Deno.test("analytics().snapshot() is a copy", async () => {
   const before = counts.snapshot();
   await near.send(new Uint8Array(3));
   assertEquals(before.peers[0]?.sent, NOTHING);
+});
+
+Deno.test("ratesBetween() says what passed per second, by peer too", async () => {
+  const clock = new TestClock();
+  const counts = analytics({ clock });
+  const [dialled, accepted] = await pair();
+  await using near = counts.link(dialled, { id: "n1" });
+  await using _far = accepted;
+  await near.send(new Uint8Array(100));
+  const before = counts.snapshot();
+  clock.tick(2_000);
+  for (let i = 0; i < 10; i++) await near.send(new Uint8Array(100));
+  const after = counts.snapshot();
+  const sent = { messages: 5, bytes: 500 };
+  assertEquals(ratesBetween(before, after).peers, [
+    { id: "n1", sent, received: NOTHING },
+  ]);
+  assertEquals(ratesBetween(after, after).peers[0]?.sent, NOTHING);
+});
+
+Deno.test("analytics() keeps a connection in place, and counts what is sent and lent there", async () => {
+  const counts = analytics();
+  const transport = tcp();
+  await using listener = await transport.listen("tcp://127.0.0.1:0");
+  const [dialled, accepted] = await Promise.all([
+    transport.connect(listener.address),
+    accept(listener),
+  ]);
+  const near = counts.link(dialled, { id: "n1" });
+  const far = counts.link(accepted, { id: "n2" });
+  assert(isInPlace(near) && isInPlace(far));
+  const frame = new Uint8Array(near.framing.size + 5);
+  near.framing.write(frame);
+  await near.sendFrame(frame);
+  assertEquals((await far.borrow())?.length, 5);
+  const [one, two] = counts.snapshot().peers;
+  assertEquals(one?.sent, { messages: 1, bytes: 5 });
+  assertEquals(two?.received, { messages: 1, bytes: 5 });
+  await Promise.all([near.close(), far.close()]);
 });

@@ -20,3 +20,11 @@ export interface LinkPeer {
   /** The id of the node at the other end. */
   readonly id: string;
 }
+
+/** Where a plugin that needs time takes it from: for tests, a clock of their own. */
+export interface PluginClock {
+  /** The time in ms, from any start; it never goes back. */
+  now(): number;
+  /** Calls back once, after so many ms; returns what cancels that. */
+  after(delay: number, callback: () => void): () => void;
+}

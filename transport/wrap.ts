@@ -11,6 +11,8 @@ import {
   type Connection,
   ConnectionError,
   type ConnectOptions,
+  type Framing,
+  type InPlaceConnection,
   type Listener,
   type Transport,
 } from "./types.ts";
@@ -18,13 +20,19 @@ import {
 /** Who opened a connection: this side, or the other one. */
 export type ConnectionRole = "dialer" | "acceptor";
 
-/** What {@linkcode wrapConnection} puts in place of a connection's own methods. */
+/**
+ * What {@linkcode wrapConnection} puts in place of a connection's own methods. The last
+ * two are of an {@linkcode InPlaceConnection}: the wrapped connection stays one where
+ * `sendFrame` is given beside `send`, and `borrow` beside `receive`.
+ */
 export type ConnectionOverrides = Partial<
-  Pick<Connection, "send" | "receive" | "close">
+  Pick<InPlaceConnection, "send" | "receive" | "close" | "sendFrame" | "borrow">
 >;
 
 /** What {@linkcode wrapTransport} puts around a transport. */
 export interface TransportOverrides {
+  /** In place of the transport's own: with `connect` and `listen` that know others. */
+  readonly schemes?: readonly string[];
   /** In place of the transport's own; it calls that one by itself. */
   readonly connect?: Transport["connect"];
   /** In place of the transport's own; it calls that one by itself. */
@@ -65,7 +73,9 @@ export function wrapConnection(
   connection: Connection,
   overrides: ConnectionOverrides,
 ): Connection {
-  return new WrappedConnection(connection, overrides);
+  return isInPlace(connection) && staysInPlace(overrides)
+    ? new WrappedInPlaceConnection(connection, overrides)
+    : new WrappedConnection(connection, overrides);
 }
 
 /**
@@ -139,6 +149,37 @@ class WrappedConnection implements Connection, ArrivingConnection {
   }
 }
 
+class WrappedInPlaceConnection extends WrappedConnection
+  implements InPlaceConnection {
+  readonly framing: Framing;
+  readonly sendFrame: InPlaceConnection["sendFrame"];
+  readonly borrow: InPlaceConnection["borrow"];
+  readonly keep: InPlaceConnection["keep"];
+
+  constructor(connection: InPlaceConnection, overrides: ConnectionOverrides) {
+    super(connection, overrides);
+    this.framing = connection.framing;
+    this.sendFrame = overrides.sendFrame ??
+      ((frame, done) => connection.sendFrame(frame, done));
+    this.borrow = overrides.borrow ?? ((options) => connection.borrow(options));
+    this.keep = () => connection.keep();
+  }
+}
+
+/** Whether nothing that is replaced is gone around in place. */
+function staysInPlace(overrides: ConnectionOverrides): boolean {
+  return (overrides.send === undefined || overrides.sendFrame !== undefined) &&
+    (overrides.receive === undefined || overrides.borrow !== undefined);
+}
+
+/** Whether a connection sends frames from where they stand, and lends what it receives. */
+export function isInPlace(
+  connection: Connection,
+): connection is InPlaceConnection {
+  return "framing" in connection && "sendFrame" in connection &&
+    "borrow" in connection && "keep" in connection;
+}
+
 type Wrap = NonNullable<TransportOverrides["connection"]>;
 
 class WrappedTransport implements Transport {
@@ -148,7 +189,7 @@ class WrappedTransport implements Transport {
   readonly #wrap: Wrap | undefined;
 
   constructor(transport: Transport, overrides: TransportOverrides) {
-    this.schemes = transport.schemes;
+    this.schemes = overrides.schemes ?? transport.schemes;
     this.#connect = overrides.connect ??
       ((address, options) => transport.connect(address, options));
     this.#listen = overrides.listen ?? ((address) => transport.listen(address));
