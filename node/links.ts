@@ -4,6 +4,7 @@ import type {
   IntroduceOptions,
   Introduction,
   Protocol,
+  Proven,
   Refusal,
 } from "@devts/protocol";
 import type { Clock, NodeId, Peer } from "@devts/routing";
@@ -541,6 +542,7 @@ export class Links {
     this.#links.set(id, link);
     old?.end("a later connection of the same node replaced it");
     this.#pace.answered(connection.remote);
+    if (isMember(proven)) this.#gate.exempt(connection.remote);
     this.#owner.up(link);
     link.start();
     this.#lookLater();
@@ -649,6 +651,11 @@ const TOO_MANY_DIALS: DialResult = {
   type: "failed",
   error: new Error("too many dials went to its address just now"),
 };
+
+/** Whether a peer has proved that it is a full member. */
+function isMember({ keyId, key, rights }: Proven): boolean {
+  return (keyId !== undefined || key !== undefined) && rights === undefined;
+}
 
 /** A refusal that says the node lives and may take another dial soon. */
 function isPassing(result: DialResult): boolean {

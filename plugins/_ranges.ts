@@ -112,11 +112,11 @@ function groupsOf(half: string): number[] {
 
 function isIn(bytes: readonly number[], range: Range): boolean {
   if (bytes.length !== range.bytes.length) return false;
-  for (let i = 0, left = range.bits; left > 0; i++, left -= 8) {
-    const mask = left >= 8 ? 255 : 255 << 8 - left & 255;
-    if (((bytes[i] ?? 0) ^ (range.bytes[i] ?? 0)) & mask) return false;
-  }
-  return true;
+  return bytes.every((byte, index) => {
+    const bits = Math.min(8, Math.max(0, range.bits - 8 * index));
+    const mask = 0xff00 >> bits & 0xff;
+    return ((byte ^ (range.bytes[index] ?? 0)) & mask) === 0;
+  });
 }
 
 function isNamed(host: string, name: string): boolean {
