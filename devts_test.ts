@@ -78,6 +78,16 @@ for (const { name, transport, address } of MESHES) {
           });
         }],
       }));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const heard = new Map<string, number>();
+    let events = 0;
+    for (const node of nodes) {
+      node.on("say", (_text, { from }) => {
+        assertEquals(from, "n7");
+        heard.set(node.id, (heard.get(node.id) ?? 0) + 1);
+        if (++events === 10 * (size - 1)) resolve();
+      });
+    }
     const [first, ...others] = nodes;
     assert(first);
     const entry = await first.listen(address);
@@ -95,16 +105,6 @@ for (const { name, transport, address } of MESHES) {
     assertEquals(links(), size * (size - 1));
     for (const [pair, count] of open) assertEquals(count, 1, pair);
 
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const heard = new Map<string, number>();
-    let events = 0;
-    for (const node of nodes) {
-      node.on("say", (_text, { from }) => {
-        assertEquals(from, "n7");
-        heard.set(node.id, (heard.get(node.id) ?? 0) + 1);
-        if (++events === 10 * (size - 1)) resolve();
-      });
-    }
     const speaker = nodes[7];
     assert(speaker);
     for (let i = 0; i < 10; i++) {

@@ -62,7 +62,9 @@ Deno.test("beaconRouter() lets the ends of a line talk without a link", async ()
   await using ada = createNode<Greeting>({ ...options, id: "ada" });
   await using bob = createNode<Greeting>({ ...options, id: "bob" });
   await using cyd = createNode<Greeting>({ ...options, id: "cyd" });
-  ada.on("greet", (name) => `hello ${name}`);
+  for (const node of [ada, bob, cyd]) {
+    node.on("greet", (name) => `hello ${name}`);
+  }
   await ada.listen("memory://ada");
   await bob.listen("memory://bob");
   await meet(bob, ada);

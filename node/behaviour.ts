@@ -14,8 +14,10 @@ import type {
   Handled,
   Handler,
   HandlerContext,
+  HandlerOptions,
   Logger,
   Member,
+  NamePattern,
   OpenerOf,
   OpenOptions,
   Outcome,
@@ -111,6 +113,13 @@ export interface Scope<E extends object = AnyEvents> {
   on<K extends EventName<E>>(
     name: K,
     handler: (data: DataOf<E, K>, context: HandlerContext) => Handled<E, K>,
+    options?: HandlerOptions,
+  ): Disposable;
+  /** As {@linkcode Node.on}, for all names of a pattern. */
+  on(
+    pattern: NamePattern,
+    handler: Handler,
+    options?: HandlerOptions,
   ): Disposable;
   /** As {@linkcode Node.onSystem}. */
   onSystem<K extends SystemEventName>(
@@ -176,7 +185,7 @@ export interface ScopeHost {
   readonly random: () => number;
   readonly codec: Codec;
   readonly logger: Logger;
-  on(name: string, handler: Handler): Disposable;
+  on(name: string, handler: Handler, options?: HandlerOptions): Disposable;
   onSystem<K extends SystemEventName>(
     name: K,
     handler: (event: SystemEvents[K]) => unknown,
@@ -318,9 +327,20 @@ class NodeScope<E extends object> implements Scope<E> {
   on<K extends EventName<E>>(
     name: K,
     handler: (data: DataOf<E, K>, context: HandlerContext) => Handled<E, K>,
+    options?: HandlerOptions,
+  ): Disposable;
+  on(
+    pattern: NamePattern,
+    handler: Handler,
+    options?: HandlerOptions,
+  ): Disposable;
+  on(
+    name: string,
+    handler: (data: never, context: HandlerContext) => unknown,
+    options?: HandlerOptions,
   ): Disposable {
     this.#assertOpen("on", name);
-    return this.#register(this.#host.on(this.#nameOf(name), handler));
+    return this.#register(this.#host.on(this.#nameOf(name), handler, options));
   }
 
   onSystem<K extends SystemEventName>(

@@ -48,6 +48,7 @@ Deno.test("Node.use() keeps behaviours of two names apart", async () => {
   const blue = one.node.use("blue", tally);
   two.node.use("red", tally);
   two.node.use("blue", tally);
+  await pass(world.clock, 0);
   red.add(1);
   blue.add(10);
   await pass(world.clock, 100);
@@ -80,6 +81,7 @@ Deno.test("Scope.use() makes behaviours of behaviours, which end with theirs", a
   const scope = one.node.use("outer", outer);
   const heard: unknown[] = [];
   two.node.on("outer/inner/hello", (data) => heard.push(data));
+  await pass(world.clock, 0);
   scope.emit("hello", 1);
   await pass(world.clock, 100);
   assertEquals(heard, [1]);
@@ -134,6 +136,7 @@ Deno.test("Node.close() lets behaviours send, and waits for their cleanup", asyn
   const { one, two } = await pair(world);
   const heard: unknown[] = [];
   two.node.on("late/bye", (data) => heard.push(data));
+  await pass(world.clock, 0);
   let cleaned = false;
   one.node.use("late", (scope) => {
     scope.defer(async () => {

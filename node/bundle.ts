@@ -5,7 +5,7 @@
  * bundle   kind u8 = 1 · flags u8 = 0 · entry…
  * entry    type u8 · name u8 · length u32 · [id u32] · [name bytes] · [extras] · data
  * type     0 event, 1 request, 2 reply, 3 failure; + 0x80: there is no data;
- *          + 0x40: there are extras
+ *          + 0x40: there are extras; + 0x20: an event for this node alone
  * name     0…253: the nth name of this bundle; 254: a new one follows as
  *          length u8 and bytes; 255: none (replies and failures)
  * length   of the data, in bytes
@@ -29,6 +29,8 @@ export const PAYLOAD_STREAMS = 3;
 
 /** What an entry is. */
 export const EVENT = 0;
+/** An event for one node alone: if that does not handle it, something is wrong. */
+export const SENT_EVENT = 0x20;
 /** An event that wants a reply. */
 export const REQUEST = 1;
 /** The reply to a request. */
@@ -39,7 +41,8 @@ export const FAILURE = 3;
 const NOTHING = new Uint8Array(0);
 const NO_DATA = 0x80;
 const EXTRAS = 0x40;
-const TYPE = 0x3f;
+const ALONE = SENT_EVENT;
+const TYPE = 0x1f;
 const NEW_NAME = 254;
 const NO_NAME = 255;
 const BUNDLE_HEADER = 2;
@@ -423,10 +426,16 @@ export interface BundleVisitor<Name> {
    */
   extras(start: number, end: number): void;
   /**
-   * An event or a request. The data stands in the payload from `start` to `end`;
-   * `start` is -1 where there is none.
+   * An event or a request; `alone`: for this node alone, as every request. The data
+   * stands in the payload from `start` to `end`; `start` is -1 where there is none.
    */
-  event(name: Name, request: number, start: number, end: number): void;
+  event(
+    name: Name,
+    request: number,
+    alone: boolean,
+    start: number,
+    end: number,
+  ): void;
   /** A reply, or a failure. */
   reply(id: number, failed: boolean, start: number, end: number): void;
 }
@@ -457,7 +466,7 @@ export function readBundle<Name>(
     at += ENTRY_HEADER;
     let id = NO_REQUEST;
     if (type !== EVENT) {
-      if (type > FAILURE) throw malformed("type");
+      if (type > FAILURE || (flags & ALONE) !== 0) throw malformed("type");
       if (payload.length - at < 4) throw malformed("id");
       id = uint32At(payload, at);
       at += 4;
@@ -491,7 +500,8 @@ export function readBundle<Name>(
     const start = hasData ? at : -1;
     if (type === EVENT || type === REQUEST) {
       if (name === undefined) throw malformed("name");
-      visitor.event(name, id, start, end);
+      const alone = type === REQUEST || (flags & ALONE) !== 0;
+      visitor.event(name, id, alone, start, end);
     } else {
       if (ref !== NO_NAME) throw malformed("name");
       visitor.reply(id, type === FAILURE, start, end);

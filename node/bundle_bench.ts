@@ -19,7 +19,7 @@ const VALUES: readonly (readonly [string, unknown])[] = [
 const decoding: BundleVisitor<string> & { payload: Uint8Array } = {
   payload: new Uint8Array(0),
   resolve: (name) => name,
-  event(_name, _request, start, end) {
+  event(_name, _request, _alone, start, end) {
     codec.decodeAt(this.payload, start, end);
   },
   extras: () => {},

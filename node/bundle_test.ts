@@ -65,7 +65,7 @@ function read(payload: Uint8Array): Entry[] {
     extras: (start, end) => {
       extras = { extras: payload.slice(start, end) };
     },
-    event: (event, request, start, end) =>
+    event: (event, request, _alone, start, end) =>
       push({ event, request, data: cut(start, end) }),
     reply: (reply, failed, start, end) =>
       push({ reply, failed, data: cut(start, end) }),

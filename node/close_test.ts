@@ -103,6 +103,7 @@ Deno.test("Node.close() lets what is queued arrive, in order", async () => {
   two.node.on("blob", (bytes) => {
     heard.push(bytes[0] ?? -1);
   });
+  await pass(world.clock, 0);
   const count = 100;
   for (let i = 0; i < count; i++) {
     one.node.emit("blob", new Uint8Array(40_000).fill(i));
@@ -121,6 +122,7 @@ Deno.test("Node.close() lets a single event before it arrive", async () => {
   two.node.on("bye", (text) => {
     heard.push(text);
   });
+  await pass(world.clock, 0);
   one.node.emit("bye", "and thanks");
   await passFor(world.clock, one.node.close());
   await pass(world.clock, 1_000);

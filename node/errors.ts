@@ -78,6 +78,15 @@ export class ClosedError extends Error {
   }
 }
 
+/** What a program waits for by `ready` has not come. */
+export class ReadyError extends Error {
+  /** Makes the error; `message` is a sentence that says what is missing. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "ReadyError";
+  }
+}
+
 /** A sentence about whatever was thrown, with its causes where it does not repeat them. */
 export function reasonOf(error: unknown, causes = 4): string {
   try {

@@ -5,6 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { eventually, turn } from "./_support_test.ts";
 
 interface Events {
+  nobody(): void;
   bytes(bytes: Uint8Array): void;
   sample(sample: Sample): void;
   flat(fields: { id: number; text: string }): void;
@@ -98,6 +99,14 @@ function sizes(count: number): number[] {
     const most = i % 50 === 49 ? 300_000 : i % 7 === 6 ? 20_000 : 400;
     return Math.floor(random() * most);
   });
+}
+
+/** Waits until each node knows what the others handle: that comes before any answer. */
+async function toldAll(nodes: readonly Node<Events>[]): Promise<void> {
+  const asked = nodes.flatMap((node) =>
+    nodes.map(({ id }) => node.request(id, "nobody"))
+  );
+  await Promise.allSettled(asked);
 }
 
 Deno.test("Node gives byte fields that stay as they are, in bundles of any size", async () => {
@@ -200,6 +209,7 @@ Deno.test("Node lets handlers write to what they are given, unseen by others", a
       spoil(value);
     });
   }
+  await toldAll(nodes);
   for (const [number, size] of all.entries()) {
     const options = { self: true };
     const bytes = pattern(number, size);
@@ -229,6 +239,7 @@ Deno.test("Node sends to one and to all in turns, and each gets its events in or
       arrived.get(node.id)?.push(number);
     });
   }
+  await toldAll(cluster.nodes);
   const random = seededRandom(5);
   for (let number = 0; number < 3_000; number++) {
     const size = Math.floor(random() * (number % 40 === 0 ? 90_000 : 100));
@@ -255,6 +266,7 @@ Deno.test("Node.emit() awaited in a loop lets the event loop turn", async () => 
   bob.on("bytes", () => {
     received++;
   });
+  await toldAll(cluster.nodes);
   let turns = 0;
   let over = false;
   const counting = (async () => {

@@ -6,17 +6,23 @@ import {
   NO_REQUEST,
   readBundle,
 } from "./bundle.ts";
+import {
+  EVERY_GROUP,
+  type ForGroups,
+  NO_GROUPS,
+  readChosen,
+} from "./chosen.ts";
 import { reasonOf } from "./errors.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
-import type { HandlerContext } from "./types.ts";
+import type { Handler, HandlerContext } from "./types.ts";
 
 /** A handler that has not ended after this long, in ms, is reported and waited for no longer. */
 const STUCK_AFTER = 30_000;
 
 /** What the inbound side tells the node. */
 export interface InboundOwner {
-  /** An event that nobody handles; `request`: who asked wants to know. */
+  /** An event or a request to this node alone, which nobody handles. */
   unhandled(name: string, from: NodeId): void;
   /** A handler threw, or its promise rejected. */
   handlerFailed(name: string, from: NodeId, error: unknown): void;
@@ -39,6 +45,8 @@ export interface InboundOwner {
 
 /** What the inbound side is made with. */
 export interface InboundOptions {
+  /** The id of this node. */
+  readonly id: NodeId;
   readonly codec: Codec;
   readonly handlers: Handlers;
   readonly clock: Clock;
@@ -50,7 +58,7 @@ export interface InboundOptions {
 
 /** A peer, as far as its events are concerned. */
 interface Origin {
-  readonly context: HandlerContext;
+  readonly from: NodeId;
   running: number;
   /** The node is gone; forgotten with the last handler that runs for it. */
   gone: boolean;
@@ -64,11 +72,16 @@ interface Running {
   readonly since: number;
 }
 
-/** A name as a bundle uses it: who handles it, if anybody. */
-type Resolved = Registration | {
+/** A name as a bundle uses it. */
+interface Resolved {
   readonly name: string;
-  readonly handlers: readonly [];
-};
+  readonly context: HandlerContext;
+  /** Who handles it as of a version of the handlers. */
+  registration: Registration | null;
+  version: number;
+}
+
+const NOBODY: readonly Handler[] = [];
 
 /** Takes bundles apart and calls the handlers. */
 export class Inbound implements BundleVisitor<Resolved> {
@@ -87,6 +100,9 @@ export class Inbound implements BundleVisitor<Resolved> {
   // The bundle being walked.
   #payload: Uint8Array = new Uint8Array(0);
   #origin: Origin;
+  /** Where the extras of the next entry stand; -1: it has none. */
+  #extras = -1;
+  #extrasEnd = -1;
 
   constructor(owner: InboundOwner, options: InboundOptions) {
     this.#owner = owner;
@@ -140,23 +156,74 @@ export class Inbound implements BundleVisitor<Resolved> {
   }
 
   resolve(name: string): Resolved {
-    return this.#options.handlers.get(name) ?? { name, handlers: [] };
+    const { handlers, signal } = this.#options;
+    return {
+      name,
+      context: { from: this.#origin.from, name, signal },
+      registration: handlers.get(name),
+      version: handlers.version,
+    };
   }
 
-  /** Nothing of what events may carry is known here yet: it is skipped. */
-  extras(): void {}
+  extras(start: number, end: number): void {
+    this.#extras = start;
+    this.#extrasEnd = end;
+  }
 
-  event(resolved: Resolved, request: number, start: number, end: number): void {
-    this.received++;
-    const { name } = resolved;
-    // An earlier event of the bundle may have brought a handler.
-    const handlers = resolved.handlers.length > 0
-      ? resolved.handlers
-      : this.#options.handlers.get(name)?.handlers ?? [];
-    const { context } = this.#origin;
-    if (handlers.length === 0) {
-      return this.#unhandled(name, context.from, request);
+  event(
+    resolved: Resolved,
+    request: number,
+    alone: boolean,
+    start: number,
+    end: number,
+  ): void {
+    const { handlers } = this.#options;
+    // An earlier event of the bundle may have brought a handler, or taken one away.
+    if (resolved.version !== handlers.version) {
+      resolved.version = handlers.version;
+      resolved.registration = handlers.get(resolved.name);
     }
+    const { registration } = resolved;
+    const isPlain = registration?.groups === null && this.#extras < 0;
+    const chosen = isPlain
+      ? registration.handlers
+      : this.#chosen(registration, alone);
+    this.#extras = -1;
+    if (chosen.length > 0) this.#call(resolved, chosen, request, start, end);
+    else if (alone) this.#unhandled(resolved.name, request);
+  }
+
+  /** The handlers that an event is for, where some are in groups. */
+  #chosen(
+    registration: Registration | null,
+    alone: boolean,
+  ): readonly Handler[] {
+    if (registration === null) return NOBODY;
+    const { handlers, groups } = registration;
+    const forGroups = alone ? EVERY_GROUP : this.#forGroups();
+    const chosen = forGroups.alone ? [] : [...handlers];
+    for (const group of groups ?? []) {
+      if (!forGroups.includes(group.group)) continue;
+      const handler = group.handlers[group.turn++ % group.handlers.length];
+      if (handler) chosen.push(handler);
+    }
+    return chosen;
+  }
+
+  #forGroups(): ForGroups {
+    if (this.#extras < 0) return NO_GROUPS;
+    const { id } = this.#options;
+    return readChosen(this.#payload, this.#extras, this.#extrasEnd, id);
+  }
+
+  #call(
+    { name, context }: Resolved,
+    handlers: readonly Handler[],
+    request: number,
+    start: number,
+    end: number,
+  ): void {
+    this.received++;
     const data = start < 0
       ? undefined
       : this.#decodeAt(this.#payload, start, end);
@@ -174,7 +241,8 @@ export class Inbound implements BundleVisitor<Resolved> {
 
   reply(id: number, failed: boolean, start: number, end: number): void {
     this.received++;
-    const { from } = this.#origin.context;
+    this.#extras = -1;
+    const { from } = this.#origin;
     if (failed) {
       const bytes = start < 0
         ? new Uint8Array(0)
@@ -187,7 +255,9 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#owner.replied(from, id, value);
   }
 
-  #unhandled(name: string, from: NodeId, request: number): void {
+  #unhandled(name: string, request: number): void {
+    this.received++;
+    const { from } = this.#origin;
     this.#owner.unhandled(name, from);
     if (request !== NO_REQUEST) {
       this.#owner.refuse(from, request, "unhandled", "");
@@ -195,7 +265,7 @@ export class Inbound implements BundleVisitor<Resolved> {
   }
 
   #drop(origin: Origin): void {
-    const { from } = origin.context;
+    const { from } = origin;
     if (!origin.gone || origin.running > 0) return;
     if (this.#origins.get(from) === origin) this.#origins.delete(from);
   }
@@ -205,7 +275,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     if (origin) origin.gone = false;
     else {
       origin = {
-        context: { from, signal: this.#options.signal },
+        from,
         running: 0,
         gone: false,
         room: null,
@@ -217,7 +287,7 @@ export class Inbound implements BundleVisitor<Resolved> {
 
   #follow(result: Promise<unknown>, name: string, request: number): void {
     const origin = this.#origin;
-    const { from } = origin.context;
+    const { from } = origin;
     const running: Running = { origin, name, since: this.#options.clock.now() };
     this.#running.add(running);
     origin.running++;
@@ -262,7 +332,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     for (const running of this.#running) {
       if (running.since > limit) break;
       this.#ended(running);
-      this.#owner.handlerStuck(running.name, running.origin.context.from);
+      this.#owner.handlerStuck(running.name, running.origin.from);
     }
     if (this.#running.size > 0) this.#watch();
   }

@@ -55,6 +55,7 @@ function make(handler: () => unknown): Inbound {
     replied: () => {},
     failed: () => {},
   }, {
+    id: "self",
     codec,
     handlers,
     clock,

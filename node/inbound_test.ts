@@ -3,7 +3,14 @@ import type { Codec } from "@devts/protocol";
 import { json } from "@devts/protocol/json";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { VirtualClock } from "@devts/routing/testing";
-import { BundleWriter, EVENT, FAILURE, REPLY, REQUEST } from "./bundle.ts";
+import {
+  BundleWriter,
+  EVENT,
+  FAILURE,
+  REPLY,
+  REQUEST,
+  SENT_EVENT,
+} from "./bundle.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { noneMet } from "./limits.ts";
@@ -33,7 +40,15 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
     replied: (...args) => calls.push(["replied", ...args]),
     failed: (from, request, bytes) =>
       calls.push(["failure", from, request, [...bytes]]),
-  }, { codec, handlers, clock, signal: abort.signal, running, met: noneMet() });
+  }, {
+    id: "self",
+    codec,
+    handlers,
+    clock,
+    signal: abort.signal,
+    running,
+    met: noneMet(),
+  });
   const names = new Map<string, Uint8Array>();
   const nameOf = (name: string): Uint8Array => {
     const known = names.get(name) ?? new TextEncoder().encode(name);
@@ -50,7 +65,7 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
     take(from: string, ...events: readonly (readonly [string, unknown])[]) {
       const writer = new BundleWriter(codec, 0);
       for (const [name, data] of events) {
-        writer.add(EVENT, nameOf(name), 0, data);
+        writer.add(SENT_EVENT, nameOf(name), 0, data);
       }
       inbound.take(from, writer.take().payload);
     },
@@ -386,12 +401,10 @@ Deno.test("Inbound throws a SyntaxError for data that cannot be decoded, after w
 Deno.test("Inbound does not decode what nobody handles", () => {
   const { inbound, calls } = setUp();
   const writer = new BundleWriter(msgpackr(), 0);
-  writer.addBytes(
-    EVENT,
-    new TextEncoder().encode("x"),
-    0,
-    Uint8Array.of(0xc1),
-  );
+  const name = new TextEncoder().encode("x");
+  for (const type of [EVENT, SENT_EVENT]) {
+    writer.addBytes(type, name, 0, Uint8Array.of(0xc1));
+  }
   inbound.take("ada", writer.take().payload);
   assertEquals(calls, [["unhandled", "x", "ada"]]);
 });

@@ -84,9 +84,11 @@ Deno.test("Node.join() counts the entry nodes that answered, each once", async (
 Deno.test("Node.join() resolves after every member can be reached", async () => {
   await using world = virtualWorld();
   const entry = world.add("entry");
+  entry.node.on("x", () => {});
   await entry.node.listen("memory://entry");
   for (let i = 0; i < 8; i++) {
     const { node } = world.add(`n${i}`);
+    node.on("x", () => {});
     await node.listen(`memory://n${i}`);
     assertEquals(
       await passFor(world.clock, node.join("memory://entry"), 1_400),
@@ -105,9 +107,11 @@ Deno.test("Node.join() waits for the way to every member where messages take the
   await using world = virtualWorld();
   const slow = () => delayed(world.network, world.clock, () => 20);
   const entry = world.add("entry", { transport: slow() });
+  entry.node.on("x", () => {});
   await passFor(world.clock, entry.node.listen("memory://entry"));
   for (let i = 0; i < 5; i++) {
     const { node } = world.add(`n${i}`, { transport: slow() });
+    node.on("x", () => {});
     await passFor(world.clock, node.listen(`memory://n${i}`));
     const join = node.join("memory://entry");
     assertEquals(await passFor(world.clock, join, 1_400), 1);

@@ -165,6 +165,13 @@ export interface TableLimits {
    */
   readonly running?: number;
   /**
+   * Names and patterns that one node may handle, once for each group. Who handles more
+   * gets every event.
+   *
+   * @default {1_024}
+   */
+  readonly subscriptions?: number;
+  /**
    * Streams that one node may open with this one, and this one with it; eight times as
    * many in all.
    *
@@ -222,6 +229,7 @@ const RANGES: { readonly [name in LimitName]: Range } = {
   running: [1_024, 1, 2 ** 20],
   streams: [1_024, 1, 2 ** 20],
   streamMessage: [16_777_216, 1, 2 ** 30],
+  subscriptions: [1_024, 1, 2 ** 20],
 };
 
 /** The limits by name. */

@@ -12,9 +12,11 @@ import type {
   Peer,
   Router,
   RouterContext,
+  SelectiveRouter,
   Topology,
 } from "@devts/routing";
 import { type Reach, reachOfRemote } from "./address.ts";
+import { Audiences } from "./audiences.ts";
 import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
 import {
   type Bundle,
@@ -24,6 +26,7 @@ import {
   PAYLOAD_STREAMS,
   REQUEST,
   requestsIn,
+  SENT_EVENT,
 } from "./bundle.ts";
 import { Doors } from "./doors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
@@ -39,9 +42,17 @@ import type { Link } from "./link.ts";
 import { noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Loopback } from "./loopback.ts";
-import { EVERYONE, MYSELF, OTHERS, Outbound, type Target } from "./outbound.ts";
+import { Interest } from "./interest.ts";
+import {
+  type GroupOf,
+  PAYLOAD_INTEREST,
+  STRATEGIES,
+} from "./interest_codec.ts";
+import { encodeName, Pattern } from "./names.ts";
+import { MYSELF, Outbound, type Target } from "./outbound.ts";
 import { Outcomes } from "./outcomes.ts";
 import { Packets } from "./packets.ts";
+import { Readiness } from "./ready.ts";
 import { Replies } from "./replies.ts";
 import { Requests } from "./requests.ts";
 import { riskOf, type Safety, type Security } from "./security.ts";
@@ -49,6 +60,7 @@ import { Self } from "./self.ts";
 import type { Slab } from "./slab.ts";
 import type { Stream } from "./stream.ts";
 import { type StreamHandler, Streams } from "./streams.ts";
+import { Topics } from "./topics.ts";
 import type {
   AcceptorOf,
   AnyEvents,
@@ -58,15 +70,20 @@ import type {
   EmitOptions,
   EventName,
   Handled,
+  Handler,
   HandlerContext,
+  HandlerOptions,
   Member,
+  NamePattern,
   NodeCounters,
   NodeParts,
   OpenerOf,
   OpenOptions,
   Outcome,
+  ReadyOptions,
   ReplyOf,
   RequestOptions,
+  Strategy,
   StreamName,
   SystemEventName,
   SystemEvents,
@@ -125,7 +142,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #packets: Packets;
   readonly #outbound: Outbound;
   readonly #outcomes: Outcomes;
+  readonly #topics = new Topics();
   readonly #handlers = new Handlers();
+  readonly #interest: Interest;
+  readonly #audiences: Audiences;
+  readonly #readiness: Readiness;
   readonly #behaviours: Behaviours;
   readonly #keyring: ClusterKeyring | null;
   readonly #inbound: Inbound;
@@ -208,6 +229,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     );
     this.#outcomes = new Outcomes(
       () => this.#router.nodes.size,
+      () => isDirect(this.#router),
       this.#loopback,
       () => this.#linking?.room ?? this.#outbound.pause,
     );
@@ -217,6 +239,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       maxMessage,
       clock,
       nodes: () => isDirect(this.#router) ? this.#router.nodes : null,
+      turned: () => this.#audiences.look(),
       ship: (bundle, target) => this.#ship(bundle, target),
     });
     this.#replies = new Replies({
@@ -225,6 +248,19 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       journal: this.#journal,
       counts: this.#counts,
       target: (to) => this.#replyTarget(to),
+    });
+    this.#interest = this.#makeInterest(limits.subscriptions);
+    this.#audiences = new Audiences({
+      id: parts.id,
+      random,
+      interest: this.#interest,
+      nodes: () => this.#router.nodes,
+    });
+    this.#readiness = new Readiness({
+      id: parts.id,
+      clock,
+      members: () => this.#members.size,
+      handling: (name) => this.#audiences.handling(name),
     });
     this.#inbound = this.#makeInbound(limits.running);
     this.#streams = this.#makeStreams(limits.streams, limits.streamMessage);
@@ -360,7 +396,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * that they came in, up to 256 KiB of it: keep a copy (`slice`) of a small one that
    * is kept for long.
    *
+   * The others are told at once that this node handles the name. What they emit before
+   * they know does not come: register handlers before `join`, or let those who emit
+   * await {@linkcode Node.ready}. `send` and `request` always come.
+   *
+   * With a group, each event goes to one of its members, which may be the node that
+   * emits it. A name may contain dots: see {@linkcode NamePattern}.
+   *
    * @returns Dispose it to stop handling.
+   * @throws {TypeError} If the name or the group is malformed.
+   * @throws {RangeError} If this node is in a group for 1,024 names already
+   * (`limits.subscriptions`).
    */
   on<K extends EventName<E>>(
     name: K,
@@ -368,9 +414,25 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       data: DataOf<E, K>,
       context: HandlerContext,
     ) => Handled<E, K>,
+    options?: HandlerOptions,
+  ): Disposable;
+  /**
+   * Handles all events whose names a pattern stands for; `context.name` says which it is.
+   * Check the data: it is of any of them.
+   *
+   * @returns Dispose it to stop handling.
+   */
+  on(
+    pattern: NamePattern,
+    handler: Handler,
+    options?: HandlerOptions,
+  ): Disposable;
+  on(
+    name: string,
+    handler: (data: never, context: HandlerContext) => unknown,
+    options?: HandlerOptions,
   ): Disposable {
-    this.#outbound.name(name);
-    return this.#handlers.add(name, handler);
+    return this.#handle(name, handler, options);
   }
 
   /**
@@ -388,7 +450,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   /**
-   * Sends an event to every other node.
+   * Sends an event to every other node that handles it, and to one member of each group:
+   * a member may be this node. A node of which it is not known yet what it handles
+   * gets every event.
+   *
+   * With relays that know no better, it travels to all, and who does not handle it skips
+   * it.
    *
    * @returns Resolves at once, or once links that are behind have room again.
    * @throws {TypeError} If the data cannot be encoded.
@@ -399,7 +466,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     ...rest: DataArgs<E, K, EmitOptions>
   ): Promise<Outcome>;
   emit(name: string, data?: unknown, options?: EmitOptions): Promise<Outcome> {
-    return this.#post(options?.self ? EVERYONE : OTHERS, name, data, "emit");
+    return this.#emit(name, data, options);
   }
 
   /**
@@ -551,6 +618,31 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   /**
+   * Waits until the cluster is as the program needs it.
+   *
+   * @example Work starts once somebody does it
+   * ```ts
+   * import { createNode } from "@devts/devts";
+   *
+   * await using worker = createNode({ cluster: "demo", logger: console });
+   * worker.on("order.new", () => {}, { group: "workers" });
+   * const address = await worker.listen("tcp://127.0.0.1:0");
+   *
+   * await using shop = createNode({ cluster: "demo", logger: console });
+   * await shop.join(address);
+   * await shop.ready({ members: 1, handles: "order.new" });
+   * await shop.emit("order.new", { id: 7 });
+   * ```
+   *
+   * @returns Resolves once it is. Rejects with a {@linkcode ReadyError} that says what is
+   * missing when the time is over, the signal aborts or the node closes.
+   * @throws {RangeError} If a number is out of its range.
+   */
+  ready(options: ReadyOptions): Promise<void> {
+    return this.#quiet(this.#readiness.wait(options));
+  }
+
+  /**
    * Says goodbye, lets what is queued leave, and closes everything: listeners,
    * links, timers. Open requests reject. Idempotent; ends within 5 s from any state.
    */
@@ -577,16 +669,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     target: Target,
     name: string,
     data: unknown,
-    verb: string,
   ): Promise<Outcome> {
     if (this.#closing) {
       return this.#rejected(
-        new ClosedError(`Cannot ${verb} "${name}": the node is closed`),
+        new ClosedError(`Cannot send "${name}": the node is closed`),
       );
     }
-    this.#add(target, EVENT, name, 0, data, verb);
-    if (target === OTHERS) return this.#outcomes.ofOthers();
-    if (target === EVERYONE) return this.#outcomes.ofEveryone();
+    this.#add(target, SENT_EVENT, name, 0, data, "send");
     if (target === MYSELF) return this.#outcomes.ofMyself();
     const link = this.#links.get(target.to[0] ?? "");
     return link ? this.#outcomes.ofLink(link) : this.#outcomes.ofDistant();
@@ -595,7 +684,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #sendTo(to: string, name: string, data: unknown): Promise<Outcome> {
     const unknown = this.#unknownTarget(to);
     if (unknown) return this.#rejected(unknown);
-    return this.#post(this.#targetOf(to), name, data, "send");
+    return this.#post(this.#targetOf(to), name, data);
   }
 
   #add(
@@ -607,22 +696,79 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     verb: string,
   ): void {
     try {
-      this.#outbound.add(target, type, this.#outbound.name(name), id, data);
+      const { bytes } = this.#topics.of(name);
+      this.#outbound.add(target, type, bytes, id, data);
     } catch (error) {
-      const message = `Cannot ${verb} "${name}": ${reasonOf(error)}`;
-      if (error instanceof RangeError) {
-        throw new RangeError(message, { cause: error });
-      }
-      throw new TypeError(message, { cause: error });
+      throw refused(verb, name, error);
     }
     this.#counts.sent++;
+  }
+
+  #emit(
+    name: string,
+    data: unknown,
+    options: EmitOptions | undefined,
+  ): Promise<Outcome> {
+    if (this.#closing) {
+      return this.#rejected(
+        new ClosedError(`Cannot emit "${name}": the node is closed`),
+      );
+    }
+    try {
+      const topic = this.#topics.of(name);
+      const { target, extras, own } = this.#audiences.of(
+        topic,
+        data,
+        options?.key,
+      );
+      if (target.to.length > 0) {
+        this.#outbound.emit(target, topic.bytes, data, extras);
+      }
+      const self = options?.self === true;
+      const isOwn = self ? this.#handlers.get(name) !== null : own !== null;
+      if (isOwn) {
+        const carried = self ? extras : own;
+        this.#outbound.add(MYSELF, EVENT, topic.bytes, 0, data, carried);
+      }
+      this.#counts.sent++;
+      return this.#outcomes.ofSome(target, isOwn);
+    } catch (error) {
+      throw refused("emit", name, error);
+    }
+  }
+
+  #handle(
+    name: string,
+    handler: Handler,
+    { group, strategy = "round-robin", key = "" }: HandlerOptions = {},
+  ): Disposable {
+    encodeName(name);
+    if (group === undefined) return this.#subscribe(name, handler, null);
+    checkGroup(name, group, strategy, key);
+    return this.#subscribe(name, handler, { name: group, strategy, key });
+  }
+
+  #subscribe(
+    name: string,
+    handler: Handler,
+    group: GroupOf | null,
+  ): Disposable {
+    Pattern.of(name);
+    const subscription = { name, group };
+    this.#interest.add(subscription);
+    return this.#handlers.add(
+      name,
+      handler,
+      group?.name ?? null,
+      () => this.#interest.remove(subscription),
+    );
   }
 
   #targetOf(id: NodeId): Target {
     if (id === this.id) return MYSELF;
     const known = this.#targets.get(id);
     if (known) return known;
-    const target: Target = { to: [id], self: false };
+    const target: Target = { to: [id] };
     if (this.#router.nodes.has(id)) this.#targets.set(id, target);
     return target;
   }
@@ -706,16 +852,19 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #ship(bundle: Bundle, target: Target): void {
     const { payload, count, slab } = bundle;
-    if (target.self && !this.#loopback.take(bundle)) {
-      this.#counts.dropped += count;
+    if (target === MYSELF) {
+      if (!this.#loopback.take(bundle)) this.#counts.dropped += count;
+      slab?.release();
+      return;
     }
-    if (target.to.length === 0) return;
+    const to = this.#cheapest(target);
+    if (to.length === 0) return;
     let handed = 0;
     let isBare = true;
     let why = "its link takes nothing";
     try {
       isBare = this.#packets.during(bundle, () => {
-        handed = this.#router.send(target.to, payload, "data");
+        handed = this.#router.send(to, payload, "data");
       });
       // Other routers may keep what they are given.
       if (isDirect(this.#router)) slab?.release();
@@ -724,9 +873,22 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       why = reasonOf(error);
       this.#journal.debug(why);
     }
-    if (target.to === "all" || this.#requests.size === 0) return;
+    if (to === "all" || this.#requests.size === 0) return;
     if (handed === 0) this.#requests.rejectLost(requestsIn(payload), why);
     else if (!isBare) this.#requests.sentTogether(requestsIn(payload));
+  }
+
+  /** Sending to all may take fewer packets: who does not handle an event skips it. */
+  #cheapest({ to }: Target): readonly NodeId[] | "all" {
+    const router = this.#router;
+    const { nodes } = router;
+    if (to === "all" || to.length < 2) return to;
+    const there = to.every((id) => nodes.has(id))
+      ? to
+      : to.filter((id) => nodes.has(id));
+    if (isDirect(router) || there.length < 2) return there;
+    if (there.length >= nodes.size) return "all";
+    return isSelective(router) && router.prefersEach(there) ? there : "all";
   }
 
   #openStream(
@@ -735,7 +897,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     options: OpenOptions = {},
   ): Promise<Stream> {
     const { timeout = OPEN_TIMEOUT, signal } = options;
-    const bytes = this.#outbound.name(name);
+    const { bytes } = this.#topics.of(name);
     if (!(timeout >= 1 && timeout < 2 ** 31)) {
       throw new RangeError(
         `Cannot open a stream "${name}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
@@ -754,7 +916,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   #handleStreams(name: string, handler: StreamHandler): Disposable {
-    this.#outbound.name(name);
+    this.#topics.of(name);
     return this.#streams.handle(name, handler);
   }
 
@@ -917,6 +1079,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       `the router or the membership failed on "${event.type}"`,
       () => {
         this.#router.link(event);
+        if (event.type === "up") this.#audiences.met(event.peer.id);
+        else this.#audiences.look();
         this.#membership.link(event);
       },
     );
@@ -1042,16 +1206,22 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       return this.#joining.informed(from);
     }
     // Kinds that later versions add are for those who know them.
-    if (this.#closing || kind !== PAYLOAD_EVENTS && kind !== PAYLOAD_STREAMS) {
-      return;
-    }
-    this.#heard = from;
+    if (this.#closing) return;
+    if (kind === PAYLOAD_EVENTS || kind === PAYLOAD_STREAMS) this.#heard = from;
     try {
       if (kind === PAYLOAD_EVENTS) this.#inbound.take(from, payload);
-      else this.#streams.take(from, payload, this.#isLent);
+      else if (kind === PAYLOAD_STREAMS) {
+        this.#streams.take(from, payload, this.#isLent);
+      } else if (kind === PAYLOAD_INTEREST) this.#learn(from, payload);
     } catch (error) {
       this.#malformed(from, error);
     }
+  }
+
+  /** What a node handles; nothing is remembered of nodes that are not there. */
+  #learn(from: NodeId, payload: Uint8Array): void {
+    if (!this.#router.nodes.has(from)) return;
+    this.#interest.receive(from, payload);
   }
 
   /** Who only passed it on has done nothing wrong. */
@@ -1072,6 +1242,33 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#violation = null;
     const message = `an event to itself was lost: ${reasonOf(error)}`;
     this.#journal.fault("handler", error, message);
+  }
+
+  #makeInterest(limit: number): Interest {
+    const { id, clock, random } = this.#parts;
+    return new Interest({
+      id,
+      clock,
+      random,
+      limit,
+      met: this.#met,
+      incarnation: () => this.incarnation,
+      nodes: () => this.#router.nodes,
+      send: (to, payload) => this.#sendInterest(to, payload),
+      changed: () => {
+        this.#audiences.look();
+        this.#readiness.check();
+      },
+    });
+  }
+
+  #sendInterest(to: readonly NodeId[] | "all", payload: Uint8Array): void {
+    if (this.#closing) return;
+    try {
+      this.#router.send(to, payload, "control");
+    } catch {
+      // The way was lost; it is told anew once there is one.
+    }
   }
 
   #makeInbound(running: number): Inbound {
@@ -1100,6 +1297,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       failed: (from, request, bytes) =>
         this.#replies.failed(from, request, bytes),
     }, {
+      id: this.id,
       codec: this.#parts.codec,
       handlers: this.#handlers,
       clock: this.#parts.clock,
@@ -1182,11 +1380,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   /** A router that brings its own links tells of them. */
   #routerLinked(event: LinkEvent): void {
+    if (event.type === "up") this.#audiences.met(event.peer.id);
     this.#guard(
       `the membership failed on "${event.type}"`,
       () => this.#membership.link(event),
     );
     if (event.type === "up") return this.#tellJoin(event.peer.id);
+    this.#audiences.look();
     if (event.type === "down") this.#failUnreachable(event.reason);
   }
 
@@ -1263,7 +1463,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     else if (event.reason !== "restarted") {
       this.#history.gone(member.id, event.reason);
     }
-    if (event.type === "leave") this.#forget(member.id, event.reason);
+    if (event.type === "leave") {
+      this.#forget(member.id, event.reason);
+      this.#interest.gone(member.id, member.incarnation);
+    }
     this.#tellMember(event, member);
     this.#joining.changed();
   }
@@ -1293,6 +1496,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#untold.delete(id);
     this.#members.set(id, member);
     if (this.#closing) return;
+    this.#audiences.see();
+    this.#readiness.check();
     this.#journal.info(`"${id}" joined (${this.#size})`);
     this.#journal.tell("join", member);
   }
@@ -1370,13 +1575,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       random,
       codec,
       logger: this.#journal,
-      on: (name, handler) => {
-        this.#outbound.name(name);
-        return this.#handlers.add(name, handler);
+      on: (name, handler, options) => {
+        return this.#handle(name, handler, options);
       },
       onSystem: (name, handler) => this.onSystem(name, handler),
-      emit: (name, data, options) =>
-        this.#post(options?.self ? EVERYONE : OTHERS, name, data, "emit"),
+      emit: (name, data, options) => this.#emit(name, data, options),
       send: (to, name, data) => this.#sendTo(to, name, data),
       request: (to, name, data, options) =>
         this.#requestOf(to, name, data, options),
@@ -1448,6 +1651,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   async #shutDown(behaviours: Promise<void>): Promise<void> {
     this.#joining.close();
+    this.#interest.close();
+    this.#readiness.close(new ClosedError("the node is closing"));
     this.#outbound.close();
     this.#streams.close();
     this.#guard(
@@ -1490,8 +1695,35 @@ function isDirect(router: Router): router is DirectRouter {
   return "direct" in router && router.direct === true;
 }
 
+function isSelective(router: Router): router is SelectiveRouter {
+  return "prefersEach" in router && typeof router.prefersEach === "function";
+}
+
 function isLinking(router: Router): router is LinkingRouter {
   return "open" in router && typeof router.open === "function";
+}
+
+/** What a call throws that cannot do what it is asked. */
+function refused(verb: string, name: string, cause: unknown): Error {
+  const message = `Cannot ${verb} "${name}": ${reasonOf(cause)}`;
+  return cause instanceof RangeError
+    ? new RangeError(message, { cause })
+    : new TypeError(message, { cause });
+}
+
+function checkGroup(
+  name: string,
+  group: string,
+  strategy: Strategy,
+  key: string,
+): void {
+  const isName = group.length > 0 && group.length <= 64 && group.isWellFormed();
+  if (isName && STRATEGIES.includes(strategy) && key.length <= 64) return;
+  throw new TypeError(
+    `Cannot handle "${name}" in group "${group}", ${strategy} by "${key}": names have 1 to 64 characters, and strategies are ${
+      STRATEGIES.join(", ")
+    }`,
+  );
 }
 
 /** How many views a codec has given out; -1: it does not tell. */

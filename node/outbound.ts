@@ -7,30 +7,31 @@ import {
   BundleWriter,
   type BundleWriterOptions,
   ENTRY_OVERHEAD,
+  EVENT,
 } from "./bundle.ts";
+import { Readers } from "./readers.ts";
 
 /** Where a bundle goes. Compared by identity, so there is one object per destination. */
 export interface Target {
   /** The nodes, or all others; none: only this node. */
   readonly to: readonly NodeId[] | "all";
-  /** Whether this node handles it, too. */
-  readonly self: boolean;
 }
 
 /** Every other node. */
-export const OTHERS: Target = { to: "all", self: false };
-/** Every node. */
-export const EVERYONE: Target = { to: "all", self: true };
+export const OTHERS: Target = { to: "all" };
 /** This node alone. */
-export const MYSELF: Target = { to: [], self: true };
+export const MYSELF: Target = { to: [] };
 
-// Names beyond this many are encoded each time they are used.
-const NAMES = 4_096;
+const NOTHING = new Uint8Array(0);
+
 // What routers may put in front of a payload.
 const ROUTER_OVERHEAD = 4_096;
-// Nodes with a bundle of their own while one for all is open: each event for all is
-// copied into each of those.
+// Nodes with a bundle of their own while one for several is open, whose events are copied
+// into each of those; and nodes that an event for some is copied to, one by one.
 const FORKS = 4;
+// What a bundle for several brings to a node that is for others, on average, in bytes:
+// taking it costs about as much as another message would.
+const FOREIGN = 8_192;
 // Nodes with a bundle of their own.
 const PARTS = 64;
 // Of these, what an idle node keeps: requests and replies come and go.
@@ -40,8 +41,6 @@ const PART_SLABS = { firstSlab: 4_096, largestSlab: 262_144 };
 // event costs as much as so many bytes of a long one.
 const TURN = 1_048_576;
 const EVENT_COST = 512;
-
-const encoder = new TextEncoder();
 
 /** The open bundle of one node. */
 interface Part {
@@ -61,6 +60,8 @@ export interface OutboundOptions {
    * other's bundles. Null: it does not.
    */
   nodes(): ReadonlySet<NodeId> | null;
+  /** A turn of the event loop has begun in which events may leave. */
+  turned?(): void;
   /** Takes a finished bundle; must not throw. */
   ship(bundle: Bundle, target: Target): void;
 }
@@ -73,10 +74,17 @@ export interface OutboundOptions {
  *   node adds no latency;
  * - once per turn, when something has: a busy node fills its bundles.
  *
- * Several bundles are open at a time: one for all others (or what was sent to last
- * beside single nodes), and one for each node that events were addressed to. Where
- * both are open, the bundle of a node holds what is in the one for all, too, which
- * then goes to the rest: so the order of events at each node is that of the calls.
+ * Several bundles are open at a time, so that events for different nodes do not close
+ * each other's:
+ *
+ * - one for each node that events alone are for, and for each of a few that an event is
+ *   for; one for this node itself;
+ * - one shared by all events that are for many. It goes to every node that one of them
+ *   is for, and each skips what it does not handle. What is meant for one node alone
+ *   is never in it.
+ *
+ * The bundle of a node holds what is for it in the shared one, too, which then goes to
+ * the rest: so the order of events at each node is that of the calls.
  */
 export class Outbound {
   readonly #options: OutboundOptions;
@@ -84,13 +92,12 @@ export class Outbound {
   readonly #shared: BundleWriter;
   readonly #parts = new Map<NodeId, Part>();
   readonly #spare: BundleWriter[] = [];
-  readonly #names = new Map<string, Uint8Array>();
+  /** What is open for this node itself. */
+  readonly #own: BundleWriter;
   /** The longest bundle, in bytes. */
   readonly #longest: number;
-  /** What the shared bundle goes to. */
-  #target: Target = OTHERS;
-  #lastName: string | null = null;
-  #lastBytes: Uint8Array = new Uint8Array(0);
+  /** Whom the shared bundle is for. */
+  readonly #readers = new Readers();
   #busy = false;
   readonly #flush = (): void => this.flush();
   readonly #nextTurn = (): void => this.#turn();
@@ -105,10 +112,11 @@ export class Outbound {
     this.#options = options;
     this.#longest = options.maxMessage - options.headroom - ROUTER_OVERHEAD;
     this.#shared = this.#newWriter({});
+    this.#own = this.#newWriter(PART_SLABS);
   }
 
   /**
-   * Adds an entry for a target.
+   * Adds an entry for one node alone, or for this one.
    *
    * @throws {TypeError} If the value cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
@@ -119,59 +127,42 @@ export class Outbound {
     name: Uint8Array | null,
     id: number,
     value: unknown,
+    extras: Uint8Array | null = null,
   ): void {
     if (this.#encoding) throw reentered();
     const writer = this.#writerFor(target);
-    this.#encoding = true;
-    let added;
-    try {
-      added = writer.add(type, name, id, value) ||
-        this.#addToNext(writer, target, type, name, id, value);
-    } finally {
-      this.#encoding = false;
-    }
-    if (added && writer === this.#shared && this.#parts.size > 0) {
-      this.#copyToParts(type, name, id);
-    }
+    this.#encode(writer, target, target, type, name, id, value, extras);
     if (!this.#busy) this.#schedule();
   }
 
-  /** As {@linkcode Outbound.add} to one node, for data that is bytes as they are. */
+  /** As {@linkcode Outbound.add}, for data that is bytes as they are. */
   addBytes(target: Target, type: number, id: number, bytes: Uint8Array): void {
-    this.#append(this.#writerFor(target), target, type, null, id, bytes);
+    const writer = this.#writerFor(target);
+    this.#append(writer, target, type, null, id, bytes, null);
     if (!this.#busy) this.#schedule();
   }
 
   /**
-   * The bytes of an event's name, the same object each time.
+   * Adds an event for several nodes: those who do not handle its name may get it, too.
    *
-   * @throws {TypeError} If it is not a name.
+   * @throws {TypeError} If the value cannot be encoded.
+   * @throws {RangeError} If it is too long for a message.
    */
-  name(name: string): Uint8Array {
-    if (name === this.#lastName) return this.#lastBytes;
-    const known = this.#names.get(name);
-    if (!known) return this.#encodeName(name);
-    this.#lastName = name;
-    this.#lastBytes = known;
-    return known;
-  }
-
-  #encodeName(name: string): Uint8Array {
-    if (typeof name !== "string" || name.length === 0 || !name.isWellFormed()) {
-      throw new TypeError(
-        `Cannot use ${JSON.stringify(name)} as the name of an event`,
-      );
+  emit(
+    target: Target,
+    name: Uint8Array,
+    value: unknown,
+    extras: Uint8Array | null = null,
+  ): void {
+    if (this.#encoding) throw reentered();
+    const shares = this.#readers.are(target) && this.#parts.size === 0;
+    if (!shares && this.#mayPart(target)) {
+      this.#emitToParts(target, name, value, extras);
+    } else {
+      if (!shares) this.#share(target);
+      this.#emitShared(target, name, value, extras);
     }
-    const bytes = encoder.encode(name);
-    if (bytes.length > 255) {
-      throw new TypeError(
-        `Cannot use "${
-          name.slice(0, 40)
-        }…" as the name of an event: it takes more than 255 bytes`,
-      );
-    }
-    if (this.#names.size < NAMES) this.#names.set(name, bytes);
-    return bytes;
+    if (!this.#busy) this.#schedule();
   }
 
   /**
@@ -188,6 +179,7 @@ export class Outbound {
   flush(): void {
     if (this.#shared.count > 0) this.#shipShared();
     if (this.#parts.size > 0) this.#shipParts();
+    if (this.#own.count > 0) this.#send(this.#own.take(), MYSELF);
   }
 
   /** Lets the open bundles go, and takes no more. */
@@ -196,29 +188,36 @@ export class Outbound {
     this.#closed = true;
   }
 
-  /** The bundle that an event for a target belongs into; lets go what must leave before. */
+  /** The bundle of one node; lets go what must leave before. */
   #writerFor(target: Target): BundleWriter {
-    if (target === this.#target && this.#parts.size === 0) return this.#shared;
-    const node = nodeOf(target);
-    if (node !== null) {
-      return this.#parts.get(node)?.writer ?? this.#part(node, target);
-    }
-    if (target !== this.#target) {
-      this.flush();
-      this.#target = target;
-    } else if (!this.#canFork(FORKS)) this.flush();
-    return this.#shared;
+    const [node] = target.to;
+    if (node === undefined) return this.#own;
+    const known = this.#parts.get(node);
+    if (known) return known.writer;
+    if (!this.#mayAdd(1, this.#copies(node) ? 1 : 0)) this.flush();
+    return this.#newPart(node, target).writer;
   }
 
-  /** Begins the bundle of a node. */
-  #part(node: NodeId, target: Target): BundleWriter {
-    const { count, length } = this.#shared;
-    const copies = this.#canFork(FORKS - 1) && length <= BUNDLE_SIZE;
-    if (this.#parts.size >= PARTS || count > 0 && !copies) this.flush();
+  /** Whether events in the shared bundle are for a node, too. */
+  #copies(node: NodeId): boolean {
+    return this.#shared.count > 0 && this.#readers.has(node);
+  }
+
+  /** Whether so many more nodes may have a bundle of their own, some with copies. */
+  #mayAdd(added: number, copies: number): boolean {
+    if (this.#parts.size + added > PARTS) return false;
+    if (this.#shared.count === 0) return true;
+    if (this.#options.nodes() === null) return false;
+    return copies === 0 || this.#shared.length <= BUNDLE_SIZE &&
+        this.#parts.size + copies <= FORKS;
+  }
+
+  #newPart(node: NodeId, target: Target): Part {
     const writer = this.#spare.pop() ?? this.#newWriter(PART_SLABS);
-    if (this.#shared.count > 0) writer.copy(this.#shared);
-    this.#parts.set(node, { target, writer });
-    return writer;
+    if (this.#copies(node)) writer.copy(this.#shared);
+    const part = { target, writer };
+    this.#parts.set(node, part);
+    return part;
   }
 
   #newWriter(slabs: BundleWriterOptions): BundleWriter {
@@ -230,62 +229,163 @@ export class Outbound {
     });
   }
 
-  /** Whether the bundle for all may stand beside bundles of at most so many nodes. */
-  #canFork(most: number): boolean {
-    return this.#options.nodes() !== null && this.#target === OTHERS &&
-      this.#parts.size <= most;
+  /** Whether an event for some nodes goes into the bundle of each. */
+  #mayPart(target: Target): boolean {
+    const { to } = target;
+    if (to === "all" || to.length > FORKS) return false;
+    if (to.length > 1) {
+      // A bundle for just these costs less, as long as nothing else is open.
+      const isFirst = this.#shared.count === 0 && this.#parts.size === 0;
+      if (isFirst || this.#readers.are(target)) return false;
+      if (this.#options.nodes() === null) return false;
+    }
+    let added = 0;
+    let copies = 0;
+    for (const node of to) {
+      if (this.#parts.has(node)) continue;
+      added++;
+      if (this.#copies(node)) copies++;
+    }
+    return this.#mayAdd(added, copies);
   }
 
-  /** True: it was added to `writer`; false: it has left in a bundle of its own. */
-  #addToNext(
+  /** Encoded once, copied into the bundles of the others. */
+  #emitToParts(
+    target: Target,
+    name: Uint8Array,
+    value: unknown,
+    extras: Uint8Array | null,
+  ): void {
+    let first: BundleWriter | null = null;
+    for (const node of target.to) {
+      const { writer, target: own } = this.#parts.get(node) ??
+        this.#newPart(node, target.to.length === 1 ? target : { to: [node] });
+      if (first !== null) {
+        this.#append(writer, own, EVENT, name, 0, first.lastData, extras);
+        continue;
+      }
+      first = writer;
+      if (!this.#encode(first, own, target, EVENT, name, 0, value, extras)) {
+        return;
+      }
+    }
+  }
+
+  /** The shared bundle is for those of a target, too, from now on. */
+  #share(target: Target): void {
+    if (!this.#mayShare(target)) this.flush();
+    if (this.#shared.count === 0) this.#readers.begin(target);
+    else this.#readers.add(target);
+  }
+
+  /** Whether the shared bundle may stand beside those that are open. */
+  #mayShare({ to }: Target): boolean {
+    if (this.#parts.size === 0) return true;
+    if (this.#options.nodes() === null) return false;
+    if (to === "all" || this.#parts.size <= FORKS) {
+      return this.#parts.size <= FORKS;
+    }
+    return to.filter((node) => this.#parts.has(node)).length <= FORKS;
+  }
+
+  #emitShared(
+    target: Target,
+    name: Uint8Array,
+    value: unknown,
+    extras: Uint8Array | null,
+  ): void {
+    const writer = this.#shared;
+    const before = writer.length;
+    const added = this.#encode(
+      writer,
+      target,
+      target,
+      EVENT,
+      name,
+      0,
+      value,
+      extras,
+    );
+    if (!added) return;
+    if (this.#parts.size > 0) this.#copyToParts(target, name, extras);
+    if (!this.#readers.areSeveral) return;
+    const reach = this.#options.nodes()?.size ?? Infinity;
+    this.#readers.note(target, Math.max(0, writer.length - before), reach);
+    if (this.#readers.foreign > FOREIGN) this.flush();
+  }
+
+  /**
+   * Adds an entry for `target` to a writer whose bundle goes to `own`. True: it was added;
+   * false: it has left in a bundle of its own.
+   */
+  #encode(
     writer: BundleWriter,
+    own: Target,
     target: Target,
     type: number,
     name: Uint8Array | null,
     id: number,
     value: unknown,
+    extras: Uint8Array | null,
   ): boolean {
-    if (writer.count > 0) {
-      this.#ship(writer, target);
-      if (writer.add(type, name, id, value)) return true;
+    this.#encoding = true;
+    try {
+      if (writer.add(type, name, id, value, extras)) return true;
+      if (writer.count > 0) {
+        this.#ship(writer, own);
+        if (writer === this.#shared) this.#readers.begin(target);
+        if (writer.add(type, name, id, value, extras)) return true;
+      }
+      const bytes = this.#options.codec.encode(value);
+      this.#checkLength(bytes, extras);
+      this.flush();
+      this.#send(writer.single(type, name, id, bytes, extras), target);
+      return false;
+    } finally {
+      this.#encoding = false;
     }
-    const bytes = this.#options.codec.encode(value);
-    const most = this.#longest - ENTRY_OVERHEAD;
-    if (bytes.length > most) {
-      throw new RangeError(
-        `its data takes ${bytes.length} bytes, and at most ${most} fit in a message: open a stream for more`,
-      );
-    }
-    this.flush();
-    this.#send(writer.single(type, name, id, bytes), target);
-    return false;
+  }
+
+  #checkLength(bytes: Uint8Array, extras: Uint8Array | null): void {
+    const most = this.#longest - ENTRY_OVERHEAD - (extras?.length ?? 0);
+    if (bytes.length <= most) return;
+    throw new RangeError(
+      `its data takes ${bytes.length} bytes, and at most ${most} fit in a message: open a stream for more`,
+    );
   }
 
   #append(
     writer: BundleWriter,
-    target: Target,
+    own: Target,
     type: number,
     name: Uint8Array | null,
     id: number,
     bytes: Uint8Array | null,
+    extras: Uint8Array | null,
   ): void {
-    if (writer.addBytes(type, name, id, bytes)) return;
-    this.#ship(writer, target);
-    if (writer.addBytes(type, name, id, bytes) || bytes === null) return;
-    this.#send(writer.single(type, name, id, bytes), target);
+    if (writer.addBytes(type, name, id, bytes, extras)) return;
+    this.#ship(writer, own);
+    if (writer.addBytes(type, name, id, bytes, extras)) return;
+    const data = bytes ?? NOTHING;
+    this.#send(writer.single(type, name, id, data, extras), own);
   }
 
-  /** Nodes with a bundle of their own get an event for all in that. */
-  #copyToParts(type: number, name: Uint8Array | null, id: number): void {
+  /** Nodes with a bundle of their own get an event for several in that. */
+  #copyToParts(
+    { to }: Target,
+    name: Uint8Array,
+    extras: Uint8Array | null,
+  ): void {
     const data = this.#shared.lastData;
-    for (const { target, writer } of this.#parts.values()) {
-      this.#append(writer, target, type, name, id, data);
+    for (const [node, { target, writer }] of this.#parts) {
+      if (to !== "all" && !to.includes(node)) continue;
+      this.#append(writer, target, EVENT, name, 0, data, extras);
     }
   }
 
-  #ship(writer: BundleWriter, target: Target): void {
+  #ship(writer: BundleWriter, own: Target): void {
     if (writer === this.#shared) this.#shipShared();
-    else if (writer.count > 0) this.#send(writer.take(), target);
+    else if (writer.count > 0) this.#send(writer.take(), own);
   }
 
   #send(bundle: Bundle, target: Target): void {
@@ -296,18 +396,15 @@ export class Outbound {
   /** The shared bundle goes to whom it is for, without those who have all of it already. */
   #shipShared(): void {
     const bundle = this.#shared.take();
-    this.#send(
-      bundle,
-      this.#parts.size === 0 ? this.#target : this.#rest(),
-    );
+    const isExact = this.#parts.size === 0 && !this.#readers.areSeveral;
+    this.#send(bundle, isExact ? this.#readers.first : this.#rest());
   }
 
   #rest(): Target {
-    const nodes = this.#options.nodes() ?? [];
-    return {
-      to: [...nodes].filter((id) => !this.#parts.has(id)),
-      self: false,
-    };
+    const { to } = this.#readers;
+    if (this.#parts.size === 0) return { to };
+    const nodes = to === "all" ? [...this.#options.nodes() ?? []] : to;
+    return { to: nodes.filter((id) => !this.#parts.has(id)) };
   }
 
   #shipParts(): void {
@@ -325,26 +422,28 @@ export class Outbound {
     this.#options.clock.soon(this.#nextTurn);
   }
 
+  get #isOpen(): boolean {
+    return this.#shared.count > 0 || this.#parts.size > 0 ||
+      this.#own.count > 0;
+  }
+
   #turn(): void {
     this.#left = 0;
     this.#pause?.resolve();
     this.#pause = null;
     if (this.#closed) return;
-    if (this.#shared.count > 0 || this.#parts.size > 0) {
+    this.#options.turned?.();
+    if (this.#isOpen) {
       this.flush();
       return this.#options.clock.soon(this.#nextTurn);
     }
     this.#busy = false;
     this.#shared.rest();
+    this.#own.rest();
     this.#spare.length = Math.min(this.#spare.length, KEPT_PARTS);
     for (const writer of this.#spare) writer.rest();
     this.#pool.clear();
   }
-}
-
-/** The one other node that it is; null: it is something else. */
-function nodeOf({ to, self }: Target): NodeId | null {
-  return to === "all" || to.length !== 1 || self ? null : to[0] ?? null;
 }
 
 function reentered(): TypeError {

@@ -10,10 +10,9 @@ import { OTHERS, Outbound, type Target } from "./outbound.ts";
 const COUNT = 10_000;
 
 const nodes: readonly NodeId[] = Array.from({ length: 7 }, (_, i) => `n${i}`);
-const single = nodes.map((id): Target => ({ to: [id], self: false }));
+const single = nodes.map((id): Target => ({ to: [id] }));
 const halves = [nodes.slice(0, 4), nodes.slice(4)].map((to): Target => ({
   to,
-  self: false,
 }));
 
 const TARGETS: readonly (readonly [string, readonly Target[]])[] = [
@@ -69,10 +68,12 @@ for (const [what, data] of DATA) {
       `Outbound.add() 10,000 × ${what} ${where}`,
       { group: what, baseline: targets[0] === OTHERS && targets.length === 1 },
       () => {
-        const name = outbound.name("event");
+        const name = new TextEncoder().encode("event");
         for (let i = 0; i < COUNT; i++) {
           const target = targets[i % targets.length] ?? OTHERS;
-          outbound.add(target, EVENT, name, 0, data);
+          if (target.to.length === 1) {
+            outbound.add(target, EVENT, name, 0, data);
+          } else outbound.emit(target, name, data);
         }
         clock.end();
       },

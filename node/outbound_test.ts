@@ -10,20 +10,20 @@ import { msgpackr } from "@devts/protocol/msgpackr";
 import type { Clock } from "@devts/routing";
 import {
   BUNDLE_SIZE,
-  EVENT,
   FAILURE,
   readBundle,
   REPLY,
   REQUEST,
+  SENT_EVENT,
 } from "./bundle.ts";
 import {
-  EVERYONE,
   MYSELF,
   OTHERS,
   Outbound,
   type OutboundOptions,
   type Target,
 } from "./outbound.ts";
+import { writeExtras } from "./extras.ts";
 import type { Slab } from "./slab.ts";
 import { isSettled, turn } from "./_support_test.ts";
 
@@ -77,12 +77,15 @@ function setUp(options: Partial<OutboundOptions> = {}) {
       bundles.push({ target, payload, count }),
     ...options,
   });
-  const name = outbound.name("n");
+  const name = new TextEncoder().encode("n");
   return {
     clock,
     outbound,
+    /** Adds an event: for one node alone, or for several. */
     add: (value: unknown, target = OTHERS) =>
-      outbound.add(target, EVENT, name, 0, value),
+      target.to.length < 2
+        ? outbound.add(target, SENT_EVENT, name, 0, value)
+        : outbound.emit(target, name, value),
     /** How many bundles have left. */
     get left(): number {
       return bundles.length;
@@ -104,7 +107,7 @@ function dataOf(payload: Uint8Array, decode = codec.decode): unknown[] {
   readBundle(payload, {
     resolve: (name) => name,
     extras: () => {},
-    event: (_name, _request, start, end) => take(start, end),
+    event: (_name, _request, _alone, start, end) => take(start, end),
     reply: (_id, failed, start, end) =>
       failed ? data.push(payload.slice(start, end)) : take(start, end),
   });
@@ -146,21 +149,17 @@ Deno.test("Outbound sends one bundle per turn under load", async () => {
 Deno.test("Outbound closes a bundle when an event goes elsewhere", async () => {
   const out = setUp();
   const { add } = out;
-  const one: Target = { to: ["one"], self: false };
+  const one: Target = { to: ["one"] };
   add(1);
   add(2);
   add(3, one);
   add(4, one);
   add(5);
-  add(6, EVERYONE);
-  add(7, MYSELF);
   await Promise.resolve();
   assertEquals(out.shipped.map(({ target, data }) => [target, data]), [
     [OTHERS, [1, 2]],
     [one, [3, 4]],
     [OTHERS, [5]],
-    [EVERYONE, [6]],
-    [MYSELF, [7]],
   ]);
 });
 
@@ -256,9 +255,10 @@ Deno.test("Outbound.addBytes() sends bytes as they are, also where the bundle is
   const out = setUp();
   const { outbound } = out;
   const failure = new Uint8Array(3_000).fill(9);
+  const one: Target = { to: ["one"] };
   for (let i = 0; i < 50; i++) {
-    outbound.addBytes(OTHERS, FAILURE, i, failure);
-    outbound.add(OTHERS, REPLY, null, i, i);
+    outbound.addBytes(one, FAILURE, i, failure);
+    outbound.add(one, REPLY, null, i, i);
   }
   await Promise.resolve();
   const data = out.shipped.flatMap((bundle) => bundle.data);
@@ -267,32 +267,6 @@ Deno.test("Outbound.addBytes() sends bytes as they are, also where the bundle is
     assertEquals(data[2 * i], failure);
     assertEquals(data[2 * i + 1], i);
   }
-});
-
-Deno.test("Outbound.name() gives the same object each time and refuses what is no name", () => {
-  const { outbound } = setUp();
-  assert(outbound.name("event") === outbound.name("event"));
-  assertEquals(outbound.name("é"), new TextEncoder().encode("é"));
-  assertEquals(outbound.name("x".repeat(255)).length, 255);
-  assertThrows(() => outbound.name(""), TypeError, "name of an event");
-  assertThrows(() => outbound.name("x".repeat(256)), TypeError, "255 bytes");
-  assertThrows(() => outbound.name("é".repeat(128)), TypeError, "255 bytes");
-  assertThrows(() => outbound.name("\ud800"), TypeError, "name of an event");
-});
-
-Deno.test("Outbound.name() keeps at most 4,096 names, and further ones work", async () => {
-  const out = setUp();
-  const { outbound } = out;
-  for (let i = 0; i < 5_000; i++) {
-    outbound.add(OTHERS, EVENT, outbound.name(`n${i}`), 0, i);
-  }
-  const late = outbound.name("n4999");
-  assert(late !== outbound.name("n4999"));
-  await Promise.resolve();
-  assertEquals(
-    out.shipped.flatMap(({ data }) => data),
-    Array.from({ length: 5_000 }, (_, i) => i),
-  );
 });
 
 Deno.test("Outbound.close() lets the open bundle go and plans nothing more", async () => {
@@ -314,12 +288,12 @@ Deno.test("Outbound works with a codec that does not work in place", async () =>
     ship: ({ payload }) =>
       data.push(...dataOf(payload, (bytes) => plain.decode(bytes))),
   });
-  const name = outbound.name("n");
+  const name = new TextEncoder().encode("n");
   const long = "x".repeat(100_000);
   const values = [{ a: 1 }, long, [null, true], undefined, "end"];
-  for (const value of values) outbound.add(OTHERS, EVENT, name, 0, value);
+  for (const value of values) outbound.emit(OTHERS, name, value);
   assertThrows(
-    () => outbound.add(OTHERS, EVENT, name, 0, { at: [new Date()] }),
+    () => outbound.emit(OTHERS, name, { at: [new Date()] }),
     TypeError,
     "$.at[0]",
   );
@@ -331,7 +305,7 @@ Deno.test("Outbound works with a codec that does not work in place", async () =>
 
 /** The target of each node. */
 function targetsOf(ids: string): readonly Target[] {
-  return [...ids].map((id) => ({ to: [id], self: false }));
+  return [...ids].map((id) => ({ to: [id] }));
 }
 
 /** As {@linkcode setUp}, where sending to some nodes costs what sending to all does. */
@@ -342,9 +316,8 @@ function setUpDirect(ids: string) {
 
 /** What left, in short: for whom, and what. */
 function shortly(shipped: readonly Shipped[]): unknown[] {
-  return shipped.map(({ target: { to, self }, data }) => [
+  return shipped.map(({ target: { to }, data }) => [
     to === "all" ? "all" : to.join(""),
-    ...(self ? ["self"] : []),
     ...data,
   ]);
 }
@@ -413,7 +386,6 @@ Deno.test("Outbound keeps bundles for 64 single nodes open, not more", () => {
   const out = setUp();
   const targets = Array.from({ length: 65 }, (_, i): Target => ({
     to: [`node${i}`],
-    self: false,
   }));
   for (const target of [...targets.slice(0, 64), ...targets.slice(0, 64)]) {
     out.add(1, target);
@@ -436,23 +408,69 @@ Deno.test("Outbound sends what is for all to those there are when it leaves", ()
   assertEquals(shortly(out.shipped), [["c", "all"], ["a", "all", 1]]);
 });
 
-Deno.test("Outbound closes the bundles of single nodes for an event to everyone, or to itself", async () => {
+Deno.test("Outbound keeps what is for this node itself open beside everything else", async () => {
   for (const out of [setUp(), setUpDirect("abc")]) {
     const [a] = targetsOf("a");
-    out.add(1, a);
-    out.add(2, EVERYONE);
-    out.add(3, a);
-    out.add(4, MYSELF);
-    out.add(5, a);
+    for (let i = 0; i < 3; i++) {
+      out.add(i, a);
+      out.add(-i, MYSELF);
+    }
     await Promise.resolve();
-    assertEquals(shortly(out.shipped), [
-      ["a", 1],
-      ["all", "self", 2],
-      ["a", 3],
-      ["", "self", 4],
-      ["a", 5],
-    ]);
+    assertEquals(shortly(out.shipped), [["a", 0, 1, 2], ["", 0, -1, -2]]);
   }
+});
+
+Deno.test("Outbound sends events for some nodes in one bundle for just these", () => {
+  for (const out of [setUp(), setUpDirect("abcdefgh")]) {
+    const some: Target = { to: ["b", "d"] };
+    for (let i = 0; i < 3; i++) out.add(i, some);
+    out.outbound.flush();
+    assertEquals(shortly(out.shipped), [["bd", 0, 1, 2]]);
+  }
+});
+
+Deno.test("Outbound lets events for different nodes take turns without closing bundles", () => {
+  const out = setUpDirect("abcdefghijkl");
+  const few: Target = { to: ["a", "b"] };
+  const others: Target = { to: ["c", "d"] };
+  for (let i = 0; i < 50; i++) {
+    out.add(`few${i}`, few);
+    out.add(`others${i}`, others);
+  }
+  assertEquals(out.left, 0);
+  out.outbound.flush();
+  const numbers = Array.from({ length: 50 }, (_, i) => i);
+  assertEquals(shortly(out.shipped), [
+    ["ab", ...numbers.map((i) => `few${i}`)],
+    ["c", ...numbers.map((i) => `others${i}`)],
+    ["d", ...numbers.map((i) => `others${i}`)],
+  ]);
+});
+
+Deno.test("Outbound sends what is for many of several sets to all of them, who skip the rest", () => {
+  for (const out of [setUp(), setUpDirect("abcdefghijkl")]) {
+    const some: Target = { to: [..."abcdef"] };
+    const others: Target = { to: [..."efghij"] };
+    for (let i = 0; i < 50; i++) {
+      out.add(2 * i, some);
+      out.add(2 * i + 1, others);
+    }
+    assertEquals(out.left, 0);
+    out.outbound.flush();
+    const numbers = Array.from({ length: 100 }, (_, i) => i);
+    assertEquals(shortly(out.shipped), [["abcdefghij", ...numbers]]);
+  }
+});
+
+Deno.test("Outbound closes a bundle that brings its readers too much that is for others", () => {
+  const out = setUpDirect("abcdefghijkl");
+  const some: Target = { to: [..."abcdef"] };
+  const others: Target = { to: [..."ghijkl"] };
+  let i = 0;
+  while (out.left === 0) out.add(new Uint8Array(100), i++ % 2 ? some : others);
+  // Half of each bundle is for others.
+  assert(i > 120 && i < 180, `${i} events`);
+  assertEquals(out.shipped[0]?.target.to.length, 12);
 });
 
 Deno.test("Outbound sends all open bundles in the same turn, and once per turn under load", async () => {
@@ -598,7 +616,7 @@ Deno.test("Outbound lets go of large slabs once a turn passes without an event",
 /** One thing that a program does. */
 type Step =
   | {
-    readonly to: "all" | "everyone" | "self" | number;
+    readonly to: "all" | "self" | number | readonly number[];
     readonly type: "event" | "request" | "failure" | "empty";
     readonly size: number;
   }
@@ -615,7 +633,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         { weight: 8, arbitrary: fc.constant("all" as const) },
         { weight: 8, arbitrary: fc.nat(2) },
         { weight: 2, arbitrary: fc.nat(6) },
-        { weight: 1, arbitrary: fc.constantFrom("everyone", "self") },
+        { weight: 1, arbitrary: fc.constant("self" as const) },
+        {
+          weight: 8,
+          arbitrary: fc.constantFrom([0, 1], [1, 2, 3], [0, 1, 2, 3, 4], [
+            1,
+            3,
+            4,
+            5,
+            6,
+          ], [2, 6]),
+        },
       ),
       type: fc.constantFrom("event", "event", "request", "failure", "empty"),
       size: fc.oneof(
@@ -645,7 +673,13 @@ class Model {
     slab: Slab | null;
   }[] = [];
   readonly #direct: boolean;
-  #added = 0;
+  /** The nodes that each event is for, and whether others may get it, too. */
+  readonly #for: {
+    readonly ids: readonly string[];
+    readonly skipped: boolean;
+  }[] = [];
+  readonly #sets = new Map<string, Target>();
+  readonly #names = new Map<string, Uint8Array>();
 
   constructor(direct: boolean) {
     this.#direct = direct;
@@ -653,15 +687,15 @@ class Model {
     this.out = setUp({
       maxMessage: this.maxMessage,
       nodes: () => direct ? nodes : null,
-      ship: ({ message, payload, count, slab }, { to, self }) => {
+      ship: ({ message, payload, count, slab }, { to }) => {
         assert(message.length <= this.maxMessage, `${message.length} bytes`);
         assertEquals(message.subarray(HEADROOM), payload);
         const events = numbersIn(payload);
         assertEquals(events.length, count);
         assert(count === 1 || payload.length <= BUNDLE_SIZE);
-        const ids = to === "all" ? "abcdefg" : to;
-        for (const id of [...ids, ...(self ? ["self"] : [])]) {
-          noted(this.#arrived, id).push(...events);
+        const ids = to === "all" ? "abcdefg" : to.length === 0 ? ["self"] : to;
+        for (const id of ids) {
+          for (const event of events) this.#take(id, event);
         }
         this.#hold(message, slab);
       },
@@ -682,17 +716,41 @@ class Model {
     assertEquals(this.#arrived, this.#expected);
   }
 
+  /** A node skips what it does not handle. */
+  #take(id: string, event: number): void {
+    const { ids, skipped } = this.#for[event] ?? { ids: [], skipped: false };
+    if (ids.includes(id)) noted(this.#arrived, id).push(event);
+    else assert(skipped, `"${id}" got what was for "${ids}" alone`);
+  }
+
   #add({ to, type, size }: Exclude<Step, string | { letGo: number }>): void {
     const { outbound } = this.out;
     const target = this.#targetOf(to);
-    const number = this.#added++;
+    const ids = target.to === "all"
+      ? [..."abcdefg"]
+      : to === "self"
+      ? ["self"]
+      : target.to;
+    const isShared = to === "all" || typeof to === "object";
+    const number = this.#for.push({ ids, skipped: isShared }) - 1;
     const bytes = new Uint8Array(4 + size).fill(number);
     new DataView(bytes.buffer).setUint32(0, number);
-    const name = outbound.name(type === "empty" ? `${number}` : "event");
+    const name = this.#name(type === "empty" ? `${number}` : "event");
     try {
-      if (type === "event") outbound.add(target, EVENT, name, 0, bytes);
-      else if (type === "empty") {
-        outbound.add(target, EVENT, name, 0, undefined);
+      if (isShared) {
+        const extras = size % 3 === 0
+          ? writeExtras([[7, new Uint8Array(size % 50)]])
+          : null;
+        outbound.emit(
+          target,
+          name,
+          type === "empty" ? undefined : bytes,
+          extras,
+        );
+      } else if (type === "event") {
+        outbound.add(target, SENT_EVENT, name, 0, bytes);
+      } else if (type === "empty") {
+        outbound.add(target, SENT_EVENT, name, 0, undefined);
       } else if (type === "request") {
         outbound.add(target, REQUEST, name, number, [bytes, "text"]);
       } else if (typeof to === "number") {
@@ -701,19 +759,27 @@ class Model {
       } else return;
     } catch (error) {
       assert(error instanceof RangeError, String(error));
-      assert(size > this.maxMessage - 2_048);
+      assert(size > this.maxMessage - 5_120);
       return;
     }
-    const ids = target.to === "all" ? "abcdefg" : target.to;
-    for (const id of [...ids, ...(target.self ? ["self"] : [])]) {
-      noted(this.#expected, id).push(number);
-    }
+    for (const id of ids) noted(this.#expected, id).push(number);
   }
 
-  #targetOf(to: "all" | "everyone" | "self" | number): Target {
+  #targetOf(to: "all" | "self" | number | readonly number[]): Target {
     if (to === "all") return OTHERS;
-    if (to === "everyone") return EVERYONE;
-    return this.#targets[to === "self" ? -1 : to] ?? MYSELF;
+    if (to === "self") return MYSELF;
+    if (typeof to === "number") return this.#targets[to] ?? MYSELF;
+    const key = to.join();
+    const known = this.#sets.get(key) ??
+      { to: to.map((i) => "abcdefg"[i] ?? "") };
+    this.#sets.set(key, known);
+    return known;
+  }
+
+  #name(name: string): Uint8Array {
+    const known = this.#names.get(name) ?? new TextEncoder().encode(name);
+    this.#names.set(name, known);
+    return known;
   }
 
   /** As links do, which need the memory until the bytes have left. */
@@ -753,7 +819,7 @@ function numbersIn(payload: Uint8Array): number[] {
   readBundle(payload, {
     resolve: (name) => name,
     extras: () => {},
-    event: (name, request, start, end) => {
+    event: (name, request, _alone, start, end) => {
       if (start < 0) return void numbers.push(Number(name));
       check(codec.decode(payload.slice(start, end)));
       if (request >= 0) assertEquals(numbers.at(-1), request);

@@ -1,6 +1,10 @@
 import type { Link } from "./link.ts";
 import type { Loopback } from "./loopback.ts";
+import type { Target } from "./outbound.ts";
 import type { Outcome } from "./types.ts";
+
+// Outcomes that are kept, by the number of nodes.
+const COUNTS = 1_024;
 
 /**
  * What `emit` and `send` resolve to, and when. Events that fare the same share one
@@ -8,6 +12,7 @@ import type { Outcome } from "./types.ts";
  */
 export class Outcomes {
   readonly #reach: () => number;
+  readonly #isDirect: () => boolean;
   readonly #loopback: Loopback;
   readonly #pause: () => Promise<void> | null;
   readonly #congested = new Set<Link>();
@@ -15,21 +20,26 @@ export class Outcomes {
   #outcome: Outcome = { nodes: 0, dropped: 0 };
   #settled: Promise<Outcome> = Promise.resolve(this.#outcome);
   #distant: Promise<Outcome> | null = null;
-  #others: Promise<Outcome> | null = null;
-  #everyone: Promise<Outcome> | null = null;
+  readonly #without = new WeakMap<Target, Promise<Outcome>>();
+  readonly #withSelf = new WeakMap<Target, Promise<Outcome>>();
+  /** Those of events that nobody missed, by how many got them. */
+  readonly #whole: Promise<Outcome>[] = [];
   #myself: Promise<Outcome> | null = null;
   readonly #links = new WeakMap<Link, Promise<Outcome>>();
 
   /**
-   * `reach` counts the nodes that there is a way to; `pause` is a promise while the
-   * event loop needs a turn, whatever the links say.
+   * `reach` counts the nodes that there is a way to; `isDirect` says whether each is
+   * reached by its own link; `pause` is a promise while the event loop needs a turn,
+   * whatever the links say.
    */
   constructor(
     reach: () => number,
+    isDirect: () => boolean,
     loopback: Loopback,
     pause: () => Promise<void> | null,
   ) {
     this.#reach = reach;
+    this.#isDirect = isDirect;
     this.#loopback = loopback;
     this.#pause = pause;
   }
@@ -69,22 +79,16 @@ export class Outcomes {
     return this.#distant;
   }
 
-  /** For an event to all others. */
-  ofOthers(): Promise<Outcome> {
-    if (this.#congested.size === 0 && !this.#pause()) {
-      return this.#ofOthersNow();
+  /** For an event to some others, or all, and where `self` says so to this node. */
+  ofSome(target: Target, self: boolean): Promise<Outcome> {
+    if (!this.#isHeldUp(target, self)) return this.#ofSomeNow(target, self);
+    const waiting = self ? this.#withSelf : this.#without;
+    let outcome = waiting.get(target);
+    if (!outcome) {
+      outcome = this.#afterSome(target, self, waiting);
+      waiting.set(target, outcome);
     }
-    this.#others ??= this.#afterOthers();
-    return this.#others;
-  }
-
-  /** For an event to all others and this node. */
-  ofEveryone(): Promise<Outcome> {
-    const waits = this.#congested.size > 0 || this.#loopback.room !== null ||
-      this.#pause() !== null;
-    if (!waits) return this.#ofEveryoneNow();
-    this.#everyone ??= this.#afterEveryone();
-    return this.#everyone;
+    return outcome;
   }
 
   /** For an event to this node. */
@@ -101,20 +105,32 @@ export class Outcomes {
     return this.#now(1 - dropped, dropped);
   }
 
-  #ofOthersNow(): Promise<Outcome> {
-    const reached = this.#reach();
-    const dropped = Math.min(this.#dropping.size, reached);
-    return this.#now(reached - dropped, dropped);
+  #isHeldUp(target: Target, self: boolean): boolean {
+    return this.#pause() !== null || self && this.#loopback.room !== null ||
+      this.#congested.size > 0 && this.#isBehindFor(target);
   }
 
-  #ofEveryoneNow(): Promise<Outcome> {
-    const reached = this.#reach();
-    const dropped = Math.min(this.#dropping.size, reached);
+  /** Through others, any link may be the one that an event leaves by. */
+  #isBehindFor(target: Target): boolean {
+    return this.#isDirect()
+      ? count(this.#congested, target) > 0
+      : target.to.length > 0;
+  }
+
+  #ofSomeNow({ to }: Target, self: boolean): Promise<Outcome> {
+    const reached = to === "all" ? this.#reach() : to.length;
+    const dropped = this.#dropping.size === 0
+      ? 0
+      : Math.min(count(this.#dropping, { to }), reached);
+    if (!self) return this.#now(reached - dropped, dropped);
     const own = this.#loopback.dropping ? 0 : 1;
     return this.#now(reached - dropped + own, dropped + 1 - own);
   }
 
   #now(nodes: number, dropped: number): Promise<Outcome> {
+    if (dropped === 0 && nodes < COUNTS) {
+      return this.#whole[nodes] ??= Promise.resolve({ nodes, dropped });
+    }
     if (this.#outcome.nodes !== nodes || this.#outcome.dropped !== dropped) {
       this.#outcome = { nodes, dropped };
       this.#settled = Promise.resolve(this.#outcome);
@@ -136,21 +152,21 @@ export class Outcomes {
     return await this.#now(1, 0);
   }
 
-  async #afterOthers(): Promise<Outcome> {
+  async #afterSome(
+    target: Target,
+    self: boolean,
+    waiting: WeakMap<Target, Promise<Outcome>>,
+  ): Promise<Outcome> {
     await this.#pause();
-    await this.#untilClear();
-    this.#others = null;
-    return await this.#ofOthersNow();
-  }
-
-  async #afterEveryone(): Promise<Outcome> {
-    await this.#pause();
-    while (this.#congested.size > 0 || this.#loopback.room !== null) {
-      await this.#loopback.room;
-      await this.#untilClear();
+    while (this.#isHeldUp(target, self)) {
+      await this.#pause();
+      if (self) await this.#loopback.room;
+      for (const link of this.#congested) {
+        if (!this.#isDirect() || isFor(link, target)) await link.room();
+      }
     }
-    this.#everyone = null;
-    return await this.#ofEveryoneNow();
+    waiting.delete(target);
+    return await this.#ofSomeNow(target, self);
   }
 
   async #afterMyself(room: Promise<void>): Promise<Outcome> {
@@ -164,6 +180,16 @@ export class Outcomes {
       await link.room();
     }
   }
+}
+
+function count(links: ReadonlySet<Link>, target: Target): number {
+  let counted = 0;
+  for (const link of links) if (isFor(link, target)) counted++;
+  return counted;
+}
+
+function isFor(link: Link, { to }: Target): boolean {
+  return to === "all" || to.includes(link.peer.id);
 }
 
 function toggle<T>(set: Set<T>, item: T, present: boolean): void {

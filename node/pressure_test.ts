@@ -43,6 +43,8 @@ async function setUp(limits = {}) {
     transport: small,
     link: (connection) => gate.around(connection),
   });
+  two.node.on("blob", () => {});
+  two.node.on("count", () => {});
   await one.node.listen("memory://ada");
   await passFor(world.clock, two.node.join("memory://ada"));
   await pass(world.clock, 1_000);
@@ -93,6 +95,7 @@ Deno.test("Node.send() awaited waits for its own link only", async () => {
   const { world, gate, one } = await setUp({ highWaterMark: 20_000 });
   await using _world = world;
   const three = world.add<Events>("cyd");
+  three.node.on("count", () => {});
   await passFor(world.clock, three.node.join("memory://ada"));
   gate.shut();
   await fill(world, () => one.node.send("bob", "blob", new Uint8Array(45_000)));

@@ -17,6 +17,7 @@ for (const [name, make] of Object.entries(ROUTERS)) {
       node.on("say", (text, { from }) => heard.push(`${from}: ${text}`) && 0);
     }
     cyd.node.on("add", (numbers) => numbers.reduce((a, b) => a + b, 0));
+    await pass(world.clock, 10);
 
     assertEquals(await ada.node.emit("say", "all"), { nodes: 2, dropped: 0 });
     assertEquals(await ada.node.send("cyd", "say", "one"), {
@@ -36,6 +37,7 @@ for (const [name, make] of Object.entries(ROUTERS)) {
     const [ada, , cyd] = await row(world, make());
     const heard: string[] = [];
     cyd.node.on("say", (text) => heard.push(text) && 0);
+    await pass(world.clock, 10);
     const expected: string[] = [];
     for (let i = 0; i < 3000; i++) {
       const text = `${i}`;
@@ -108,6 +110,7 @@ Deno.test("Node tells a gap when packets of a distant node are lost", async () =
   });
   const heard: string[] = [];
   cyd.node.on("say", (text) => heard.push(text) && 0);
+  await pass(world.clock, 10);
   for (const text of ["a", "b", "c", "d"]) {
     losing = text === "b" || text === "c";
     await ada.node.emit("say", text);

@@ -439,7 +439,7 @@ export class Streams implements StreamOwner {
   ): Promise<void> {
     try {
       const { signal } = this.#options;
-      await handler(stream, { from: stream.peer, signal });
+      await handler(stream, { from: stream.peer, name: stream.name, signal });
     } catch (error) {
       this.#options.failed(stream.name, stream.peer, error);
       stream.abort(error);

@@ -158,6 +158,7 @@ Deno.test("Node.open() comes after the events sent before", async () => {
   two.node.onOpen("talk", () => {
     seen.push("stream");
   });
+  await pass(world.clock, 0);
   one.node.emit("say", "first");
   one.node.send("bob", "say", "second");
   await passFor(world.clock, one.node.open("bob", "talk"));

@@ -37,6 +37,8 @@ export interface Member {
 export interface HandlerContext {
   /** The id of the node that sent the event. */
   readonly from: string;
+  /** The name of the event: a pattern may stand for many. */
+  readonly name: string;
   /** Aborts when this node closes. */
   readonly signal: AbortSignal;
 }
@@ -51,6 +53,71 @@ export interface HandlerContext {
 export type Handler = {
   bivariant(data: unknown, context: HandlerContext): unknown;
 }["bivariant"];
+
+/**
+ * A pattern of names: `*` stands for one token between dots, `>` at the end for one or
+ * more. `"order.*"` stands for `"order.new"`, `"order.>"` for `"order.eu.new"`, too.
+ */
+export type NamePattern =
+  | "*"
+  | ">"
+  | `*.${string}`
+  | `${string}.*`
+  | `${string}.*.${string}`
+  | `${string}.>`;
+
+/**
+ * How a group chooses the member that gets an event. Each sender chooses by itself:
+ *
+ * - `round-robin`: one after the other;
+ * - `random`: any of them;
+ * - `least-latency`: the one that answers fastest; this node itself before others;
+ * - `sticky`: always the same for the same key, as long as it lives. When members come
+ *   or go, only keys of theirs move.
+ */
+export type Strategy = "round-robin" | "random" | "least-latency" | "sticky";
+
+/** Options of {@linkcode Node.on}. */
+export interface HandlerOptions {
+  /**
+   * Joins a group, named by 1 to 64 characters: each event goes to one member of each
+   * group, beside the handlers without a group. What is sent to a node by its id comes to
+   * all of its handlers.
+   */
+  readonly group?: string;
+  /**
+   * How the group chooses: the same at all its members; where they differ, the one with
+   * the smallest id decides.
+   *
+   * @default {"round-robin"}
+   */
+  readonly strategy?: Strategy;
+  /**
+   * For a sticky group, the field of the data that is the key, where the sender names
+   * none: `"customer"`. Events without a key stick together.
+   */
+  readonly key?: string;
+}
+
+/** What {@linkcode Node.ready} waits for. */
+export interface ReadyOptions {
+  /**
+   * So many other nodes, as in {@linkcode Node.members}.
+   *
+   * @default {0}
+   */
+  readonly members?: number;
+  /** Names of events, each of which another node handles. */
+  readonly handles?: string | readonly string[];
+  /**
+   * How long to wait, in ms: 1 to 2^31 − 1.
+   *
+   * @default {30_000}
+   */
+  readonly timeout?: number;
+  /** Stops waiting. */
+  readonly signal?: AbortSignal;
+}
 
 /**
  * In an interface of events: a conversation instead of an event. What each side of the
@@ -131,7 +198,10 @@ export interface AnyEvents {
 
 /** What became of an event at its sender; what happens elsewhere is not known. */
 export interface Outcome {
-  /** How many nodes it was handed on for. */
+  /**
+   * How many nodes it was handed on for: those who handle it, and those of which that is
+   * not known yet. 0 is no error.
+   */
   readonly nodes: number;
   /** For how many of them it was dropped instead, because their link takes nothing. */
   readonly dropped: number;
@@ -145,6 +215,8 @@ export interface EmitOptions {
    * @default {false}
    */
   readonly self?: boolean;
+  /** What sticky groups go by, instead of a field of the data: compared as a string. */
+  readonly key?: string | number | bigint | boolean;
 }
 
 /** Options of {@linkcode Node.request}. */
@@ -284,9 +356,9 @@ export interface NodeParts {
 export interface NodeCounters {
   /** Events, requests and replies sent, once each whatever the number of receivers. */
   readonly sent: number;
-  /** Events, requests and replies received. */
+  /** Events that this node handles, requests and replies received. */
   readonly received: number;
-  /** Events received that nobody handles. */
+  /** Events sent to this node alone, and requests, that nobody handles. */
   readonly unhandled: number;
   /** Handlers that threw or rejected. */
   readonly handlerErrors: number;

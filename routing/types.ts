@@ -106,6 +106,15 @@ export interface DirectRouter extends Router {
 }
 
 /**
+ * Optional beside a {@linkcode Router} that relays: one that knows what ways cost. Without
+ * it, what is for some nodes is sent to all, who skip it where they do not need it.
+ */
+export interface SelectiveRouter extends Router {
+  /** Whether sending to each of some nodes takes fewer packets than sending to all. */
+  prefersEach(to: readonly NodeId[]): boolean;
+}
+
+/**
  * Optional beside a {@linkcode Router}: one that brings its own links, to a server for
  * example. It makes no use of those of its context, and tells `up.link` of its own.
  */

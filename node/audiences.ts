@@ -1,0 +1,210 @@
+import type { NodeId } from "@devts/routing";
+import { type Chosen, writeChosen } from "./chosen.ts";
+import { type Choice, Groups } from "./groups.ts";
+import type { Interest } from "./interest.ts";
+import type { Group } from "./interest_table.ts";
+import { OTHERS, type Target } from "./outbound.ts";
+import type { Topic } from "./topics.ts";
+
+// Sets of nodes that events went to lately.
+const TARGETS = 1_024;
+// Combinations of members that events of one name went to.
+const COMBINATIONS = 1_024;
+
+/** No other node. */
+export const NOBODY: Target = { to: [] };
+
+/** Where one event goes. */
+export interface Audience {
+  /** The other nodes. */
+  readonly target: Target;
+  /** What the event carries for them; null: nothing. */
+  readonly extras: Uint8Array | null;
+  /** What it carries to this node, where a group has chosen it; null: none has. */
+  readonly own: Uint8Array | null;
+}
+
+/** Where the events of a name go. */
+export interface Route {
+  readonly version: number;
+  /** The same for every event; null: groups choose for each. */
+  readonly audience: Audience | null;
+  /** Those who get every event; null: all others. */
+  readonly nodes: readonly NodeId[] | null;
+  readonly groups: readonly Group[];
+  /** A node of which it is not known yet what it handles: it stands for unknown groups. */
+  readonly stranger: NodeId | null;
+  readonly combinations: Map<string, Audience>;
+}
+
+/** What the audiences are made with. */
+export interface AudiencesOptions {
+  readonly id: NodeId;
+  readonly random: () => number;
+  readonly interest: Interest;
+  /** The nodes there is a way to. */
+  nodes(): ReadonlySet<NodeId>;
+}
+
+/**
+ * Says where events go: to those who handle the name, to one member of each group, and
+ * to nodes of which it is not known yet what they handle.
+ */
+export class Audiences {
+  readonly #options: AudiencesOptions;
+  readonly #groups: Groups;
+  readonly #targets = new Map<string, Target>();
+  /** The nodes there was a way to when that was looked at last. */
+  #nodes: ReadonlySet<NodeId> = new Set();
+  #looked = false;
+  #version = 0;
+
+  constructor(options: AudiencesOptions) {
+    this.#options = options;
+    this.#groups = new Groups({
+      random: options.random,
+      latency: (id) =>
+        id === options.id ? 0 : options.interest.latencies.of(id),
+    });
+  }
+
+  /** Ways may have come or gone: they are looked at before the next event. */
+  look(): void {
+    this.#looked = false;
+  }
+
+  /** A way to a node has opened, perhaps once more: it is told what this one handles. */
+  met(id: NodeId): void {
+    if (this.#nodes.has(id)) this.#options.interest.met(id);
+    this.see();
+  }
+
+  /** Where an event goes; `data` and `key` are what sticky groups go by. */
+  of(topic: Topic, data: unknown, key: unknown): Audience {
+    if (!this.#looked) this.see();
+    let { route } = topic;
+    if (route === null || route.version !== this.#version) {
+      route = topic.route = this.#find(topic.name);
+    }
+    return route.audience ??
+      this.#choose(topic.name, route, { data, key });
+  }
+
+  /** The other nodes that are known to handle a name, in a group or not. */
+  handling(name: string): ReadonlySet<NodeId> {
+    const { nodes, groups } = this.#options.interest.table.find(name);
+    const all = [...nodes, ...groups.flatMap(({ members }) => members)];
+    const reachable = this.#options.nodes();
+    return new Set(all.filter((id) => reachable.has(id)));
+  }
+
+  /**
+   * A member of a group for a name, this node included; null: there is none, but for
+   * those that are excepted.
+   */
+  member(name: string, group: string, choice: Choice = {}): NodeId | null {
+    const { groups } = this.#options.interest.table.find(name);
+    const known = groups.find(({ of }) => of.name === group);
+    if (known === undefined) return null;
+    return this.#groups.choose(name, this.#reachable(known), choice);
+  }
+
+  /** Notes which nodes there is a way to; those that are new are told what this one handles. */
+  see(): void {
+    this.#looked = true;
+    const { interest, nodes } = this.#options;
+    const before = this.#nodes;
+    const now = nodes();
+    const isSame = now.size === before.size && isWithin(now, before);
+    if (!isSame) {
+      this.#nodes = new Set(now);
+      for (const id of this.#nodes) if (!before.has(id)) interest.met(id);
+    }
+    if (!isSame) interest.version++;
+    this.#version = interest.version;
+  }
+
+  #find(name: string): Route {
+    const { interest } = this.#options;
+    const found = interest.table.find(name);
+    const nodes: NodeId[] = [];
+    let stranger: NodeId | null = null;
+    for (const one of this.#nodes) {
+      const isKnown = interest.knows(one);
+      if (!isKnown) stranger ??= one;
+      if (!isKnown || found.nodes.has(one)) nodes.push(one);
+    }
+    const groups = found.groups.map((group) => this.#reachable(group))
+      .filter(({ members }) => members.length > 0);
+    const route = {
+      version: this.#version,
+      nodes: nodes.length === this.#nodes.size ? null : nodes,
+      groups,
+      stranger,
+      combinations: new Map<string, Audience>(),
+    };
+    const audience = groups.length === 0 && stranger === null
+      ? { target: this.#targetOf(route.nodes), extras: null, own: null }
+      : null;
+    return { ...route, audience };
+  }
+
+  #reachable({ of, members }: Group): Group {
+    const { id, nodes } = this.#options;
+    const reachable = nodes();
+    return {
+      of,
+      members: members.filter((one) => one === id || reachable.has(one)),
+    };
+  }
+
+  #choose(name: string, route: Route, choice: Choice): Audience {
+    const chosen: Chosen[] = [];
+    for (const group of route.groups) {
+      const member = this.#groups.choose(name, group, choice);
+      if (member !== null) chosen.push([group.of.name, member]);
+    }
+    if (route.stranger !== null) chosen.push(["", route.stranger]);
+    const key = chosen.map(([, member]) => member).join(" ");
+    let audience = route.combinations.get(key);
+    if (audience === undefined) {
+      audience = this.#combine(route, chosen);
+      if (route.combinations.size >= COMBINATIONS) route.combinations.clear();
+      route.combinations.set(key, audience);
+    }
+    return audience;
+  }
+
+  #combine({ nodes }: Route, chosen: readonly Chosen[]): Audience {
+    const { id } = this.#options;
+    const members = chosen.map(([, member]) => member);
+    const all = nodes === null
+      ? null
+      : [...new Set([...nodes, ...members.filter((one) => one !== id)])];
+    return {
+      target: this.#targetOf(all),
+      extras: writeChosen(chosen, false),
+      own: members.includes(id) ? writeChosen(chosen, true) : null,
+    };
+  }
+
+  /** One object for each set of nodes. */
+  #targetOf(nodes: readonly NodeId[] | null): Target {
+    if (nodes === null || nodes.length === this.#nodes.size) return OTHERS;
+    if (nodes.length === 0) return NOBODY;
+    const sorted = [...nodes].sort();
+    const key = sorted.join(" ");
+    let target = this.#targets.get(key);
+    if (target === undefined) {
+      target = { to: sorted };
+      if (this.#targets.size >= TARGETS) this.#targets.clear();
+      this.#targets.set(key, target);
+    }
+    return target;
+  }
+}
+
+function isWithin<T>(some: ReadonlySet<T>, all: ReadonlySet<T>): boolean {
+  for (const one of some) if (!all.has(one)) return false;
+  return true;
+}

@@ -1,0 +1,75 @@
+/**
+ * Which members of groups an event is for, as one of its extras.
+ *
+ * ```text
+ * chosen   flags u8 · (group length u8 and bytes · node length u8 and bytes)…
+ * flags    1: for groups alone, not for handlers without one
+ * group    "": every group of that node that is not in the list
+ * ```
+ */
+import type { NodeId } from "@devts/routing";
+import { EXTRA_GROUPS, extraIn, writeExtras } from "./extras.ts";
+
+const GROUPS_ALONE = 1;
+
+/** A group, and the member that gets an event. */
+export type Chosen = readonly [group: string, member: NodeId];
+
+/** What an event is for at one node, as far as groups are concerned. */
+export interface ForGroups {
+  /** Not for handlers without a group. */
+  readonly alone: boolean;
+  /** Whether it is for the handlers of a group. */
+  includes(group: string): boolean;
+}
+
+/** Of an event that says nothing of groups. */
+export const NO_GROUPS: ForGroups = { alone: false, includes: () => false };
+/** Of an event to this node alone. */
+export const EVERY_GROUP: ForGroups = { alone: false, includes: () => true };
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The extras of an event for groups. */
+export function writeChosen(
+  chosen: readonly Chosen[],
+  alone: boolean,
+): Uint8Array {
+  const bytes = [alone ? GROUPS_ALONE : 0];
+  for (const pair of chosen) {
+    for (const text of pair) {
+      const encoded = encoder.encode(text);
+      bytes.push(encoded.length, ...encoded);
+    }
+  }
+  return writeExtras([[EXTRA_GROUPS, Uint8Array.from(bytes)]]);
+}
+
+/** Reads from extras what an event is for at a node. What is malformed names no group. */
+export function readChosen(
+  payload: Uint8Array,
+  start: number,
+  end: number,
+  self: NodeId,
+): ForGroups {
+  const bytes = extraIn(payload, start, end, EXTRA_GROUPS);
+  if (bytes === null) return NO_GROUPS;
+  const listed: string[] = [];
+  const own: string[] = [];
+  for (let at = 1; at < bytes.length;) {
+    const groupEnd = at + 1 + (bytes[at] ?? 0);
+    const nodeEnd = groupEnd + 1 + (bytes[groupEnd] ?? 0);
+    if (nodeEnd > bytes.length) break;
+    const group = decoder.decode(bytes.subarray(at + 1, groupEnd));
+    const node = decoder.decode(bytes.subarray(groupEnd + 1, nodeEnd));
+    listed.push(group);
+    if (node === self) own.push(group);
+    at = nodeEnd;
+  }
+  return {
+    alone: ((bytes[0] ?? 0) & GROUPS_ALONE) !== 0,
+    includes: (group) =>
+      own.includes(group) || own.includes("") && !listed.includes(group),
+  };
+}
