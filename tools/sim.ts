@@ -2,7 +2,7 @@
 
 /**
  * `deno task sim [scenario] [--seeds N] [--from SEED] [--router NAME]
- * [--membership NAME]`: runs a scenario, or all of them, with many seeds. Prints the
+ * [--membership NAME]`: runs a scenario, or all of them but the large ones, with many seeds. Prints the
  * figures; for a seed that fails, the least that makes it fail. Exit code 1 where one
  * failed, or a target was missed.
  *
@@ -12,7 +12,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { simulate, type SimulationReport } from "@devts/routing/testing";
 import { MEMBERSHIPS, type Parts, ROUTERS } from "./sim/parts.ts";
-import { SCENARIOS } from "./sim/registry.ts";
+import { LARGE, scenarioOf, SCENARIOS } from "./sim/registry.ts";
 import { figuresText, reportText } from "./sim/report.ts";
 
 /** How often a person is told how far it is, in ms. */
@@ -23,17 +23,19 @@ async function main(args: string[]): Promise<number> {
   const { _: [name], ...options } = parseArgs(args, {
     string: ["seeds", "from", "router", "membership"],
   });
-  const routerName = String(options.router ?? "peer");
+  const large = LARGE[String(name)];
+  const routerName = String(options.router ?? large?.router ?? "peer");
   const membershipName = String(options.membership ?? "swim");
   const seeds = Number(options.seeds ?? 100);
   const from = Number(options.from ?? 1);
   const names = name === undefined ? Object.keys(SCENARIOS) : [String(name)];
   const router = ROUTERS[routerName];
   const membership = MEMBERSHIPS[membershipName];
-  const wrong = unknown("scenario", SCENARIOS, names[0] ?? "") ??
-    unknown("router", ROUTERS, routerName) ??
-    unknown("membership", MEMBERSHIPS, membershipName) ??
-    badCount("seeds", seeds) ?? badCount("from", from);
+  const wrong =
+    unknown("scenario", { ...SCENARIOS, ...LARGE }, names[0] ?? "") ??
+      unknown("router", ROUTERS, routerName) ??
+      unknown("membership", MEMBERSHIPS, membershipName) ??
+      badCount("seeds", seeds) ?? badCount("from", from);
   if (wrong !== null || router === undefined || membership === undefined) {
     console.error(wrong);
     return 2;
@@ -61,7 +63,7 @@ async function runScenario(
 ): Promise<boolean> {
   const start = performance.now();
   let told = start;
-  const report = await SCENARIOS[name]?.(parts).use<Promise<SimulationReport>>(
+  const report = await scenarioOf(name)?.(parts).use<Promise<SimulationReport>>(
     (scenario) =>
       simulate(scenario, {
         seeds,

@@ -13,15 +13,25 @@ export interface RouterPart {
   readonly make: () => RouterFactory;
   /** Whether it carries packets between nodes that have no link to each other. */
   readonly relays: boolean;
+  /** How many packets a broadcast takes at most, as documented; links do not change. */
+  readonly cost: (nodes: number, links: number) => number;
+}
+
+function direct(nodes: number): number {
+  return nodes - 1;
+}
+
+function flood(nodes: number, links: number): number {
+  return 2 * links - (nodes - 1);
 }
 
 /** The routers, by name. */
 export const ROUTERS: Readonly<Record<string, RouterPart>> = {
-  peer: { make: () => peerRouter(), relays: false },
-  hop: { make: () => hopRouter(), relays: true },
-  path: { make: () => pathRouter(), relays: true },
-  map: { make: () => mapRouter(), relays: true },
-  gossip: { make: () => gossipRouter(), relays: true },
+  peer: { make: () => peerRouter(), relays: false, cost: direct },
+  hop: { make: () => hopRouter(), relays: true, cost: flood },
+  path: { make: () => pathRouter(), relays: true, cost: flood },
+  map: { make: () => mapRouter(), relays: true, cost: direct },
+  gossip: { make: () => gossipRouter(), relays: true, cost: flood },
 };
 
 /** The memberships, by name. */

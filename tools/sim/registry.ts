@@ -1,3 +1,4 @@
+import { churn } from "./churn.ts";
 import { crash } from "./crash.ts";
 import { few } from "./few.ts";
 import { graphs } from "./graphs.ts";
@@ -6,6 +7,7 @@ import { nodes } from "./nodes.ts";
 import { partition } from "./partition.ts";
 import type { Parts } from "./parts.ts";
 import { stalls } from "./stalls.ts";
+import { thousand } from "./thousand.ts";
 import type { Scenario, Timed } from "@devts/routing/testing";
 
 /** A scenario whose script is made of anything, for those who only run it. */
@@ -16,10 +18,11 @@ export interface AnyScenario {
   use<T>(user: <A extends Timed>(scenario: Scenario<A>) => T): T;
 }
 
+/** Makes a scenario for a router and a membership. */
+export type MakeScenario = (parts: Parts) => AnyScenario;
+
 /** The scenarios, by name; each is made for a router and a membership. */
-export const SCENARIOS: Readonly<
-  Record<string, (parts: Parts) => AnyScenario>
-> = {
+export const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
   crash: (parts) => any(crash(parts)),
   few: (parts) => any(few(parts)),
   join: (parts) => any(joining(parts)),
@@ -28,6 +31,20 @@ export const SCENARIOS: Readonly<
   graphs: (parts) => any(graphs(parts)),
   nodes: (parts) => any(nodes(parts)),
 };
+
+/** Scenarios of networks so large that they are run by name only, and the router each is about. */
+export const LARGE: Readonly<
+  Record<string, { readonly router: string; readonly make: MakeScenario }>
+> = {
+  churn: { router: "map", make: (parts) => any(churn(parts)) },
+  thousand: { router: "gossip", make: (parts) => any(thousand(parts)) },
+};
+
+/** The scenario of that name, large or not. */
+export function scenarioOf(name: string): MakeScenario | undefined {
+  if (Object.hasOwn(SCENARIOS, name)) return SCENARIOS[name];
+  return Object.hasOwn(LARGE, name) ? LARGE[name]?.make : undefined;
+}
 
 function any<A extends Timed>(scenario: Scenario<A>): AnyScenario {
   return { name: scenario.name, use: (user) => user(scenario) };
