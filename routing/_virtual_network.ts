@@ -4,6 +4,7 @@ import { VirtualClock } from "./_virtual_clock.ts";
 import type { Host } from "./_virtual_host.ts";
 import { MachineHost } from "./_virtual_machine.ts";
 import { NodeHost } from "./_virtual_node.ts";
+import { topologyOf } from "./_virtual_topology.ts";
 import type {
   LinkShape,
   VirtualMachine,
@@ -13,6 +14,7 @@ import type {
   VirtualNodeOptions,
 } from "./_virtual_types.ts";
 import { type Tap, World } from "./_virtual_world.ts";
+import type { Topology } from "./explain.ts";
 import { incarnationAt } from "./incarnation.ts";
 import type { NodeId } from "./types.ts";
 
@@ -198,6 +200,15 @@ export class VirtualNetwork {
    */
   node(id: NodeId): VirtualNode {
     return this.#node(id);
+  }
+
+  /**
+   * The nodes, machines and open links as they are now, for `topologySvg`: who does not
+   * run has `failed`, whom another one doubts is `suspect`, and a link that is cut is
+   * `slow`.
+   */
+  topology(): Topology {
+    return topologyOf(this.#hosts());
   }
 
   // Links and cuts

@@ -7,6 +7,7 @@ import {
 import { heartbeat } from "./heartbeat.ts";
 import { epochOf } from "./incarnation.ts";
 import { peerRouter } from "./peer.ts";
+import { swim } from "./swim.ts";
 import type { Lane, NodeId, RouterContext, RouterFactory } from "./types.ts";
 
 /** A router of two nodes that shows its context, and when what arrived. */
@@ -482,4 +483,32 @@ Deno.test("VirtualNetwork.tap() sees each packet that a link takes", () => {
   });
   send(network, [1, 2, 3], "control");
   assertEquals(seen, [["a", "b", 1, "control"], ["a", "b", 2, "control"]]);
+});
+
+Deno.test("VirtualNetwork.topology() tells who runs, who is doubted, and what is cut", () => {
+  const network = new VirtualNetwork();
+  for (const id of ["a", "b", "c", "d"]) {
+    network.add(id, { router: peerRouter(), membership: swim() });
+  }
+  network.machine("m");
+  for (const id of ["b", "c", "d"]) network.connect(id, "a");
+  network.clock.tick(5_000);
+  network.cut("a", "b", "one-way");
+  network.node("c").crash();
+  network.node("d").crash("silence");
+  network.clock.tick(1_000);
+  const { self, nodes, links } = network.topology();
+  assertEquals(self, null);
+  assertEquals(
+    nodes.map(({ id, state }) => `${id} ${state}`),
+    ["a alive", "b alive", "c failed", "d failed", "m alive"],
+  );
+  assertEquals(links.map(({ a, b, state }) => `${a} ${b} ${state}`), [
+    "a b slow",
+  ]);
+  network.healAll();
+  network.node("b").pause();
+  network.clock.tick(4_000);
+  assertEquals(network.topology().nodes[1]?.state, "suspect");
+  assertEquals(network.topology().links[0]?.state, "open");
 });

@@ -47,6 +47,12 @@ export interface PictureOptions {
    */
   readonly title?: string;
   /**
+   * What stands below the title, in smaller letters.
+   *
+   * @default {how many nodes and links there are}
+   */
+  readonly note?: string;
+  /**
    * The way of a message, to be highlighted: the nodes on it, in order. Where two that
    * follow each other have no link, a dashed line stands for what is not known.
    *
@@ -98,6 +104,7 @@ export function topologySvg(
   const links = topology.links.filter(({ a, b }) =>
     a !== b && known.has(a) && known.has(b)
   );
+  const note = options.note ?? countsText(nodes, links);
   const behind = nodes.filter(({ via }) => via !== null && known.has(via));
   const legend = legendOf(nodes, links, behind, route);
   const frame = frameOf(nodes.length, legend.length);
@@ -122,7 +129,7 @@ export function topologySvg(
     STYLE,
     `<rect class="paper" width="${width}" height="${height}" rx="10"/>`,
     `<text class="title" x="24" y="32">${escaped(title)}</text>`,
-    `<text class="note" x="24" y="51">${countsText(nodes, links)}</text>`,
+    `<text class="note" x="24" y="51">${escaped(note)}</text>`,
     ...behind.map(({ id, via }) => line("behind", at(via ?? id), at(id))),
     ...links.map((link) => linkLine(link, at)),
     ...steps.map(([from, to]) => stepLine(from, to, links, at)),

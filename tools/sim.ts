@@ -2,9 +2,10 @@
 
 /**
  * `deno task sim [scenario] [--seeds N] [--from SEED] [--router NAME]
- * [--membership NAME]`: runs a scenario, or all of them but the large ones, with many seeds. Prints the
- * figures; for a seed that fails, the least that makes it fail. Exit code 1 where one
- * failed, or a target was missed.
+ * [--membership NAME] [--picture FILE]`: runs a scenario, or all of them but the large
+ * ones, with many seeds. Prints the figures; for a seed that fails, the least that makes
+ * it fail. Exit code 1 where one failed, or a target was missed. The picture, an SVG,
+ * shows the network at the end of the seed that failed, or of the last one.
  *
  * @module
  */
@@ -12,8 +13,9 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { simulate, type SimulationReport } from "@devts/routing/testing";
 import { MEMBERSHIPS, type Parts, ROUTERS } from "./sim/parts.ts";
+import { LastNetwork } from "./sim/picture.ts";
 import { LARGE, scenarioOf, SCENARIOS } from "./sim/registry.ts";
-import { figuresText, reportText } from "./sim/report.ts";
+import { figuresText, reportText, shortOf } from "./sim/report.ts";
 
 /** How often a person is told how far it is, in ms. */
 const PROGRESS = 2_000;
@@ -21,7 +23,7 @@ const PROGRESS = 2_000;
 /** Runs the command line, and resolves to the exit code. */
 async function main(args: string[]): Promise<number> {
   const { _: [name], ...options } = parseArgs(args, {
-    string: ["seeds", "from", "router", "membership"],
+    string: ["seeds", "from", "router", "membership", "picture"],
   });
   const large = LARGE[String(name)];
   const routerName = String(options.router ?? large?.router ?? "peer");
@@ -47,7 +49,11 @@ async function main(args: string[]): Promise<number> {
     const isHeld = await runScenario(
       scenario,
       { router, membership },
-      { seeds, from },
+      {
+        seeds,
+        from,
+        picture: options.picture === undefined ? null : String(options.picture),
+      },
       command.replace("%s", scenario),
     );
     if (!isHeld) failed++;
@@ -58,14 +64,19 @@ async function main(args: string[]): Promise<number> {
 async function runScenario(
   name: string,
   parts: Parts,
-  { seeds, from }: { readonly seeds: number; readonly from: number },
+  { seeds, from, picture }: {
+    readonly seeds: number;
+    readonly from: number;
+    readonly picture: string | null;
+  },
   command: string,
 ): Promise<boolean> {
   const start = performance.now();
   let told = start;
+  const last = new LastNetwork();
   const report = await scenarioOf(name)?.(parts).use<Promise<SimulationReport>>(
     (scenario) =>
-      simulate(scenario, {
+      simulate(picture === null ? scenario : last.of(scenario), {
         seeds,
         from,
         progress: (report) => {
@@ -82,7 +93,23 @@ async function runScenario(
   if (report === undefined) return false;
   const seconds = (performance.now() - start) / 1000;
   console.log(reportText(name, report, seconds, command));
+  if (picture !== null) await draw(picture, name, report, from, last);
   return report.failure === null && report.missed.length === 0;
+}
+
+async function draw(
+  file: string,
+  name: string,
+  { seeds, failure }: SimulationReport,
+  from: number,
+  last: LastNetwork,
+): Promise<void> {
+  const svg = failure === null
+    ? last.svg(`${name}, seed ${from + seeds - 1}`, "at its end")
+    : last.svg(`${name}, seed ${failure.seed}`, shortOf(failure.error));
+  if (svg === null) return;
+  await Deno.writeTextFile(file, svg);
+  console.log(`  picture: ${file}`);
 }
 
 function unknown(

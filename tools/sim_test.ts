@@ -1,12 +1,16 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   InvariantError,
+  type Scenario,
   simulate,
   type SimulationReport,
 } from "@devts/routing/testing";
 import { MEMBERSHIPS, ROUTERS } from "./sim/parts.ts";
 import { SCENARIOS } from "./sim/registry.ts";
-import { reportText } from "./sim/report.ts";
+import { LastNetwork } from "./sim/picture.ts";
+import { reportText, shortOf } from "./sim/report.ts";
+import { peerRouter } from "@devts/routing/peer";
+import { swim } from "@devts/routing/swim";
 
 const COMMAND = "deno task sim crash";
 
@@ -80,6 +84,12 @@ Deno.test("reportText() tells of a failure its seed, its script and the node's o
   ]);
 });
 
+Deno.test("shortOf() leaves out when, and what should have held", () => {
+  const error = new InvariantError("few", 12.5, "n2", new Error("too many"));
+  assertEquals(shortOf(error), 'on "n2": too many');
+  assertEquals(shortOf(new Error("why")), "why");
+});
+
 async function run(...args: string[]): Promise<[number, string]> {
   const program = new URL("sim.ts", import.meta.url).pathname;
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -93,6 +103,56 @@ Deno.test("deno task sim runs a scenario, and says that it held", async () => {
   const [code, text] = await run("graphs", "--seeds", "3", "--from", "5");
   assertStringIncludes(text, "held   graphs: 3 seeds");
   assertEquals(code, 0);
+});
+
+Deno.test("deno task sim draws the network of the last seed", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".svg" });
+  try {
+    const [code, text] = await run(
+      ...["graphs", "--from", "7", "--seeds", "1", "--router", "map"],
+      ...["--picture", file],
+    );
+    assertStringIncludes(text, `picture: ${file}`);
+    assertEquals(code, 0);
+    const svg = await Deno.readTextFile(file);
+    assertStringIncludes(svg, ">graphs, seed 7</text>");
+    assertStringIncludes(svg, ">n0</text>");
+    assertStringIncludes(svg, 'class="route"');
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("LastNetwork draws the run that failed last, as it was at its end", async () => {
+  const last = new LastNetwork();
+  const failing: Scenario = {
+    name: "failing",
+    script: () => [
+      { at: 0, do: "stall", node: "b", for: 1 },
+      { at: 10, do: "crash", node: "c", how: "silence" },
+    ],
+    run(run) {
+      const network = run.network();
+      for (const id of ["a", "b", "c"]) {
+        network.add(id, { router: peerRouter(), membership: swim() });
+      }
+      network.connect("a", "b");
+      network.connect("b", "c");
+      network.clock.tick(5_000);
+      network.play(run.script);
+      network.clock.tick(4_000);
+      assert(network.node("c").running, "it has failed");
+      return {};
+    },
+  };
+  assertEquals(last.svg("nothing", "yet"), null);
+  const { failure } = await simulate(last.of(failing), { seeds: 1 });
+  assertEquals(failure?.shrunk.length, 1);
+  const svg = last.svg("failing", "x".repeat(200)) ?? "";
+  assertStringIncludes(svg, ">failing</text>");
+  assertStringIncludes(svg, `>${"x".repeat(100)}…</text>`);
+  assertStringIncludes(svg, "<title>c: failed</title>");
+  assertStringIncludes(svg, "<title>a: alive</title>");
 });
 
 Deno.test("deno task sim refuses what it does not know", async () => {

@@ -34,11 +34,21 @@ export function reportText(
   ].join("\n");
 }
 
+/** What went wrong, without when, and without the name of what should hold. */
+export function shortOf(error: unknown): string {
+  if (!(error instanceof InvariantError)) return messageOf(error);
+  const where = error.node === null ? "" : `on "${error.node}": `;
+  return `${where}${messageOf(error.cause)}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function failureLines(failure: SimulationFailure, command: string): string[] {
   const { seed, error, script, shrunk, tries, trace } = failure;
-  const message = error instanceof Error ? error.message : String(error);
   return [
-    `  seed ${seed}: ${message}`,
+    `  seed ${seed}: ${messageOf(error)}`,
     `  again: ${command} --from ${seed} --seeds 1`,
     `  it takes ${shrunk.length} of ${script.length} (found in ${tries} runs):`,
     ...shrunk.map((action) => `    ${JSON.stringify(action)}`),
