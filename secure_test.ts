@@ -8,6 +8,7 @@ import {
 import type { Transport } from "@devts/transport";
 import { memory } from "@devts/transport/memory";
 import { tcp } from "@devts/transport/tcp";
+import { hopRouter } from "@devts/routing/hop";
 import { createIdentity, keyText } from "@devts/protocol/identity";
 import { createSecret, secretText } from "@devts/protocol/secret";
 import {
@@ -17,6 +18,7 @@ import {
   KeyringError,
   type Node,
   type NodeOptions,
+  RequestError,
 } from "./mod.ts";
 
 interface Events {
@@ -277,3 +279,67 @@ async function retried(attempt: () => Promise<void>): Promise<void> {
     }
   }
 }
+
+// -- Guests --
+
+Deno.test("a guest does what its rights allow, and no more", async () => {
+  const secret = createSecret();
+  const { identity: guest } = await createIdentity();
+  const rights = { emit: ["say", "add"], handle: ["add"] };
+  const trust = { keys: [{ key: keyText(guest.key), rights }] };
+  const transport = memory();
+  const home = nodeWith({ secret, trust, transport });
+  await using _home = home.node;
+  const address = await home.node.listen("memory://home");
+  const visitor = nodeWith({ identity: guest, transport });
+  await using _visitor = visitor.node;
+  const said: string[] = [];
+  home.node.on("say", (text) => said.push(text));
+  const heard: string[] = [];
+  visitor.node.on("say", (text) => heard.push(text));
+  assertEquals(await visitor.node.join(address), 1);
+  assertEquals([...home.node.members.keys()], [guest.id]);
+
+  await visitor.node.emit("say", "hello");
+  await adds(visitor.node, home.node);
+  await adds(home.node, visitor.node); // it answers what it handles
+  assertEquals(said, ["hello"]);
+
+  const { node: any } = visitor as unknown as { node: Node };
+  const refused = await assertRejects(
+    () => any.request(home.node.id, "drop", 1),
+    RequestError,
+  );
+  assertMatch(refused.message, /has no right to "drop"/);
+  const sly = await assertRejects(
+    () => any.request(home.node.id, "devts.keyring/do", ""),
+    RequestError,
+  );
+  assertMatch(sly.message, /has no right/);
+  await any.emit("set", 1);
+  await home.node.emit("say", "not for guests");
+  await adds(visitor.node, home.node);
+  assertEquals(heard, []);
+  assertEquals(home.node.counters.forbidden, 4);
+  assert(home.lines.some((line) => line.includes("has no right to")));
+});
+
+Deno.test("a guest is not taken where its words could not be checked, nor believed about others", async () => {
+  const secret = createSecret();
+  const { identity: guest } = await createIdentity();
+  const rights = { emit: ["*"], handle: ["*"] };
+  const trust = { keys: [{ key: keyText(guest.key), rights }] };
+  const transport = memory();
+  const home = nodeWith({ secret, trust, transport, router: hopRouter() });
+  await using _home = home.node;
+  const address = await home.node.listen("memory://home");
+  const visitor = nodeWith({ identity: guest, transport });
+  await using _visitor = visitor.node;
+  assertEquals(await visitor.node.join(address), 0);
+  assertEquals(home.node.members.size, 0);
+  // A stranger with a key of its own is told nothing.
+  const { identity } = await createIdentity();
+  await using stranger = nodeWith({ identity, transport }).node;
+  assertEquals(await stranger.join(address), 0);
+  assertMatch(home.lines.join("\n"), /nobody vouches for its key/);
+});

@@ -39,6 +39,8 @@ export interface LinksOwner extends LinkOwner {
   introduce(remote: Address): Introduction;
   /** The incarnation under which the membership knows a node. */
   knownIncarnation(id: NodeId): number | undefined;
+  /** Whether guests can be held to their rights here. */
+  takesGuests(): boolean;
   /** A later incarnation of this node is known elsewhere: continue above it. */
   outrank(known: number): void;
   /** A link came up. */
@@ -257,8 +259,9 @@ export class Links {
     try {
       const introduced = await this.#introduce(connection, {
         role: "acceptor",
-        admit: async (peer) => {
-          const refusal = await this.#admitAccepted(peer, connection.remote);
+        admit: async (peer, proven) => {
+          const refusal = this.#refuseGuest(proven) ??
+            await this.#admitAccepted(peer, connection.remote);
           if (refusal) return refusal;
           promisedTo = peer.id;
           promised = this.#promised.get(peer.id);
@@ -287,6 +290,13 @@ export class Links {
         promisedTo !== null && this.#promised.get(promisedTo) === promised
       ) this.#promised.delete(promisedTo);
     }
+  }
+
+  /** What a guest sends on can only be checked where it comes straight from it. */
+  #refuseGuest(proven: Proven | undefined): Refusal | null {
+    if (proven?.rights === undefined || this.#owner.takesGuests()) return null;
+    const detail = "guests need a router that sends straight to each node";
+    return { code: "unexpected", detail };
   }
 
   async #admitAccepted(

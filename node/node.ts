@@ -1,5 +1,5 @@
 import type { Address, Listener } from "@devts/transport";
-import type { Codec, FrameKind, ViewCount } from "@devts/protocol";
+import type { Codec, FrameKind, Rights, ViewCount } from "@devts/protocol";
 import type {
   DirectRouter,
   Lane,
@@ -31,7 +31,7 @@ import {
 import { Doors } from "./doors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
 import { History } from "./_history.ts";
-import { FRAMING_ROOM } from "./frame.ts";
+import { Frame, FRAMING_ROOM } from "./frame.ts";
 import { ClosedError, isViolation, JoinError, reasonOf } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
@@ -54,6 +54,7 @@ import { Outcomes } from "./outcomes.ts";
 import { Packets } from "./packets.ts";
 import { Readiness } from "./ready.ts";
 import { Replies } from "./replies.ts";
+import { forGuest, fromGuest } from "./rights.ts";
 import { Requests } from "./requests.ts";
 import { riskOf, type Safety, type Security } from "./security.ts";
 import { Self } from "./self.ts";
@@ -173,6 +174,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     violations: 0,
     broken: 0,
     undelivered: 0,
+    forbidden: 0,
     skipped: 0,
     lateReplies: 0,
     slowLinks: 0,
@@ -967,6 +969,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #sendPacket(id: NodeId, packet: Uint8Array, lane: Lane): boolean {
     const link = this.#links.get(id);
     if (!link) return false;
+    const { rights } = link.proven;
+    if (rights) return this.#sendToGuest(link, rights, packet, lane);
     const frame = this.#packets.frame(packet, lane);
     const { events } = this.#packets;
     if (frame.length > link.maxMessage) {
@@ -983,8 +987,61 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return taken;
   }
 
+  /** A guest is sent what it may handle, and no more. */
+  #sendToGuest(
+    link: Link,
+    rights: Rights,
+    packet: Uint8Array,
+    lane: Lane,
+  ): boolean {
+    const permitted = forGuest(packet, rights);
+    this.#counts.forbidden += permitted.dropped;
+    let taken = permitted.payloads.length > 0;
+    for (const payload of permitted.payloads) {
+      const frame = Frame.of(this.#message(payload, lane));
+      if (frame.length > link.maxMessage || !link.send(frame, lane, 1)) {
+        taken = false;
+      }
+    }
+    return taken;
+  }
+
+  /** What a guest may not send is dropped, counted and logged; its requests fail. */
+  #takeFromGuest(
+    { peer: { id } }: Link,
+    rights: Rights,
+    message: Uint8Array,
+    lane: Lane,
+  ): void {
+    const { headerSize } = this.#parts.protocol;
+    const payload = message.slice(headerSize);
+    const permitted = fromGuest(payload, rights);
+    if (permitted.dropped > 0) {
+      this.#counts.forbidden += permitted.dropped;
+      const why = `guest "${id}" has no right to ${
+        permitted.name === "" ? "that" : `"${permitted.name}"`
+      }`;
+      this.#journal.warnSometimes(`dropped what came: ${why}`);
+      for (const request of permitted.requests) {
+        this.#replies.refuse(id, request, "handler", why);
+      }
+    }
+    for (const rest of permitted.payloads) {
+      this.#packet(id, this.#message(rest, lane), lane);
+    }
+  }
+
+  #message(payload: Uint8Array, lane: Lane): Uint8Array {
+    const { protocol } = this.#parts;
+    const message = new Uint8Array(protocol.headerSize + payload.length);
+    protocol.writeHeader(lane, message);
+    message.set(payload, protocol.headerSize);
+    return message;
+  }
+
   #linksOwner(): LinksOwner {
     return {
+      takesGuests: () => isDirect(this.#router),
       introduce: (remote) => this.#self.introduction(remote),
       knownIncarnation: (id) => this.#membership.members.get(id)?.incarnation,
       outrank: (known) => this.#outrank(known),
@@ -1108,7 +1165,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#notice(link, message, kind);
       return undefined;
     }
-    if (this.#mayBorrow(message)) this.#takeInPlace(link, message, kind);
+    const { rights } = link.proven;
+    if (rights) this.#takeFromGuest(link, rights, message, kind);
+    else if (this.#mayBorrow(message)) this.#takeInPlace(link, message, kind);
     else this.#packet(id, lent ? message.slice() : message, kind);
     const pause = this.#inbound.room(this.#heard);
     return pause && this.#paused(link, pause);
@@ -1424,6 +1483,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       random: this.#parts.random,
       send: (to, message) => this.#sendControl(to, message),
       mayTell: (to, address) => this.#mayTell(to, address),
+      believes: (from) => !this.#links.get(from)?.proven.rights,
       refute: (accused) => this.#outrank(accused),
       changed: (event) => this.#memberChanged(event),
       connect: (peer) => this.#connect(peer),

@@ -378,6 +378,8 @@ export interface NodeCounters {
   readonly broken: number;
   /** Packets that this node could not carry further, as the router reports. */
   readonly undelivered: number;
+  /** Events of guests, and for guests, that they have no right to. */
+  readonly forbidden: number;
   /** Frames of kinds that this version does not know and may ignore. */
   readonly skipped: number;
   /** Replies that nobody waited for. */

@@ -253,11 +253,17 @@ export class Beliefs {
 
   // News
 
+  #isBelieved(from: NodeId, news: News): boolean {
+    return news.id === from || (this.#context.believes?.(from) ?? true);
+  }
+
   #hearsay(from: NodeId, news: News): void {
     const sender = this.#roster.get(from);
-    if (sender === undefined) this.#counters.stranger++;
-    else if (!this.#isPlausible(news.incarnation)) this.#counters.implausible++;
-    else if (news.id === this.#context.self.id) this.#ofSelf(news, from);
+    if (sender === undefined || !this.#isBelieved(from, news)) {
+      this.#counters.stranger++;
+    } else if (!this.#isPlausible(news.incarnation)) {
+      this.#counters.implausible++;
+    } else if (news.id === this.#context.self.id) this.#ofSelf(news, from);
     else if (news.kind === ALIVE) this.#alive(news, "other");
     else if (news.kind === SUSPECT) this.#suspected(news, from);
     else if (news.kind === LEFT && news.id === from) {

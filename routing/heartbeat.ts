@@ -346,6 +346,7 @@ class Heartbeat implements Membership, Counted {
 
   #hearsay(from: NodeId, peer: Peer): void {
     if (!this.#entries.has(from)) this.counters.stranger++;
+    else if (this.#context.believes?.(from) === false) this.counters.stranger++;
     else this.#believe(peer, { by: "other", id: from });
   }
 

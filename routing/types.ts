@@ -235,6 +235,11 @@ export interface MembershipContext {
    */
   mayTell(to: NodeId, address: string): boolean;
   /**
+   * Whether a node is believed about others; a guest is not. One that is left out:
+   * everybody is.
+   */
+  believes?(from: NodeId): boolean;
+  /**
    * Others tell of this node under a higher incarnation than its own: continue
    * above that ({@linkcode incarnationAbove}), then `update`.
    */

@@ -1,0 +1,180 @@
+import type { Rights } from "@devts/protocol";
+import {
+  type BundleVisitor,
+  BundleWriter,
+  EVENT,
+  FAILURE,
+  NO_REQUEST,
+  PAYLOAD_EVENTS,
+  PAYLOAD_MEMBERSHIP,
+  readBundle,
+  REPLY,
+  REQUEST,
+  SENT_EVENT,
+} from "./bundle.ts";
+
+/** Names that nodes use among themselves begin so: no guest has a right to them. */
+const OWN = "devts.";
+const NOTHING = new Uint8Array(0);
+
+/** What is left of a payload once what is not allowed is taken out. */
+export interface Permitted {
+  /** Payloads with the rest; the one that came where all of it is allowed. */
+  readonly payloads: readonly Uint8Array[];
+  /** How much was taken out. */
+  readonly dropped: number;
+  /** The name of one event that was taken out; empty: it was no event. */
+  readonly name: string;
+  /** Requests among it, whose senders wait for an answer. */
+  readonly requests: readonly number[];
+}
+
+/**
+ * Takes out of a payload what a guest may not send. What it says of the cluster is for
+ * the membership to judge, and kinds that are not known here are no right of a guest.
+ *
+ * @throws {SyntaxError} If it is malformed.
+ */
+export function fromGuest(payload: Uint8Array, { emit }: Rights): Permitted {
+  return filter(payload, emit);
+}
+
+/**
+ * Takes out of a payload what a guest is not to be sent.
+ *
+ * @throws {SyntaxError} If it is malformed.
+ */
+export function forGuest(payload: Uint8Array, { handle }: Rights): Permitted {
+  return filter(payload, handle);
+}
+
+/** Whether a name is in a list of rights. */
+export function isAmong(names: readonly string[], name: string): boolean {
+  if (name.startsWith(OWN)) return false;
+  return names.some((right) =>
+    right.endsWith("*") ? name.startsWith(right.slice(0, -1)) : right === name
+  );
+}
+
+function filter(payload: Uint8Array, names: readonly string[]): Permitted {
+  const all = { payloads: [payload], dropped: 0, name: "", requests: [] };
+  if (payload[0] === PAYLOAD_MEMBERSHIP) return all;
+  if (payload[0] !== PAYLOAD_EVENTS) {
+    return { payloads: [], dropped: 1, name: "", requests: [] };
+  }
+  const check = new Check(names);
+  readBundle(payload, check);
+  if (check.dropped === 0) return all;
+  const rest = new Rest(payload, names);
+  readBundle(payload, rest);
+  const { dropped, name, requests } = check;
+  return { payloads: rest.take(), dropped, name, requests };
+}
+
+/** Counts what is not allowed. */
+class Check implements BundleVisitor<string> {
+  dropped = 0;
+  name = "";
+  readonly requests: number[] = [];
+  readonly #names: readonly string[];
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
+  resolve(name: string): string {
+    return name;
+  }
+
+  extras(): void {}
+
+  event(name: string, request: number): void {
+    if (isAmong(this.#names, name)) return;
+    this.dropped++;
+    this.name = name;
+    if (request !== NO_REQUEST) this.requests.push(request);
+  }
+
+  reply(): void {}
+}
+
+/** Packs what is allowed anew. */
+class Rest implements BundleVisitor<string> {
+  readonly #payload: Uint8Array;
+  readonly #names: readonly string[];
+  readonly #writer = new BundleWriter({
+    name: "bytes",
+    encode: () => NOTHING,
+    decode: () => NOTHING,
+  }, 0);
+  readonly #done: Uint8Array[] = [];
+  #extras: Uint8Array | null = null;
+
+  constructor(payload: Uint8Array, names: readonly string[]) {
+    this.#payload = payload;
+    this.#names = names;
+  }
+
+  /** The payloads. */
+  take(): readonly Uint8Array[] {
+    if (this.#writer.count > 0) this.#done.push(this.#writer.take().payload);
+    return this.#done;
+  }
+
+  resolve(name: string): string {
+    return name;
+  }
+
+  extras(start: number, end: number): void {
+    this.#extras = this.#payload.subarray(start, end);
+  }
+
+  event(
+    name: string,
+    request: number,
+    alone: boolean,
+    start: number,
+    end: number,
+  ): void {
+    const extras = this.#extras;
+    this.#extras = null;
+    if (!isAmong(this.#names, name)) return;
+    const event = alone ? SENT_EVENT : EVENT;
+    const type = request === NO_REQUEST ? event : REQUEST;
+    const bytes = new TextEncoder().encode(name);
+    this.#add(type, bytes, request, this.#data(start, end), extras);
+  }
+
+  reply(id: number, failed: boolean, start: number, end: number): void {
+    const extras = this.#extras;
+    this.#extras = null;
+    this.#add(
+      failed ? FAILURE : REPLY,
+      null,
+      id,
+      this.#data(start, end),
+      extras,
+    );
+  }
+
+  #data(start: number, end: number): Uint8Array | null {
+    return start < 0 ? null : this.#payload.subarray(start, end);
+  }
+
+  #add(
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    data: Uint8Array | null,
+    extras: Uint8Array | null,
+  ): void {
+    const writer = this.#writer;
+    if (writer.addBytes(type, name, id, data, extras)) return;
+    if (writer.count > 0) {
+      this.#done.push(writer.take().payload);
+      if (writer.addBytes(type, name, id, data, extras)) return;
+    }
+    const { payload } = writer.single(type, name, id, data ?? NOTHING, extras);
+    this.#done.push(payload);
+  }
+}
