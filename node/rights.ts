@@ -12,6 +12,7 @@ import {
   REQUEST,
   SENT_EVENT,
 } from "./bundle.ts";
+import { PAYLOAD_INTEREST } from "./interest_codec.ts";
 
 /** Names that nodes use among themselves begin so: no guest has a right to them. */
 const OWN = "devts.";
@@ -31,7 +32,8 @@ export interface Permitted {
 
 /**
  * Takes out of a payload what a guest may not send. What it says of the cluster is for
- * the membership to judge, and kinds that are not known here are no right of a guest.
+ * the membership to judge, and what it handles is its own to say; kinds that are not
+ * known here are no right of a guest.
  *
  * @throws {SyntaxError} If it is malformed.
  */
@@ -58,8 +60,9 @@ export function isAmong(names: readonly string[], name: string): boolean {
 
 function filter(payload: Uint8Array, names: readonly string[]): Permitted {
   const all = { payloads: [payload], dropped: 0, name: "", requests: [] };
-  if (payload[0] === PAYLOAD_MEMBERSHIP) return all;
-  if (payload[0] !== PAYLOAD_EVENTS) {
+  const kind = payload[0];
+  if (kind === PAYLOAD_MEMBERSHIP || kind === PAYLOAD_INTEREST) return all;
+  if (kind !== PAYLOAD_EVENTS) {
     return { payloads: [], dropped: 1, name: "", requests: [] };
   }
   const check = new Check(names);
