@@ -7,6 +7,7 @@ import { mapRouter } from "@devts/routing/map";
 import { pathRouter } from "@devts/routing/path";
 import { wrapConnection, wrapTransport } from "@devts/transport";
 import { pass, passFor } from "./_support_test.ts";
+import type { Conversation } from "./types.ts";
 import type { Tested, World } from "./_world_test.ts";
 
 /** The events of the nodes. */
@@ -14,6 +15,7 @@ export interface Events {
   say(text: string): void;
   add(numbers: number[]): number;
   never(): void;
+  talk: Conversation<string, string>;
 }
 
 /** Who may dial whom: each node only its neighbours in a row. */

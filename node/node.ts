@@ -41,6 +41,7 @@ import { ClusterKeyring, KEYRING } from "./keyring.ts";
 import type { Link } from "./link.ts";
 import { noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
+import { Lookout } from "./lookout.ts";
 import { Loopback } from "./loopback.ts";
 import { Interest } from "./interest.ts";
 import {
@@ -139,6 +140,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #doors: Doors;
   readonly #joining: Joining;
   readonly #history: History;
+  readonly #lookout: Lookout;
   readonly #explainer: Explainer;
   readonly #packets: Packets;
   readonly #outbound: Outbound;
@@ -216,6 +218,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#maxMeta = limits.meta;
     this.#journal = new Journal(parts.id, parts.logger, clock);
     this.#history = new History(clock);
+    this.#lookout = new Lookout(clock, () => {
+      this.#failUnreachable("there is no way to it any more");
+      return this.#requests.size + this.#streams.size > 0;
+    });
     this.#self = new Self({ ...parts, maxMessage });
     this.#packets = new Packets(protocol);
     this.#requests = new Requests({
@@ -830,6 +836,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       return this.#rejected(error);
     }
     const { id, reply } = opened;
+    if (!isDirect(this.#router)) this.#lookout.begin();
     try {
       this.#add(this.#targetOf(to), REQUEST, name, id, data, "request");
     } catch (error) {
@@ -943,6 +950,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       });
       // Other routers may keep what they are given.
       if (isDirect(this.#router)) slab?.release();
+      else this.#lookout.begin();
     } catch (error) {
       this.#journal.debug(reasonOf(error));
     }
@@ -1715,6 +1723,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#readiness.close(new ClosedError("the node is closing"));
     this.#outbound.close();
     this.#streams.close();
+    this.#lookout.close();
     this.#guard(
       "the membership failed to leave",
       () => this.#membership.leave(),

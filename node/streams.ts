@@ -263,6 +263,11 @@ export class Streams implements StreamOwner {
     // Types that later versions add are for those who know them.
   }
 
+  /** How many nodes there are streams with. */
+  get size(): number {
+    return this.#peers.size;
+  }
+
   /** There may be room for what waits. */
   pump(): void {
     for (const peer of this.#peers.values()) this.#pumpPeer(peer);
