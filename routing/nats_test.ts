@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { Writer } from "./_bytes.ts";
 import { NatsServer, SERVER } from "./_nats_server_test.ts";
@@ -7,6 +13,7 @@ import { seededRandom } from "./_random.ts";
 import { garbage } from "./_suite.ts";
 import { VirtualClock } from "./_virtual_clock.ts";
 import { systemClock } from "./clock.ts";
+import type { ExplainingRouter } from "./explain.ts";
 import { incarnationAt, nextEpoch } from "./incarnation.ts";
 import { natsRouter, type NatsRouterOptions } from "./nats.ts";
 import {
@@ -86,6 +93,10 @@ class Station implements AsyncDisposable {
     this.router.close();
     await this.router.closed;
   }
+}
+
+function isExplaining(router: Router): router is ExplainingRouter {
+  return "explain" in router;
 }
 
 function isLinking(router: Router): router is LinkingRouter {
@@ -220,6 +231,29 @@ test("passes the sentences of Router", async (server) => {
   assertEquals(b.delivered, ["a: to some", "a: to all"]);
   assertEquals(c.delivered, ["a: to all", "a: control"]);
   assertEquals(d.delivered, ["a: to one", "a: to some", "a: to all"]);
+});
+
+test("explains that the server passes on what is sent, or that it waits for it", async (server) => {
+  await using stack = new AsyncDisposableStack();
+  const [{ router }] = await four(server, stack);
+  assert(isExplaining(router));
+  const { how, why, ways } = router.explain("b");
+  assertEquals([how, ways], ["server", [{
+    nodes: ["a", "b"],
+    isWhole: false,
+  }]]);
+  assertStringIncludes(why, "it was heard at the NATS server ");
+  assertEquals(router.explain("nobody"), {
+    how: "none",
+    why: "it has not announced itself at the NATS server",
+    ways: [],
+  });
+  await server.kill();
+  await until(() => router.explain("b").how === "wait");
+  assertStringIncludes(
+    router.explain("b").why,
+    "there is no connection to NATS",
+  );
 });
 
 test("reaches everyone once, in the order of each sender", async (server) => {

@@ -213,11 +213,10 @@ function brokenByOthers(
     return [`"msgpackr" only in protocol/msgpackr.ts, tools/ and bench/`];
   }
   if (name === "@peculiar/x509") {
-    if (path === "transport/certificates.ts" || isTest || TOOLING.has(folder)) {
-      return [];
-    }
+    const isFree = isTest || TOOLING.has(folder) || folder === "examples";
+    if (path === "transport/certificates.ts" || isFree) return [];
     return [
-      `"${name}" only in transport/certificates.ts, tests, tools/ and bench/`,
+      `"${name}" only in transport/certificates.ts, examples/, tests, tools/ and bench/`,
     ];
   }
   if (name === "node:sqlite") {
