@@ -1,4 +1,4 @@
-// @ts-types="@types/d3-force"
+// @ts-types="npm:@types/d3-force@3.0.10"
 import {
   type Force,
   forceCollide,

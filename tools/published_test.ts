@@ -5,7 +5,7 @@ import { scan } from "./scan.ts";
 
 /** What a published module may import from elsewhere. */
 const PUBLISHED =
-  /^jsr:@(?:std|devts)\/[a-z]+@\^\d|^npm:\/?(?:msgpackr|d3-force|@types\/d3-force|fast-check|@peculiar\/x509|@nats-io\/transport-node)@\d/;
+  /^jsr:@(?:std|devts)\/[a-z]+@\^\d|^npm:\/?(?:msgpackr|d3-force|fast-check|@peculiar\/x509|@nats-io\/transport-node)@\^?\d|^node:sqlite$/;
 
 const decoder = new TextDecoder();
 
@@ -59,7 +59,7 @@ function foreignImports({ files }: Release): string[] {
     if (!path.endsWith(".ts")) return [];
     const { imports } = scan(decoder.decode(contents));
     return imports.map(({ specifier }) => specifier).filter((it) =>
-      !it.startsWith("./")
+      !/^\.\.?\//.test(it)
     );
   });
 }
