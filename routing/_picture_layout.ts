@@ -305,6 +305,7 @@ function spanOf(values: readonly number[]): { middle: number; length: number } {
   return { middle: (least + most) / 2, length: most - least };
 }
 
-function compare(a: string, b: string): number {
+/** Which of two names comes first. */
+export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

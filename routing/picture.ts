@@ -29,7 +29,7 @@
  * @module
  */
 
-import { type Frame, layOut, type Point } from "./_picture_layout.ts";
+import { compare, type Frame, layOut, type Point } from "./_picture_layout.ts";
 import type {
   NodeState,
   Topology,
@@ -99,11 +99,11 @@ export function topologySvg(
   const { route = [], title = titleOf(topology) } = options;
   const nodes = [
     ...new Map(topology.nodes.map((node) => [node.id, node])).values(),
-  ];
+  ].sort((one, other) => compare(one.id, other.id));
   const known = new Set(nodes.map(({ id }) => id));
   const links = topology.links.filter(({ a, b }) =>
     a !== b && known.has(a) && known.has(b)
-  );
+  ).sort((one, other) => compare(one.a, other.a) || compare(one.b, other.b));
   const note = options.note ?? countsText(nodes, links);
   const behind = nodes.filter(({ via }) => via !== null && known.has(via));
   const legend = legendOf(nodes, links, behind, route);
