@@ -290,7 +290,7 @@ class SourceRouter implements PathRouter {
     const queue = this.#searches.get(target)?.queue;
     const why = queue === undefined
       ? "no way to it is known: what is sent waits for a search of 2.7 s at most"
-      : `a search for a way to it is under way, and ${queue.length} payloads wait`;
+      : `a search for a way to it is under way, payloads that wait: ${queue.length}`;
     return { how: "wait", why, ways: [] };
   }
 
