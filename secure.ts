@@ -192,10 +192,10 @@ function explained(transport: Transport): Transport {
 
 function explanationOf(message: string): string | null {
   if (!message.includes("invalid peer certificate")) return null;
-  if (message.includes("NotValidForName")) {
+  if (/not valid for name/i.test(message)) {
     return "another node answers there than the one that was dialled";
   }
-  if (/Expired|NotValidYet/.test(message)) {
+  if (/expired|not valid (?:yet|before)/i.test(message)) {
     return "its certificate has expired or does not hold yet; compare the clocks";
   }
   return "it has another secret than this node, or belongs to another cluster, " +

@@ -67,6 +67,11 @@ import {
   type Refusal,
 } from "./types.ts";
 
+/** What it means for a dialer that the acceptor closes without a word. */
+export const SILENCE =
+  "the acceptor said nothing and closed: it has another secret or none, " +
+  "does not believe this node's key, or belongs to another cluster";
+
 /** What one end brings to a handshake that proves both. */
 export interface TrustedSide extends Side {
   /** What carries the connection, in a word on which both ends agree. */
@@ -473,8 +478,5 @@ function refused(message: Uint8Array): TrustedEnd {
 }
 
 function unanswered(): ProtocolError {
-  return new ProtocolError(
-    "Cannot finish the handshake: the acceptor said nothing and closed: it has another secret or none, " +
-      "does not believe this node's key, or belongs to another cluster",
-  );
+  return new ProtocolError(`Cannot finish the handshake: ${SILENCE}`);
 }

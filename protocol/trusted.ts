@@ -29,11 +29,12 @@ import { follow, random } from "./_follow.ts";
 import {
   acceptTrusted,
   dialTrusted,
+  SILENCE,
   type Trust,
 } from "./_trusted_handshake.ts";
 import type { Belief, Identity } from "./identity.ts";
 import type { Keyring } from "./keyring.ts";
-import type { Protocol } from "./types.ts";
+import { type Channel, type Protocol, ProtocolError } from "./types.ts";
 import { v1 } from "./v1.ts";
 
 export {
@@ -81,10 +82,23 @@ export function trusted(options: TrustedOptions): Protocol {
     introduce: async (channel, options) => {
       const { role, self, expect, carrier = "" } = options;
       const side = { self, expect, random, carrier, trust };
-      const first = role === "dialer"
-        ? await dialTrusted(side)
-        : acceptTrusted(side);
-      return await follow(first, channel, options);
+      return role === "dialer"
+        ? await follow(await dialTrusted(side), answering(channel), options)
+        : await follow(acceptTrusted(side), channel, options);
+    },
+  };
+}
+
+/** A channel to an acceptor, which says nothing to whom it does not believe. */
+function answering(channel: Channel): Channel {
+  return {
+    send: (message) => channel.send(message),
+    receive: async (options) => {
+      try {
+        return await channel.receive(options);
+      } catch (cause) {
+        throw new ProtocolError(SILENCE, { cause });
+      }
     },
   };
 }

@@ -18,6 +18,7 @@ const AREAS: ReadonlyMap<
   ["cluster", () => import("./verify/cluster.ts")],
   ["speed", () => import("./verify/speed.ts")],
   ["routing", () => import("./verify/routing.ts")],
+  ["security", () => import("./verify/security.ts")],
 ]);
 
 /** Runs the command line, and resolves to the exit code. */

@@ -1,0 +1,7 @@
+import type { Row } from "./runner.ts";
+import { trust } from "./security/trust.ts";
+
+/** Strangers, members that misbehave, trust and encryption. */
+export const rows: readonly Row[] = [
+  ...trust,
+];
