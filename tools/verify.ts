@@ -1,8 +1,8 @@
 // deno-lint-ignore-file no-console -- writes for a person
 
 /**
- * `deno task verify AREA [--short]`: measures the rows of an area, prints each with
- * its figure and target, and fails when one falls short unexpectedly.
+ * `deno task verify AREA [--short] [--base COMMIT]`: measures the rows of an area, prints
+ * each with its figure and target, and fails when one falls short unexpectedly.
  *
  * @module
  */
@@ -23,7 +23,10 @@ const AREAS: ReadonlyMap<
 
 /** Runs the command line, and resolves to the exit code. */
 async function main(args: string[]): Promise<number> {
-  const { _: [name], short } = parseArgs(args, { boolean: ["short"] });
+  const { _: [name], short, base } = parseArgs(args, {
+    boolean: ["short"],
+    string: ["base"],
+  });
   const area = String(name ?? "");
   const load = AREAS.get(area);
   if (load === undefined) {
@@ -41,6 +44,7 @@ async function main(args: string[]): Promise<number> {
     parseShortfalls(known, area),
     {
       short: short === true,
+      ...typeof base === "string" && { base },
       print: (line) => console.log(line),
     },
   );

@@ -1,9 +1,12 @@
+import { paired } from "./paired.ts";
 import { bridged } from "./routing/bridged.ts";
 import { stopped, throttled } from "./routing/held_up.ts";
 import { rollingRestart } from "./routing/rolling.ts";
 import { sameSeed, simulated, simulatorSpeed } from "./routing/simulated.ts";
 import type { Row } from "./runner.ts";
 
+/** The commit with which the work on speed ended. */
+const SPEED = "21a8110";
 const RELAYING = ["hop", "path", "map", "gossip"];
 
 /** Routing and membership, under virtual time and in real networks. */
@@ -81,4 +84,5 @@ export const rows: readonly Row[] = [
   rollingRestart,
   throttled,
   stopped,
+  paired(SPEED),
 ];

@@ -12,6 +12,8 @@ export interface Row {
 export interface MeasureOptions {
   /** Whether to measure a shorter time, or less: for a quick look, and for CI. */
   readonly short: boolean;
+  /** The commit to compare with, for rows that do, instead of their own. */
+  readonly base?: string;
   /** Tells a person how far the work is; for work over a few seconds. */
   progress(text: string): void;
 }
@@ -45,6 +47,8 @@ export type Shortfalls = ReadonlyMap<string, Shortfall>;
 export interface VerifyOptions {
   /** Passed on to each row. */
   readonly short: boolean;
+  /** Passed on to each row. */
+  readonly base?: string;
   /** Writes a line. */
   print(line: string): void;
 }
@@ -69,12 +73,13 @@ export interface Outcome {
 export async function verify(
   rows: readonly Row[],
   shortfalls: Shortfalls,
-  { short, print }: VerifyOptions,
+  { short, base, print }: VerifyOptions,
 ): Promise<Outcome> {
   const outcome = { passed: 0, failed: 0, known: 0, skipped: 0 };
   for (const row of rows) {
     const { figure, held, skipped = false } = await measure(row, {
       short,
+      ...base !== undefined && { base },
       progress: (text) => print(`...    ${row.what}: ${text}`),
     });
     const line = `${row.what}: ${figure} (target: ${row.target})`;
