@@ -19,6 +19,7 @@ const AREAS: ReadonlyMap<
   ["speed", () => import("./verify/speed.ts")],
   ["routing", () => import("./verify/routing.ts")],
   ["security", () => import("./verify/security.ts")],
+  ["state", () => import("./verify/state.ts")],
 ]);
 
 /** Runs the command line, and resolves to the exit code. */

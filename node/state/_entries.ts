@@ -29,8 +29,6 @@ export type Merged = "taken" | "older" | "same";
  */
 export class Entries {
   readonly replicas = new Replicas();
-  /** Keys that have a value. */
-  size = 0;
   /** Keys whose deletion is remembered. */
   tombstones = 0;
   /** Slots that have ever been in use; those of no entry answer `undefined` as a key. */
@@ -41,9 +39,10 @@ export class Entries {
   gone: string[] = [];
   /** Whether changes are noted for storage. */
   tracksDirty = false;
+  /** What has a value, apart from the slots: a read is one look into one table. */
+  readonly #live = new Map<string, unknown>();
   readonly #slotOf = new Map<string, number>();
   readonly #keys: (string | undefined)[] = [];
-  readonly #values: unknown[] = [];
   readonly #free: number[] = [];
   readonly #buried = new Log();
   #times: Float64Array = new Float64Array(FIRST_SIZE);
@@ -59,16 +58,9 @@ export class Entries {
   #allLow = 0;
   #allHigh = 0;
 
-  /** The value of a key; `undefined` where there is none. */
-  get(key: string): unknown {
-    const slot = this.#slotOf.get(key);
-    return slot === undefined ? undefined : this.#values[slot];
-  }
-
-  /** Whether a key has a value. */
-  has(key: string): boolean {
-    const slot = this.#slotOf.get(key);
-    return slot !== undefined && !this.isTombstone(slot);
+  /** What has a value, by key. */
+  get live(): ReadonlyMap<string, unknown> {
+    return this.#live;
   }
 
   /** The slot of a key or of its tombstone; -1: none. */
@@ -83,7 +75,7 @@ export class Entries {
 
   /** The value at a slot. */
   valueAt(slot: number): unknown {
-    return this.#values[slot];
+    return this.#live.get(this.#keys[slot] ?? "");
   }
 
   /** The time of the write at a slot. */
@@ -116,20 +108,6 @@ export class Entries {
     return ((this.#flags[slot] ?? 0) & TOMBSTONE) !== 0;
   }
 
-  /** The keys that have a value, in no particular order. */
-  *keys(): Generator<string> {
-    for (const [key, slot] of this.#slotOf) {
-      if (!this.isTombstone(slot)) yield key;
-    }
-  }
-
-  /** The keys and their values, in no particular order. */
-  *entries(): Generator<[string, unknown]> {
-    for (const [key, slot] of this.#slotOf) {
-      if (!this.isTombstone(slot)) yield [key, this.#values[slot]];
-    }
-  }
-
   /**
    * Merges a write: the later one stays, by time, counter and the id of the replica.
    * Associative, commutative, idempotent.
@@ -147,18 +125,23 @@ export class Entries {
     this.#counters[slot] = write.counter;
     this.#seqs[slot] = seq;
     this.#origins[slot] = replica.index;
-    this.#values[slot] = isDelete ? undefined : write.value;
     replica.log.add(seq, slot);
     let flags = (this.#flags[slot] ?? 0) & DIRTY;
     if (isDelete) {
       flags |= TOMBSTONE;
       this.tombstones++;
       this.#buried.add(write.time, slot);
-    } else this.size++;
+      this.#live.delete(write.key);
+    } else this.#live.set(write.key, write.value);
     this.#flags[slot] = flags;
     if (!isDelete) this.#toggle(slot, replica);
     if (this.tracksDirty) this.soil(slot);
     return "taken";
+  }
+
+  /** How many slots are noted for storage. */
+  get dirty(): number {
+    return this.#dirty.length;
   }
 
   /** Notes a slot for storage. */
@@ -221,6 +204,7 @@ export class Entries {
     const key = this.#keys[slot];
     if (key === undefined) return;
     this.#vacate(slot);
+    this.#live.delete(key);
     this.#release(slot, key);
   }
 
@@ -278,10 +262,7 @@ export class Entries {
       if (this.#buried.wasteful) {
         this.#buried.sweep((time, one) => this.#isBuried(time, one));
       }
-    } else {
-      this.size--;
-      this.#toggle(slot, replica);
-    }
+    } else this.#toggle(slot, replica);
     this.#seqs[slot] = -1;
     this.#spoil(replica);
   }
@@ -337,7 +318,6 @@ export class Entries {
     if (this.tracksDirty) this.gone.push(key);
     this.#slotOf.delete(key);
     this.#keys[slot] = undefined;
-    this.#values[slot] = undefined;
     this.#seqs[slot] = -1;
     this.#flags[slot] = (this.#flags[slot] ?? 0) & DIRTY;
     this.#free.push(slot);

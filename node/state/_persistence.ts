@@ -15,6 +15,12 @@ const IS_DELETE = 1;
 /** A storage that fails is tried again after so long, in ms, and then twice that. */
 const RETRY_FIRST = 1_000;
 const RETRY_MOST = 30_000;
+/** What a row takes beside its value, in bytes. */
+const ROW_ROOM = 64;
+/** So many rows do not wait for the end of the turn. */
+const EAGER_ROWS = 256;
+/** Transactions that the storage is told of before it has answered. */
+const MAX_IN_FLIGHT = 2;
 /** Rows of one transaction that is not the last. */
 const MAX_ROWS = 16_384;
 
@@ -41,11 +47,13 @@ export class Persistence {
   #lastNumber = 0;
   #table: StoredTable | null = null;
   #running: Promise<void> | null = null;
+  readonly #inFlight = new Set<Promise<boolean>>();
   #isDue = false;
   #retry = RETRY_FIRST;
   #cancelRetry = (): void => {};
   #isFailing = false;
   #closed = false;
+  readonly #writer = new Writer(65_536);
 
   constructor(options: PersistenceOptions) {
     this.#options = options;
@@ -62,6 +70,9 @@ export class Persistence {
     this.#isDue = true;
     if (!this.#table || this.#isFailing) return;
     this.#running ??= this.#run();
+    // The thread of the storage need not wait until this one has time for it.
+    const isEnough = this.#options.store.entries.dirty >= EAGER_ROWS;
+    if (isEnough && this.#inFlight.size < MAX_IN_FLIGHT) this.#start();
   }
 
   /** Writes what is left, and lets go of the table. */
@@ -79,13 +90,31 @@ export class Persistence {
   async #run(): Promise<void> {
     // What is written in this turn goes together.
     await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
-    while (this.#isDue && await this.#commit());
+    let mayStart = true;
+    while (this.#inFlight.size > 0 || (this.#isDue && mayStart)) {
+      // While the storage fails, one after the other.
+      const most = this.#isFailing ? 1 : MAX_IN_FLIGHT;
+      const starts = this.#isDue && mayStart && this.#inFlight.size < most;
+      if (starts) this.#start();
+      else if (!await this.#oldest()) mayStart = false;
+    }
     this.#running = null;
   }
 
+  #start(): void {
+    const commit = this.#commit();
+    this.#inFlight.add(commit);
+    commit.then(() => this.#inFlight.delete(commit));
+  }
+
+  /** Resolves to whether the oldest transaction succeeded. */
+  async #oldest(): Promise<boolean> {
+    const [oldest] = this.#inFlight;
+    return await oldest ?? true;
+  }
+
   async #commit(): Promise<boolean> {
-    const { store } = this.#options;
-    const { entries } = store;
+    const { entries } = this.#options.store;
     const gone = entries.takeGone();
     const dirty = entries.takeDirty();
     const rest = dirty.splice(MAX_ROWS);
@@ -96,8 +125,7 @@ export class Persistence {
     try {
       // With a rest, what the rows say of all others still holds: less than there is.
       for (const slot of rest) entries.soil(slot);
-      const rows = this.#rows(gone, dirty, marks);
-      await this.#table?.commit(rows);
+      await this.#table?.commit(this.#rows(gone, dirty, marks));
     } catch (error) {
       this.#fail(error, gone, dirty);
       return false;
@@ -120,6 +148,7 @@ export class Persistence {
     this.#isDue = true;
     this.#isFailing = true;
     this.#options.failing(error);
+    this.#cancelRetry();
     if (this.#closed) return;
     this.#cancelRetry = this.#options.clock.after(this.#retry, () => {
       this.#running ??= this.#run();
@@ -140,6 +169,7 @@ export class Persistence {
   ): StoredRow[] {
     const { entries } = this.#options.store;
     const rows: StoredRow[] = [];
+    this.#writer.at = 0;
     for (const key of gone) {
       if (entries.find(key) < 0) rows.push({ key: ENTRY + key, value: null });
     }
@@ -158,14 +188,17 @@ export class Persistence {
     const replica = entries.replicas.at(entries.originAt(slot));
     if (key === undefined || !replica) return null;
     const isDelete = entries.isTombstone(slot);
-    const writer = new Writer(160);
+    const writer = this.#writer;
+    writer.room(ROW_ROOM);
+    const start = writer.at;
     writer.u32(this.#numberOf(replica));
     writer.u48(entries.seqAt(slot));
     writer.u48(entries.timeAt(slot));
     writer.u16(entries.counterAt(slot));
     writer.u8(isDelete ? IS_DELETE : 0);
     if (!isDelete) writer.value(codec, entries.valueAt(slot));
-    return { key: ENTRY + key, value: writer.view() };
+    // A view of what may be given up for a longer buffer stays as it is.
+    return { key: ENTRY + key, value: writer.bytes.subarray(start, writer.at) };
   }
 
   #about(marks: ReadonlyMap<Replica, number> | null): Uint8Array {

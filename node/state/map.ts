@@ -57,9 +57,9 @@ export interface ReplicatedMap<V> extends AsyncDisposable {
   set(key: string, value: V, options?: WriteOptions): Promise<void>;
   /** Deletes a key; as {@linkcode ReplicatedMap.set}. */
   delete(key: string, options?: WriteOptions): Promise<void>;
-  /** The keys, in no particular order. */
+  /** The keys that have a value, as a `Map` iterates them. */
   keys(): IterableIterator<string>;
-  /** The keys and their values, in no particular order. */
+  /** The keys and their values, as a `Map` iterates them. */
   entries(): IterableIterator<[string, V]>;
   /** Calls back for each change, wherever it was written; dispose it to stop. */
   watch(callback: (change: MapChange<V>) => void): Disposable;
@@ -103,6 +103,7 @@ export function map<V>(
 
 class LastWriterMap<V> implements ReplicatedMap<V> {
   readonly #replication: Replication;
+  readonly #live: ReadonlyMap<string, unknown>;
   readonly #scope: { close(): Promise<void> };
 
   constructor(
@@ -110,11 +111,12 @@ class LastWriterMap<V> implements ReplicatedMap<V> {
     scope: { close(): Promise<void> },
   ) {
     this.#replication = replication;
+    this.#live = replication.store.entries.live;
     this.#scope = scope;
   }
 
   get size(): number {
-    return this.#replication.store.entries.size;
+    return this.#live.size;
   }
 
   get ready(): Promise<void> {
@@ -127,11 +129,11 @@ class LastWriterMap<V> implements ReplicatedMap<V> {
 
   get(key: string): V | undefined {
     // What peers wrote is as they say: types describe well-meaning ones.
-    return this.#replication.store.entries.get(key) as V | undefined;
+    return this.#live.get(key) as V | undefined;
   }
 
   has(key: string): boolean {
-    return this.#replication.store.entries.has(key);
+    return this.#live.has(key);
   }
 
   set(key: string, value: V, options?: WriteOptions): Promise<void> {
@@ -143,13 +145,11 @@ class LastWriterMap<V> implements ReplicatedMap<V> {
   }
 
   keys(): IterableIterator<string> {
-    return this.#replication.store.entries.keys();
+    return this.#live.keys();
   }
 
   entries(): IterableIterator<[string, V]> {
-    return this.#replication.store.entries.entries() as IterableIterator<
-      [string, V]
-    >;
+    return this.#live.entries() as IterableIterator<[string, V]>;
   }
 
   watch(callback: (change: MapChange<V>) => void): Disposable {

@@ -16,9 +16,9 @@ export function packRows(
   const bytes = new Uint8Array(size);
   let at = 0;
   for (const { key, value } of rows) {
-    const { written } = encoder.encodeInto(key, bytes.subarray(at + 4));
-    putU32(bytes, at, written);
-    at += 4 + written;
+    const end = putText(bytes, at + 4, key);
+    putU32(bytes, at, end - at - 4);
+    at = end;
     putU32(bytes, at, value?.length ?? REMOVED);
     at += 4;
     if (!value) continue;
@@ -54,6 +54,18 @@ export function unpackRows(bytes: Uint8Array): StoredRow[] {
     rows.push({ key: decoder.decode(key), value });
   });
   return rows;
+}
+
+/** Short texts of ASCII are faster by hand. */
+function putText(bytes: Uint8Array, start: number, text: string): number {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80 || i >= 64) {
+      return start + encoder.encodeInto(text, bytes.subarray(start)).written;
+    }
+    bytes[start + i] = code;
+  }
+  return start + text.length;
 }
 
 function putU32(bytes: Uint8Array, at: number, value: number): void {

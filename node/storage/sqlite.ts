@@ -138,7 +138,10 @@ class SqliteFile implements SqliteStorage {
         await this.#ask({ op: "commit", batches }, "write");
         for (const { done } of waiting) done.resolve();
       } catch (error) {
-        for (const { done } of waiting) done.reject(error);
+        // What came after it must not be there without it.
+        for (const { done } of [...waiting, ...this.#waiting.splice(0)]) {
+          done.reject(error);
+        }
       }
     }
     this.#committing = null;

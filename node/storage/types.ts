@@ -21,7 +21,9 @@ export interface StoredTable {
   /**
    * Sets and removes rows: all of them or, where it rejects, none. Resolves once they
    * survive the end of the process and of the machine. Calls take effect in their
-   * order; several that wait may become one transaction.
+   * order, and several that wait may become one transaction; where one fails, those
+   * that were made before it did fail with it. The bytes are the caller's again when
+   * the call returns.
    *
    * @returns Rejects with a {@linkcode StorageError}.
    */
