@@ -60,6 +60,10 @@ export interface MalformedReport {
   readonly growth: number;
 }
 
+/** An input that took longer, in ms, is given again, so many times. */
+const STALL = 2;
+const TRIES = 5;
+
 const random = seededRandom(20_261_128);
 const isSyntax = (error: unknown): boolean => error instanceof SyntaxError;
 const isProtocol = (error: unknown): boolean => error instanceof ProtocolError;
@@ -346,6 +350,22 @@ function membershipOf(name: string): Target {
   };
 }
 
+/** Others want the processor too: what is slow by itself is slow each time. */
+async function timeOf(target: Target, input: Uint8Array): Promise<number> {
+  let shortest = Infinity;
+  for (let tries = 0; tries < TRIES && shortest > STALL; tries++) {
+    const before = performance.now();
+    try {
+      const result = target.take(input);
+      if (result instanceof Promise) await result;
+    } catch {
+      // It was told the first time.
+    }
+    shortest = Math.min(shortest, performance.now() - before);
+  }
+  return shortest;
+}
+
 async function attack(
   target: Target,
   inputs: number,
@@ -363,8 +383,11 @@ async function attack(
       }
     }
     const took = performance.now() - before;
-    if (took <= seen.worst) continue;
-    seen.worst = took;
+    if (took <= seen.worst || took <= STALL) continue;
+    seen.worst = Math.max(
+      seen.worst,
+      Math.min(took, await timeOf(target, input)),
+    );
     seen.slowest = target.name;
   }
 }
