@@ -1,5 +1,6 @@
 import { parseArgs } from "@std/cli/parse-args";
 import type { NodeOptions } from "@devts/devts";
+import { readSecretFile } from "@devts/devts/identity";
 
 /** An option of a program: one with a value names it, one without is a flag. */
 export interface Option {
@@ -44,6 +45,14 @@ export const NODE_OPTIONS: Usage["options"] = {
   port: {
     value: "N",
     help: "the cluster port to listen on; any free one if left out",
+  },
+  host: {
+    value: "HOST",
+    help: "the address to listen on; 127.0.0.1 if left out",
+  },
+  "secret-file": {
+    value: "FILE",
+    help: "what `deno task secret` printed: encrypts, and keeps strangers out",
   },
 };
 
@@ -113,8 +122,8 @@ export function helpOf(usage: Usage): string {
 
 /** What a node needs to know of the arguments. */
 export interface NodeArguments {
-  /** For `createNode`: the cluster, and the id where one was given. */
-  readonly options: Pick<NodeOptions, "cluster" | "id">;
+  /** For `createNode`: the cluster, and the id and the secret where they were given. */
+  readonly options: Pick<NodeOptions, "cluster" | "id" | "secret">;
   /** For `listen`: the address with the port to listen on. */
   readonly listen: string;
   /** For `join`: the address of the entry node, where one was given. */
@@ -126,20 +135,24 @@ export interface NodeArguments {
  * first argument.
  *
  * @param scheme What a bare port belongs to: 7946 means `tcp://127.0.0.1:7946`.
- * @throws {UsageError} If a port is no port.
+ * Rejects with a {@linkcode UsageError} if a port is no port, and with what reading the
+ * secret throws.
  */
-export function nodeArguments(
+export async function nodeArguments(
   { positional: [entry], values }: Arguments,
   scheme = "tcp",
-): NodeArguments {
+): Promise<NodeArguments> {
   const id = values.get("id");
   const port = portOf(values.get("port") ?? "0", "--port");
+  const host = values.get("host") ?? "127.0.0.1";
+  const file = values.get("secret-file");
   return {
     options: {
       cluster: values.get("cluster") ?? "example",
       ...id !== undefined && { id },
+      ...file !== undefined && { secret: await readSecretFile(file) },
     },
-    listen: `${scheme}://127.0.0.1:${port}`,
+    listen: `${scheme}://${host}:${port}`,
     entries: entry === undefined ? [] : [addressOf(entry, scheme)],
   };
 }

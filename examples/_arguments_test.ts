@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { createSecret, secretText } from "@devts/protocol/secret";
 import {
   helpOf,
   NODE_OPTIONS,
@@ -52,27 +53,42 @@ Deno.test("helpOf() shows every option", () => {
   }
 });
 
-Deno.test("nodeArguments() makes addresses of ports", () => {
+Deno.test("nodeArguments() makes addresses of ports", async () => {
   const args = readArguments(USAGE, ["7946", "--port", "1", "--id", "ada"]);
-  assertEquals(nodeArguments(args), {
+  assertEquals(await nodeArguments(args), {
     options: { cluster: "example", id: "ada" },
     listen: "tcp://127.0.0.1:1",
     entries: ["tcp://127.0.0.1:7946"],
   });
-  assertEquals(nodeArguments(args, "stcp").entries, ["stcp://127.0.0.1:7946"]);
+  const { entries } = await nodeArguments(args, "stcp");
+  assertEquals(entries, ["stcp://127.0.0.1:7946"]);
 });
 
-Deno.test("nodeArguments() leaves out what was not given", () => {
-  assertEquals(nodeArguments(readArguments(USAGE, [])), {
+Deno.test("nodeArguments() leaves out what was not given", async () => {
+  assertEquals(await nodeArguments(readArguments(USAGE, [])), {
     options: { cluster: "example" },
     listen: "tcp://127.0.0.1:0",
     entries: [],
   });
 });
 
-Deno.test("nodeArguments() takes a whole address", () => {
+Deno.test("nodeArguments() takes a whole address", async () => {
   const args = readArguments(USAGE, ["tcp://10.0.0.7:7946"]);
-  assertEquals(nodeArguments(args).entries, ["tcp://10.0.0.7:7946"]);
+  const { entries } = await nodeArguments(args);
+  assertEquals(entries, ["tcp://10.0.0.7:7946"]);
+});
+
+Deno.test("nodeArguments() reads the secret from its file, and listens where it is told", async () => {
+  const file = await Deno.makeTempFile();
+  const text = secretText(createSecret());
+  await Deno.writeTextFile(file, `${text}\n`);
+  const args = readArguments(USAGE, [
+    ...["--secret-file", file, "--host", "10.0.0.7", "--port", "7946"],
+  ]);
+  const { options, listen } = await nodeArguments(args);
+  await Deno.remove(file);
+  assertEquals(options, { cluster: "example", secret: text });
+  assertEquals(listen, "tcp://10.0.0.7:7946");
 });
 
 Deno.test("portOf() refuses what is no port", () => {

@@ -130,7 +130,7 @@ const USAGE: Usage = {
 };
 
 async function main(args: Arguments): Promise<void> {
-  const { options, listen, entries } = nodeArguments(args);
+  const { options, listen, entries } = await nodeArguments(args);
   const hostPort = portOf(args.positional[1] ?? "0", "The host port");
   const stop = interrupted();
 

@@ -63,7 +63,7 @@ export async function runChat(
   args: Arguments,
   parts: Partial<NodeOptions> = {},
 ): Promise<void> {
-  const { options, listen, entries } = nodeArguments(
+  const { options, listen, entries } = await nodeArguments(
     args,
     parts.transport?.schemes[0],
   );

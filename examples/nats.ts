@@ -39,7 +39,7 @@ const USAGE: Usage = {
 async function main(args: Arguments): Promise<void> {
   const [servers = "nats://127.0.0.1", port = "0"] = args.positional;
   const hostPort = portOf(port, "The host port");
-  const { options } = nodeArguments({ ...args, positional: [] });
+  const { options } = await nodeArguments({ ...args, positional: [] });
   const stop = interrupted();
 
   await using node = createNode<WebEvents>({

@@ -103,7 +103,7 @@ const USAGE: Usage = {
 };
 
 async function main(args: Arguments): Promise<void> {
-  const { options, listen, entries } = nodeArguments(args);
+  const { options, listen, entries } = await nodeArguments(args);
   const mode = args.positional[1];
   if (mode !== undefined && mode !== "w") {
     throw new UsageError(

@@ -66,7 +66,7 @@ const USAGE: Usage = {
 };
 
 async function main(args: Arguments): Promise<void> {
-  const { options, listen, entries } = nodeArguments(args);
+  const { options, listen, entries } = await nodeArguments(args);
   const file = args.values.get("output") ?? "valueoutput.txt";
   const append = args.flags.has("append");
   const stop = interrupted();

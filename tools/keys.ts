@@ -32,13 +32,19 @@ const USAGE = `Usage:
 
 /** Runs the command line, and resolves to the exit code. */
 async function main(args: string[]): Promise<number> {
-  const { _: [command, ...rest], cluster, days, emit, handle } = parseArgs(
+  const { _: [command, ...rest], ...options } = parseArgs(
     args,
     {
       string: ["_", "cluster", "days", "emit", "handle"],
     },
   );
   const [first, second] = rest.map(String);
+  const [cluster, days, emit, handle] = [
+    options.cluster,
+    options.days,
+    options.emit,
+    options.handle,
+  ].map((value) => typeof value === "string" ? value : undefined);
   if (command === "secret") console.log(secretText(createSecret()));
   else if (command === "new" && first !== undefined) await make(first);
   else if (command === "sign" && first && second && cluster) {
