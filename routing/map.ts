@@ -74,6 +74,7 @@ import type {
   NodeId,
   Peer,
   RouterContext,
+  SelectiveRouter,
 } from "./types.ts";
 
 /** Time between two looks at what is due, in ms. */
@@ -246,7 +247,7 @@ export function mapRouter(
   return (context) => new LinkStateRouter(context, maxNodes, links);
 }
 
-class LinkStateRouter implements MapRouter {
+class LinkStateRouter implements MapRouter, SelectiveRouter {
   readonly #context: RouterContext;
   readonly #maxNodes: number;
   readonly #links: Links;
@@ -337,6 +338,17 @@ class LinkStateRouter implements MapRouter {
       this.nodes,
       (id) => this.#letters.send(id, payload, lane),
     );
+  }
+
+  /** A broadcast takes a packet for each node. */
+  prefersEach(to: readonly NodeId[]): boolean {
+    let packets = 0;
+    for (const id of to) {
+      const path = this.#view.pathTo(id);
+      if (path === null) return false;
+      packets += path.length - 1;
+    }
+    return packets < this.nodes.size;
   }
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {

@@ -34,6 +34,7 @@ import {
   type Peer,
   type RouterContext,
   type RouterFactory,
+  type SelectiveRouter,
 } from "./types.ts";
 
 /** Options of {@linkcode natsRouter}. */
@@ -224,7 +225,8 @@ interface Known {
   readonly base: number;
 }
 
-class NatsRouter implements LinkingRouter, ExplainingRouter, Counted {
+class NatsRouter
+  implements LinkingRouter, ExplainingRouter, SelectiveRouter, Counted {
   readonly #context: RouterContext;
   readonly #settings: Settings;
   readonly #allSubject: string;
@@ -526,6 +528,11 @@ class NatsRouter implements LinkingRouter, ExplainingRouter, Counted {
     const why = `it was heard at the NATS server ${age} ms ago; ${pending}`;
     const nodes = [this.#context.self.id, target];
     return { how: "server", why, ways: [{ nodes, isWhole: false }] };
+  }
+
+  /** Each packet goes to the server, and from there to whom it is for. */
+  prefersEach(to: readonly NodeId[]): boolean {
+    return 2 * to.length < 1 + this.#nodes.size;
   }
 
   #targetOf(id: NodeId): Known {

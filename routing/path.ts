@@ -51,6 +51,7 @@ import type {
   MemberEvent,
   NodeId,
   RouterContext,
+  SelectiveRouter,
 } from "./types.ts";
 
 /**
@@ -208,7 +209,7 @@ interface Discovery {
   readonly cancelTimeout: () => void;
 }
 
-class SourceRouter implements PathRouter {
+class SourceRouter implements PathRouter, SelectiveRouter {
   readonly #context: RouterContext;
   readonly #self: NodeId;
   readonly #relay: Relay;
@@ -257,6 +258,17 @@ class SourceRouter implements PathRouter {
     if (this.#relay.closed) return 0;
     if (to === "all") return this.#relay.broadcast(payload, lane);
     return sendToEach(to, this.nodes, (id) => this.#unicast(id, payload, lane));
+  }
+
+  /** A flood takes a packet for each node at least, a search about as many. */
+  prefersEach(to: readonly NodeId[]): boolean {
+    let packets = 0;
+    for (const id of to) {
+      const [hops] = this.ways(id);
+      if (hops === undefined) return false;
+      packets += hops.length + 1;
+    }
+    return packets < this.nodes.size;
   }
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {

@@ -20,6 +20,7 @@ const AREAS: ReadonlyMap<
   ["routing", () => import("./verify/routing.ts")],
   ["security", () => import("./verify/security.ts")],
   ["state", () => import("./verify/state.ts")],
+  ["messaging", () => import("./verify/messaging.ts")],
 ]);
 
 /** Runs the command line, and resolves to the exit code. */

@@ -3,6 +3,7 @@ import { crash } from "./crash.ts";
 import { few } from "./few.ts";
 import { graphs } from "./graphs.ts";
 import { joining } from "./join.ts";
+import { messages } from "./messages.ts";
 import { nodes } from "./nodes.ts";
 import { partition } from "./partition.ts";
 import type { Parts } from "./parts.ts";
@@ -30,6 +31,7 @@ export const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
   stalls: (parts) => any(stalls(parts)),
   graphs: (parts) => any(graphs(parts)),
   nodes: (parts) => any(nodes(parts)),
+  messages: (parts) => any(messages(parts)),
 };
 
 /** Scenarios of networks so large that they are run by name only, and the router each is about. */

@@ -9,6 +9,7 @@ import {
   type RouterFactory,
 } from "@devts/routing";
 import type { VirtualMachine } from "@devts/routing/testing";
+import type { Transport } from "@devts/transport";
 
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -18,9 +19,12 @@ export function wholeNode<E extends object>(
   parts: {
     readonly router: RouterFactory;
     readonly membership: MembershipFactory;
+    /** Instead of the machine's. */
+    readonly transport?: Transport;
   },
 ): Node<E> {
-  const { id, clock, random, transport } = machine;
+  const { id, clock, random } = machine;
+  const { transport = machine.transport } = parts;
   return new Node<E>({
     cluster: "simulated",
     id,

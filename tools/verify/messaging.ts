@@ -1,0 +1,5 @@
+import { rows as interest } from "./messaging/interest.ts";
+import type { Row } from "./runner.ts";
+
+/** What nodes say to each other. */
+export const rows: readonly Row[] = [...interest];
