@@ -7,6 +7,8 @@ import type { MetLimits, NodeLimits } from "./limits.ts";
 const MAX_PLACES = 4_096;
 /** How long an address stays exempt, in ms. */
 const EXEMPT_TIME = 3_600_000;
+/** A stranger that has had so many ms makes room for the next one: enough for a handshake. */
+const GRACE = 500;
 /** Within so many ms, what breaks the protocol adds up to a ban. */
 const FAULT_WINDOW = 60_000;
 
@@ -23,6 +25,12 @@ export interface GateOptions {
 export interface Pass {
   /** Gives the place back. */
   leave(): void;
+}
+
+/** A stranger in the handshake. */
+interface Stranger {
+  readonly since: number;
+  readonly evict: () => void;
 }
 
 /** An address or a node, as far as it is not trusted. */
@@ -47,7 +55,8 @@ export class Gate {
   readonly #places = new Map<string, Place>();
   /** Until when an address is exempt. */
   readonly #exempt = new Map<string, number>();
-  #strangers = 0;
+  /** Strangers in the handshake, the one that came first at the front. */
+  readonly #strangers = new Set<Stranger>();
   #others = 0;
 
   constructor(options: GateOptions) {
@@ -56,12 +65,15 @@ export class Gate {
     this.#arrivals = new Bucket(newConnections, newConnections);
   }
 
-  /** Lets an incoming connection into the handshake, or says why not. */
-  enter(remote: string): Pass | string {
+  /**
+   * Lets an incoming connection into the handshake, or says why not. `evict` is called
+   * where it has to make room for another one.
+   */
+  enter(remote: string, evict: () => void): Pass | string {
     const name = placeOf(remote);
     return this.#isExempt(name)
       ? this.#enterExempt()
-      : this.#enterStranger(name);
+      : this.#enterStranger(name, evict);
   }
 
   /** A peer there has proved who it is. */
@@ -129,15 +141,16 @@ export class Gate {
     return { leave: () => void this.#others-- };
   }
 
-  #enterStranger(name: string): Pass | string {
+  #enterStranger(name: string, evict: () => void): Pass | string {
     const place = name === "" ? null : this.#place(`p:${name}`);
     const reason = this.#refusal(place);
     if (reason !== null) return reason;
-    this.#strangers++;
+    const stranger = { since: this.#now(), evict };
+    this.#strangers.add(stranger);
     if (place) place.pending++;
     return {
       leave: () => {
-        this.#strangers--;
+        this.#strangers.delete(stranger);
         if (place) place.pending--;
       },
     };
@@ -154,17 +167,30 @@ export class Gate {
       met.pendingPerAddress++;
       return "too many connections from its address are in the handshake";
     }
-    if (this.#strangers >= limits.pending) {
-      met.pending++;
-      return "too many connections are in the handshake";
-    }
     if (place && !place.arrivals.take(now)) {
       met.newPerAddress++;
       return "too many connections come from its address";
     }
-    if (this.#arrivals.take(now)) return null;
-    met.newConnections++;
-    return "too many connections come";
+    if (!this.#arrivals.take(now)) {
+      met.newConnections++;
+      return "too many connections come";
+    }
+    if (this.#strangers.size < limits.pending) return null;
+    met.pending++;
+    return this.#makeRoom(now)
+      ? null
+      : "too many connections are in the handshake";
+  }
+
+  /** Those who stall must not keep out those who come. */
+  #makeRoom(now: number): boolean {
+    for (const stranger of this.#strangers) {
+      if (now - stranger.since < GRACE) return false;
+      this.#strangers.delete(stranger);
+      stranger.evict();
+      return true;
+    }
+    return false;
   }
 
   #isExempt(name: string): boolean {

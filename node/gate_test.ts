@@ -19,10 +19,12 @@ function setUp(limits: NodeLimits = {}) {
 
 /** Lets a connection in that must come in. */
 function enter(gate: Gate, remote: string): Pass {
-  const pass = gate.enter(remote);
+  const pass = gate.enter(remote, nothing);
   assert(typeof pass !== "string", `${remote}: ${pass}`);
   return pass;
 }
+
+function nothing(): void {}
 
 /** The address of a stranger of its own, with a port of its own. */
 function stranger(number: number): string {
@@ -35,12 +37,12 @@ Deno.test("Gate holds so many of one address, and takes more once they have left
   const { gate, met } = setUp({ pendingPerAddress: 2, newPerAddress: 100 });
   const first = enter(gate, "tcp://10.0.0.1:1");
   enter(gate, "tcp://10.0.0.1:2");
-  assertEquals(typeof gate.enter("tcp://10.0.0.1:3"), "string");
+  assertEquals(typeof gate.enter("tcp://10.0.0.1:3", nothing), "string");
   assertEquals(met.pendingPerAddress, 1);
   enter(gate, "tcp://10.0.0.2:1"); // another one is not held up
   first.leave();
   assertEquals(
-    gate.enter("tcp://10.0.0.1:4"),
+    gate.enter("tcp://10.0.0.1:4", nothing),
     "too many connections come from its address",
   );
 });
@@ -52,7 +54,7 @@ Deno.test("Gate takes so many per second from one address", () => {
   });
   let taken = 0;
   const come = (): void => {
-    const pass = gate.enter("tcp://10.0.0.1:1");
+    const pass = gate.enter("tcp://10.0.0.1:1", nothing);
     if (typeof pass === "string") return;
     taken++;
     pass.leave();
@@ -67,15 +69,31 @@ Deno.test("Gate takes so many per second from one address", () => {
   assert(met.newPerAddress > 900);
 });
 
+Deno.test("Gate closes the oldest stranger that has had its time, where the next one needs the place", () => {
+  const { gate, met, clock } = setUp({ pending: 3 });
+  const evicted: number[] = [];
+  const come = (i: number) => gate.enter(stranger(i), () => evicted.push(i));
+  for (let i = 0; i < 3; i++) come(i);
+  clock.tick(499);
+  assertEquals(typeof come(3), "string");
+  clock.tick(1);
+  const passes = [4, 5, 6].map(come);
+  assertEquals(evicted, [0, 1, 2]);
+  assertEquals(typeof come(7), "string");
+  for (const pass of passes) if (typeof pass !== "string") pass.leave();
+  for (let i = 8; i < 11; i++) assert(typeof come(i) !== "string");
+  assertEquals(met.pending, 5);
+});
+
 Deno.test("Gate holds so many strangers in all, and keeps as many places for this machine and whoever proved who it is", () => {
   const { gate, met } = setUp({ pending: 64 });
   for (let i = 0; i < 64; i++) enter(gate, stranger(i));
-  assertEquals(typeof gate.enter(stranger(64)), "string");
+  assertEquals(typeof gate.enter(stranger(64), nothing), "string");
   assertEquals(met.pending, 1);
   gate.exempt("tcp://10.9.9.9:7946");
   const others = [...LOCAL, "tcp://10.9.9.9:40000"];
   for (let i = 0; i < 64; i++) enter(gate, others[i % others.length] ?? "");
-  assertEquals(typeof gate.enter("tcp://127.0.0.1:1"), "string");
+  assertEquals(typeof gate.enter("tcp://127.0.0.1:1", nothing), "string");
   assertEquals(met.pending, 2);
 });
 
@@ -84,7 +102,7 @@ Deno.test("Gate takes so many strangers per second in all", () => {
   const come = (from: number): number => {
     let taken = 0;
     for (let i = from; i < from + 100; i++) {
-      const pass = gate.enter(stranger(i));
+      const pass = gate.enter(stranger(i), nothing);
       if (typeof pass === "string") continue;
       pass.leave();
       taken++;
@@ -107,7 +125,7 @@ Deno.test("Gate counts a /64 of IPv6 as one address, and nobody's address not at
   for (const address of LOCAL) assertEquals(placeOf(address), "local");
   const { gate } = setUp({ pendingPerAddress: 1 });
   enter(gate, "tcp://[2001:db8::1]:1");
-  assertEquals(typeof gate.enter("tcp://[2001:db8::2]:1"), "string");
+  assertEquals(typeof gate.enter("tcp://[2001:db8::2]:1", nothing), "string");
   for (let i = 0; i < 10; i++) enter(gate, "ws://unknown.invalid");
 });
 
@@ -123,10 +141,10 @@ Deno.test("Gate bans an address that breaks the protocol again and again, twice 
   assertEquals(bans, []);
   misbehave(1);
   assertEquals(bans, [["10.0.0.1", 60_000]]);
-  assertEquals(gate.enter(remote), "its address is banned");
+  assertEquals(gate.enter(remote, nothing), "its address is banned");
   enter(gate, "tcp://10.0.0.2:1");
   clock.tick(59_999);
-  assertEquals(typeof gate.enter(remote), "string");
+  assertEquals(typeof gate.enter(remote, nothing), "string");
   assertEquals(met.banTime, 2);
   clock.tick(1);
   enter(gate, remote).leave();
@@ -152,7 +170,7 @@ Deno.test("Gate remembers a bounded number of addresses, the latest ones", () =>
   const { gate } = setUp({ newConnections: 2 ** 20, pendingPerAddress: 1 });
   enter(gate, "tcp://10.9.9.9:1");
   for (let i = 0; i < 4_095; i++) enter(gate, stranger(i)).leave();
-  assertEquals(typeof gate.enter("tcp://10.9.9.9:2"), "string");
+  assertEquals(typeof gate.enter("tcp://10.9.9.9:2", nothing), "string");
   for (let i = 4_096; i < 8_192; i++) enter(gate, stranger(i)).leave();
   enter(gate, "tcp://10.9.9.9:3");
 });

@@ -175,7 +175,10 @@ export class Links {
   /** Introduces itself to whoever connected. */
   async accept(connection: Connection): Promise<void> {
     if (this.#closed) return close(connection, "this node is closing");
-    const pass = this.#gate.enter(connection.remote);
+    const pass = this.#gate.enter(
+      connection.remote,
+      () => close(connection, "another connection needs its place"),
+    );
     if (typeof pass === "string") {
       this.#reject(connection, pass);
       return close(connection, pass);
