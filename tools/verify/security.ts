@@ -1,7 +1,9 @@
 import type { Row } from "./runner.ts";
+import { hostileStranger } from "./security/hostile_stranger.ts";
 import { trust } from "./security/trust.ts";
 
 /** Strangers, members that misbehave, trust and encryption. */
 export const rows: readonly Row[] = [
   ...trust,
+  ...hostileStranger,
 ];

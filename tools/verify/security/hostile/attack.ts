@@ -1,0 +1,57 @@
+import type { Row } from "../../runner.ts";
+import { type Outcome, Scene } from "./scene.ts";
+
+/** An attack of the catalogue, on its own. */
+export interface Attack {
+  /** Its number in the catalogue. */
+  readonly row: number;
+  /** What is done. */
+  readonly what: string;
+  /** What must become of it. */
+  readonly target: string;
+  /** How many files the node may have open; none: as many as usual. */
+  readonly descriptors?: number;
+  /** Does it, and says whether the node behaved as it must. */
+  run(scene: Scene, short: boolean): Promise<Outcome>;
+}
+
+/** What a node may need more, and how long an honest request may take meanwhile. */
+export interface Bounds {
+  /** In MiB. */
+  readonly memory: number;
+  /** At the 99th percentile, in ms. */
+  readonly latency: number;
+}
+
+/** An attack as a row: on a victim of its own, which must serve an honest node all the while. */
+export function rowOf(
+  who: string,
+  attack: Attack,
+  { memory, latency }: Bounds,
+): Row {
+  return {
+    what: `${who}, ${attack.row}: ${attack.what}`,
+    target:
+      `${attack.target}; memory at most +${memory} MiB, honest p99 at most ${latency} ms, no member lost`,
+    async measure({ short }) {
+      await using scene = await Scene.open(attack.descriptors);
+      const { figure, held } = await attack.run(scene, short);
+      const service = await scene.outcome(memory, latency);
+      return {
+        figure: `${figure}; ${service.figure}`,
+        held: held && service.held,
+      };
+    },
+  };
+}
+
+/** Several things that must all hold, as one outcome. */
+export function all(checks: Readonly<Record<string, boolean>>): Outcome {
+  const wrong = Object.entries(checks).filter(([, held]) => !held);
+  return wrong.length === 0
+    ? { figure: Object.keys(checks).join(", "), held: true }
+    : {
+      figure: `not so: ${wrong.map(([what]) => what).join(", ")}`,
+      held: false,
+    };
+}
