@@ -37,6 +37,8 @@ export class Entries {
   #dirty: number[] = [];
   /** Keys that were forgotten since they were last taken for storage. */
   gone: string[] = [];
+  /** Told of each key that gets a value or loses it, also while a storage is read. */
+  indexed: ((key: string, isLive: boolean) => void) | null = null;
   /** Whether changes are noted for storage. */
   tracksDirty = false;
   /** What has a value, apart from the slots: a read is one look into one table. */
@@ -136,6 +138,7 @@ export class Entries {
     this.#flags[slot] = flags;
     if (!isDelete) this.#toggle(slot, replica);
     if (this.tracksDirty) this.soil(slot);
+    this.indexed?.(write.key, !isDelete);
     return "taken";
   }
 
@@ -206,6 +209,7 @@ export class Entries {
     this.#vacate(slot);
     this.#live.delete(key);
     this.#release(slot, key);
+    this.indexed?.(key, false);
   }
 
   /** A hash over all that has a value: equal on nodes that hold the same. */

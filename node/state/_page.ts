@@ -10,11 +10,9 @@ export const DONE = 1;
 export const ACK = 2;
 /** Cannot be told as a list of changes: compare. */
 export const COMPARE = 4;
-/** The digest of all entries is given. */
-export const HASHED = 8;
 
 /** The entries may be of any number: the spans say what the sender holds in all. */
-export const SCAN = 16;
+export const SCAN = 8;
 
 const IS_DELETE = 1;
 const MAX_REPLICAS = 65_535;
@@ -36,8 +34,6 @@ export interface Head {
   /** Which part of so many a scan is. */
   readonly part: number;
   readonly parts: number;
-  readonly low: number;
-  readonly high: number;
   readonly spans: readonly Span[];
   /** Nodes whose lives up to an incarnation are over, and known everywhere. */
   readonly settled: readonly (readonly [node: string, incarnation: number])[];
@@ -50,8 +46,6 @@ export const EMPTY: Head = {
   cursor: 0,
   part: 0,
   parts: 1,
-  low: 0,
-  high: 0,
   spans: [],
   settled: [],
 };
@@ -64,8 +58,6 @@ export function writeHead(writer: Writer, head: Head): void {
   writer.u32(head.cursor);
   writer.u16(head.part);
   writer.u16(head.parts);
-  writer.u32(head.low);
-  writer.u32(head.high);
   writer.u16(Math.min(MAX_REPLICAS, head.spans.length));
   for (const { id, from, to } of head.spans.slice(0, MAX_REPLICAS)) {
     writer.text(id);
@@ -94,8 +86,6 @@ export function readHead(reader: Reader): Head {
   const cursor = reader.u32();
   const part = reader.u16();
   const parts = reader.u16();
-  const low = reader.u32();
-  const high = reader.u32();
   const spans: Span[] = [];
   for (let left = reader.u16(); left > 0; left--) {
     const id = reader.text();
@@ -114,8 +104,6 @@ export function readHead(reader: Reader): Head {
     cursor,
     part,
     parts,
-    low,
-    high,
     spans,
     settled,
   };

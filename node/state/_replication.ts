@@ -155,11 +155,7 @@ export class Replication {
     options?: WriteOptions,
   ): Promise<void> {
     if (this.#isLoading) {
-      return quiet(
-        this.ready.catch(() => {}).then(() =>
-          this.write(key, value, isDelete, options)
-        ),
-      );
+      return this.onceLoaded(() => this.write(key, value, isDelete, options));
     }
     const level = options?.level ?? this.#level;
     const refused = this.#refused(key, level, options);
@@ -184,6 +180,12 @@ export class Replication {
         ? this.#synced(key, seq)
         : this.#acknowledged(key, seq, level, options),
     );
+  }
+
+  /** Does some work once what was kept has been read, or could not be. */
+  onceLoaded(work: () => Promise<void>): Promise<void> {
+    if (!this.#isLoading) return work();
+    return quiet(this.ready.catch(() => {}).then(work));
   }
 
   #refused(

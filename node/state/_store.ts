@@ -20,7 +20,6 @@ import {
   COMPARE,
   DONE,
   EMPTY,
-  HASHED,
   type Head,
   readEntries,
   readHead,
@@ -506,9 +505,7 @@ export class Store {
       }
       spans.push({ id, from, to });
     }
-    const isEqual = isDone && spans.length === 0;
-    const flags = (isDone ? DONE : 0) | (isEqual ? HASHED : 0);
-    return this.#answer({ flags, spans, ...entries.digest() }, scratch);
+    return this.#answer({ flags: isDone ? DONE : 0, spans }, scratch);
   }
 
   /** Answers `askScan`: a page of everything. */

@@ -1,6 +1,6 @@
-import type { Behaviour } from "../behaviour.ts";
-import { Replication } from "./_replication.ts";
-import type { StateCounters, StateOptions, WriteOptions } from "./types.ts";
+import type { Behaviour, Scope } from "../behaviour.ts";
+import { Replicated } from "./_replicated.ts";
+import type { ReplicatedState, StateOptions, WriteOptions } from "./types.ts";
 
 /** A change of a replicated map. */
 export interface MapChange<V> {
@@ -30,17 +30,9 @@ export interface MapChange<V> {
  * - **Memory.** A deletion is remembered for 15 minutes; who was away for longer
  *   compares hashes.
  */
-export interface ReplicatedMap<V> extends AsyncDisposable {
+export interface ReplicatedMap<V> extends ReplicatedState {
   /** How many keys have a value. */
   readonly size: number;
-  /**
-   * Resolves once what its storage kept has been read: at once without one. Rejects
-   * with a `StorageError` where that cannot be; then it takes no writes. Writes made
-   * before wait for it; reads tell what has been read so far.
-   */
-  readonly ready: Promise<void>;
-  /** What it did and met. */
-  readonly counters: StateCounters;
   /** The value of a key, as this node knows it. */
   get(key: string): V | undefined;
   /** Whether a key has a value. */
@@ -63,12 +55,6 @@ export interface ReplicatedMap<V> extends AsyncDisposable {
   entries(): IterableIterator<[string, V]>;
   /** Calls back for each change, wherever it was written; dispose it to stop. */
   watch(callback: (change: MapChange<V>) => void): Disposable;
-  /** Resolves once this node holds what every member held when it was called. */
-  sync(): Promise<void>;
-  /** Sixteen hexadecimal digits that are equal on nodes that hold the same. */
-  hash(): string;
-  /** Ends it on this node. */
-  close(): Promise<void>;
 }
 
 /**
@@ -97,34 +83,19 @@ export interface ReplicatedMap<V> extends AsyncDisposable {
 export function map<V>(
   options: StateOptions = {},
 ): Behaviour<ReplicatedMap<V>> {
-  return (scope) =>
-    new LastWriterMap<V>(new Replication(scope, options), scope);
+  return (scope) => new LastWriterMap<V>(scope, options);
 }
 
-class LastWriterMap<V> implements ReplicatedMap<V> {
-  readonly #replication: Replication;
+class LastWriterMap<V> extends Replicated implements ReplicatedMap<V> {
   readonly #live: ReadonlyMap<string, unknown>;
-  readonly #scope: { close(): Promise<void> };
 
-  constructor(
-    replication: Replication,
-    scope: { close(): Promise<void> },
-  ) {
-    this.#replication = replication;
-    this.#live = replication.store.entries.live;
-    this.#scope = scope;
+  constructor(scope: Scope, options: StateOptions) {
+    super(scope, options);
+    this.#live = this.replication.store.entries.live;
   }
 
   get size(): number {
     return this.#live.size;
-  }
-
-  get ready(): Promise<void> {
-    return this.#replication.ready;
-  }
-
-  get counters(): StateCounters {
-    return this.#replication.counters;
   }
 
   get(key: string): V | undefined {
@@ -137,11 +108,11 @@ class LastWriterMap<V> implements ReplicatedMap<V> {
   }
 
   set(key: string, value: V, options?: WriteOptions): Promise<void> {
-    return this.#replication.write(key, value, false, options);
+    return this.replication.write(key, value, false, options);
   }
 
   delete(key: string, options?: WriteOptions): Promise<void> {
-    return this.#replication.write(key, undefined, true, options);
+    return this.replication.write(key, undefined, true, options);
   }
 
   keys(): IterableIterator<string> {
@@ -153,29 +124,8 @@ class LastWriterMap<V> implements ReplicatedMap<V> {
   }
 
   watch(callback: (change: MapChange<V>) => void): Disposable {
-    return this.#replication.watch((key, value, _isDelete, isLocal) =>
+    return this.replication.watch((key, value, _isDelete, isLocal) =>
       callback({ key, value: value as V | undefined, isLocal })
     );
   }
-
-  sync(): Promise<void> {
-    return this.#replication.sync();
-  }
-
-  hash(): string {
-    const { low, high } = this.#replication.store.entries.digest();
-    return hex(high) + hex(low);
-  }
-
-  close(): Promise<void> {
-    return this.#scope.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-}
-
-function hex(number: number): string {
-  return number.toString(16).padStart(8, "0");
 }

@@ -83,3 +83,21 @@ export interface StateCounters {
   /** Comparisons by hashes, where lists of changes did not reach back so far. */
   readonly comparisons: number;
 }
+
+/** What all replicated state has in common. */
+export interface ReplicatedState extends AsyncDisposable {
+  /**
+   * Resolves once what its storage kept has been read: at once without one. Rejects
+   * with a `StorageError` where that cannot be; then it takes no writes. Writes made
+   * before wait for it; reads tell what has been read so far.
+   */
+  readonly ready: Promise<void>;
+  /** What it did and met. */
+  readonly counters: StateCounters;
+  /** Resolves once this node holds what every member held when it was called. */
+  sync(): Promise<void>;
+  /** Sixteen hexadecimal digits that are equal on nodes that hold the same. */
+  hash(): string;
+  /** Ends it on this node. */
+  close(): Promise<void>;
+}
