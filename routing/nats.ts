@@ -23,6 +23,7 @@ import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { readContent, readId, writePeer } from "./_peer_codec.ts";
 import { HEAD, Unconfirmed, UnicastHeads } from "./_nats_unconfirmed.ts";
 import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
+import { IdMap } from "./_id_map.ts";
 import { epochOf } from "./incarnation.ts";
 import {
   type Counted,
@@ -118,7 +119,7 @@ const MAX_PINGS = 2;
 const HOLD = 1_000;
 /** Nodes that are known. */
 const MAX_NODES = 4_096;
-/** Nodes remembered that said goodbye. */
+/** Nodes remembered that said goodbye, and that fell silent. */
 const MAX_GONE = 1_024;
 /** How far the clocks of two nodes may differ, in ms. */
 const MAX_SKEW = 3_600_000;
@@ -225,6 +226,9 @@ interface Known {
   readonly base: number;
 }
 
+/** How far the packets of a node that fell silent had come. */
+type Heard = Pick<Known, "epoch" | "all" | "one">;
+
 class NatsRouter
   implements LinkingRouter, ExplainingRouter, SelectiveRouter, Counted {
   readonly #context: RouterContext;
@@ -232,6 +236,8 @@ class NatsRouter
   readonly #allSubject: string;
   readonly #known = new Map<NodeId, Known>();
   readonly #nodes = new Set<NodeId>();
+  /** Nodes that fell silent: how far their packets had come. */
+  readonly #silent = new IdMap<Heard>();
   /** The last life of nodes that said goodbye. */
   readonly #gone = new Map<NodeId, number>();
   readonly #unconfirmed = new Unconfirmed();
@@ -402,6 +408,7 @@ class NatsRouter
 
   #resumeIfMet(): void {
     if (this.#heldSince < 0) return;
+    if (this.#silent.size > 0) return;
     for (const { heardAt } of this.#known.values()) {
       if (heardAt < this.#heldSince) return;
     }
@@ -470,6 +477,7 @@ class NatsRouter
     this.#connected = false;
     this.#known.clear();
     this.#nodes.clear();
+    this.#silent.clear();
   }
 
   async #end(): Promise<void> {
@@ -694,22 +702,24 @@ class NatsRouter
   }
 
   #bury(id: NodeId, epoch: number): void {
+    this.#silent.delete(id);
     this.#gone.delete(id); // to the end
     this.#gone.set(id, epoch);
-    if (this.#gone.size <= MAX_GONE) return;
-    for (const oldest of this.#gone.keys()) {
-      this.#gone.delete(oldest);
-      return;
-    }
+    if (this.#gone.size > MAX_GONE) dropOldest(this.#gone);
   }
 
-  #forget({ id }: Known, reason: string): void {
+  /** It may come back: what of it does not come until then, is missed then. */
+  #forget({ id, epoch, all, one }: Known, reason: string): void {
     if (!this.#known.delete(id)) return;
     this.#nodes.delete(id);
     for (const { bytes } of this.#unconfirmed.take(id)) {
       this.#lost(id, bytes.subarray(TO_ONE_HEADER), reason);
     }
     this.#heads.forget(id);
+    if ((this.#gone.get(id) ?? -1) < epoch) {
+      this.#silent.set(id, { epoch, all, one });
+      if (this.#silent.size > MAX_GONE) dropOldest(this.#silent);
+    }
     this.#context.up.link?.({ type: "down", id, reason });
   }
 
@@ -719,13 +729,17 @@ class NatsRouter
       this.counters.crowded++;
       return null;
     }
+    const epoch = epochOf(peer.incarnation);
+    const silent = this.#silent.get(peer.id);
+    this.#silent.delete(peer.id);
+    const heard = silent?.epoch === epoch ? silent : { all: -1, one: -1 };
     const known: Known = {
       id: peer.id,
       subject: this.#subjectTo(peer.id),
-      epoch: epochOf(peer.incarnation),
+      epoch,
       heardAt: this.#context.clock.now(),
-      all: -1,
-      one: -1,
+      all: heard.all,
+      one: heard.one,
       // Above all numbers that were ever used for it.
       sent: this.#unicasts,
       base: this.#unicasts,
@@ -909,6 +923,15 @@ class NatsRouter
   #deliver({ id }: Known, reader: Reader): void {
     // A copy: a view would keep all that was read with it.
     this.#context.up.deliver(id, reader.rest().slice());
+  }
+}
+
+function dropOldest(
+  map: { keys(): Iterable<NodeId>; delete(id: NodeId): boolean },
+): void {
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
   }
 }
 

@@ -559,6 +559,27 @@ test("leaves a server of the cluster that answers nothing", async (first) => {
   await until(() => b.delivered.at(-1) === "a: still here");
 });
 
+test("loses no broadcast while the server is gone for so long that nodes are forgotten", async (server) => {
+  const options = { servers: server.url, cluster: "test" };
+  await using a = new Station("a", options);
+  await using b = new Station("b", options);
+  for (const { router } of [a, b]) await router.open();
+  await until(() => a.nodes.length === 1 && b.nodes.length === 1);
+  a.send("all", "first");
+  await until(() => b.delivered.length === 1);
+  await server.kill();
+  a.send("all", "second");
+  a.send(["b"], "only");
+  await until(() => a.nodes.length === 0 && b.nodes.length === 0);
+  assertEquals(a.undelivered, ["b: only"]);
+  await server.restart();
+  await until(() => a.nodes.length === 1 && b.nodes.length === 1);
+  a.send("all", "third");
+  await until(() => b.delivered.at(-1) === "a: third");
+  assertEquals(b.delivered, ["a: first", "a: second", "a: third"]);
+  assertEquals([b.missed, a.undelivered.length], [0, 1]);
+});
+
 function text(content: string): Uint8Array {
   return new TextEncoder().encode(content);
 }

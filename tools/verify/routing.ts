@@ -1,6 +1,7 @@
 import { paired } from "./paired.ts";
 import { bridged } from "./routing/bridged.ts";
 import { stopped, throttled } from "./routing/held_up.ts";
+import { natsOutage } from "./routing/outage.ts";
 import { rollingRestart } from "./routing/rolling.ts";
 import { sameSeed, simulated, simulatorSpeed } from "./routing/simulated.ts";
 import type { Row } from "./runner.ts";
@@ -81,6 +82,7 @@ export const rows: readonly Row[] = [
   sameSeed,
   simulatorSpeed,
   ...["peer", ...RELAYING, "nats"].map(bridged),
+  natsOutage,
   rollingRestart,
   throttled,
   stopped,

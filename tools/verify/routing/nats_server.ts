@@ -33,6 +33,11 @@ export class NatsServer implements AsyncDisposable {
     }
   }
 
+  /** Its URL, for programs on the same host. */
+  get url(): string {
+    return `nats://127.0.0.1:${this.#options.port}`;
+  }
+
   /** Starts it; resolves once it takes connections. */
   async start(): Promise<Broker> {
     const { port, clusterPort, route, runtime = [] } = this.#options;
