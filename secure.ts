@@ -60,6 +60,8 @@ export function protect(
   const belief = trust === undefined ? null : new Belief(trust);
   const isCovered = isSecurable(transport) && !plaintext;
   const credentials = credentialsOf(options, keyring);
+  const watch: { refused?: (reason: unknown) => void } = {};
+  credentials.refused = (reason) => watch.refused?.(reason);
   return {
     transport: isCovered ? explained(transport.secure(credentials)) : transport,
     protocol: lazyProtocol(async () => {
@@ -76,6 +78,9 @@ export function protect(
       plaintext,
       exact: identity !== undefined && belief !== null,
       keyring,
+      onRefused: (callback) => {
+        watch.refused = callback;
+      },
     },
   };
 }
@@ -96,7 +101,7 @@ function lazyProtocol(load: () => Promise<Protocol>): Protocol {
 function credentialsOf(
   { cluster, id, identity, trust }: ProtectionOptions,
   keyring: Keyring | null,
-): Credentials {
+): LazyCredentials {
   const onChange = (callback: () => void): Disposable =>
     keyring?.onChange(callback) ?? { [Symbol.dispose]() {} };
   const load = async (): Promise<Credentials> => {
@@ -136,6 +141,7 @@ async function believedOf({ keys = [], authorities = [] }: Believed) {
 }
 
 class LazyCredentials implements Credentials {
+  refused: (reason: unknown) => void = () => {};
   readonly #load: () => Promise<Credentials>;
   #loaded: Promise<Credentials> | undefined;
 

@@ -317,6 +317,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     });
     this.#behaviours = new Behaviours(this.#scopeHost(maxMessage));
     this.#keyring = this.#makeKeyring(security);
+    security?.onRefused?.((reason) => this.#strangerRefused(reason));
   }
 
   /** Its id. */
@@ -1112,6 +1113,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#counts.broken++;
       this.#journal.warnSometimes(`the link to node "${id}" broke: ${reason}`);
     } else this.#journal.debug(`the link to node "${id}" ended: ${reason}`);
+  }
+
+  #strangerRefused(reason: unknown): void {
+    this.#counts.refused++;
+    const line = `refused a stranger's connection: ${reasonOf(reason)}`;
+    this.#journal.warnSometimes(line);
   }
 
   #linkRejected({ address, dialed, reason, expected }: Rejection): void {

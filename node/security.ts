@@ -15,6 +15,8 @@ export interface Security {
   readonly exact: boolean;
   /** The secrets of the cluster; null: it has none. */
   readonly keyring: Keyring | null;
+  /** Calls back for whoever was refused before there was a connection. */
+  onRefused?(callback: (reason: unknown) => void): void;
 }
 
 /** What a node was made with, as far as its safety goes. */

@@ -16,6 +16,8 @@ export interface Encryption {
   /** What the other end must prove, of a host that is dialled. */
   serverName(hostname: string, options: ConnectOptions): string;
   onChange(callback: () => void): Disposable;
+  /** Nobody is given a connection that came to nothing, so this is told of it. */
+  refused(reason: unknown): void;
 }
 
 /** As credentials say: names of nodes, whatever host they are on. */
@@ -26,6 +28,7 @@ export function byCredentials(credentials: Credentials): Encryption {
     serverName: (_, { serverName, expect }) =>
       serverName ?? credentials.serverName(expect),
     onChange: (callback) => credentials.onChange(callback),
+    refused: (reason) => credentials.refused?.(reason),
   };
 }
 
@@ -36,6 +39,7 @@ export function byCertificates(options: CertificateOptions): Encryption {
     certificates: () => Promise.resolve(options),
     serverName: (hostname, { serverName }) => serverName ?? hostname,
     onChange: () => ({ [Symbol.dispose]() {} }),
+    refused: () => {},
   };
 }
 

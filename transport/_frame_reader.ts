@@ -225,9 +225,9 @@ function cutShort(remote: Address): ConnectionError {
   );
 }
 
-/** Whether what stands where a length should is the start of a TLS handshake (RFC 8446 §5.1). */
+/** Whether what stands where a length should is the head of an alert or a handshake of TLS (RFC 8446 §5.1). */
 function isTls(size: number): boolean {
-  return size >>> 16 === 0x1603;
+  return size >>> 16 === 0x1503 || size >>> 16 === 0x1603;
 }
 
 function cutOff(remote: Address): ConnectionError {

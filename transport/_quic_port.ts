@@ -170,7 +170,8 @@ export class QuicPort {
     let conn: Deno.QuicConn;
     try {
       conn = await incoming.accept();
-    } catch {
+    } catch (error) {
+      this.#context.encryption.refused(error);
       return backlog.release();
     }
     const session = new QuicSession(conn);

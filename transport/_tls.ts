@@ -262,14 +262,15 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
 
 /** Says of what the runtime throws in a handshake what it may come of. */
 function withHint(error: unknown): unknown {
-  const text = String(error);
-  if (/InvalidContentType|corrupt message/.test(text)) {
-    return new Error("it does not encrypt", { cause: error });
+  if (!(error instanceof Error)) return error;
+  const { message } = error;
+  if (/InvalidContentType|corrupt message/.test(message)) {
+    return new Error(`it does not encrypt (${message})`);
   }
-  return /unexpected end of file|UnexpectedEof/.test(text)
-    ? new Error("it closed in the TLS handshake: it may not encrypt", {
-      cause: error,
-    })
+  return /end of file|UnexpectedEof/.test(message)
+    ? new Error(
+      `it closed in the TLS handshake: it may not encrypt (${message})`,
+    )
     : error;
 }
 

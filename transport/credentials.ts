@@ -60,6 +60,12 @@ export interface Credentials {
    * @returns Ends the calls once disposed.
    */
   onChange(callback: () => void): Disposable;
+  /**
+   * Somebody connected, and no connection came of it: optional, for the log. Called as
+   * often as strangers like; must not throw. Transports whose connections say so
+   * themselves, on the first use of one, do not call it.
+   */
+  refused?(reason: unknown): void;
 }
 
 /**

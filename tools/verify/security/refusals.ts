@@ -11,6 +11,7 @@ import {
 } from "@devts/transport";
 import { secretCredentials } from "@devts/transport/certificates";
 import { memory } from "@devts/transport/memory";
+import { quic } from "@devts/transport/quic";
 import { tcp } from "@devts/transport/tcp";
 import type { Measurement, Row } from "../runner.ts";
 
@@ -72,6 +73,19 @@ function cases(): readonly Case[] {
       what: "another secret, over TLS",
       member: { options: { secret }, says: alert },
       stranger: { options: { secret: other }, says: certificate },
+    },
+    {
+      what: "another secret, over QUIC",
+      address: "quic://127.0.0.1:0",
+      dials: "stranger",
+      member: {
+        options: { secret, transport: quic() },
+        says: /refused a stranger's connection: .*(?:certificate|error 48)/,
+      },
+      stranger: {
+        options: { secret: other, transport: quic() },
+        says: certificate,
+      },
     },
     {
       ...inMemory,
