@@ -106,7 +106,7 @@ function keyIn(key: unknown, data: unknown, field: string): string {
   if (key !== undefined) return String(key);
   if (field === "" || typeof data !== "object" || data === null) return "";
   const value: unknown = Reflect.get(data, field);
-  return typeof value === "object" ? "" : String(value);
+  return value === undefined || typeof value === "object" ? "" : String(value);
 }
 
 /** FNV-1a over the code units of a text, 32 bits. */

@@ -23,8 +23,11 @@ import { Latencies } from "./latencies.ts";
 /** The first and the longest pause between two digests, in ms; ± 10 %. */
 const FIRST_DIGEST = 1_000;
 const LAST_DIGEST = 30_000;
-/** A node is not told all more often than this, in ms. */
+/** A node is not told the same more often than this, in ms. */
 const TELL_INTERVAL = 500;
+/** The first and the longest pause between two questions to those who do not answer, in ms; ± 10 %. */
+const FIRST_QUESTION = 500;
+const LAST_QUESTION = 30_000;
 /** Nodes that are asked at a time. */
 const ASKED_AT_ONCE = 32;
 /** Pieces of one message. */
@@ -70,7 +73,7 @@ interface Pieces {
  * A node tells all of it to each node that it meets, and to all what changes, at
  * once. What is lost on the way is repaired: a digest of a few bytes says how far the
  * node is, one second after the last change, and then after twice as long each time,
- * up to every 30 s; whoever is behind asks for all. What a node tells is ordered by
+ * up to every 30 s; whoever is behind asks for all until it has it. What a node tells is ordered by
  * its incarnation and, within one start, by a sequence.
  */
 export class Interest {
@@ -89,7 +92,12 @@ export class Interest {
   #telling = false;
   readonly #known = new Map<NodeId, Known>();
   readonly #pieces = new Map<NodeId, Pieces>();
-  readonly #toldAt = new Map<NodeId, number>();
+  /** When nodes were told all, and how far that was. */
+  readonly #toldTo = new Map<NodeId, { at: number; sequence: number }>();
+  /** Nodes that are behind here, and were asked. */
+  readonly #asked = new Set<NodeId>();
+  #question = FIRST_QUESTION;
+  #cancelQuestion: (() => void) | null = null;
   #pause = FIRST_DIGEST;
   #cancel: (() => void) | null = null;
   #closed = false;
@@ -212,7 +220,7 @@ export class Interest {
 
   /** A node is gone: forgets what it told up to an incarnation. */
   gone(id: NodeId, incarnation: number): void {
-    this.#toldAt.delete(id);
+    this.#toldTo.delete(id);
     const known = this.#known.get(id);
     if (known && known.incarnation > incarnation) return;
     this.#forget(id);
@@ -220,7 +228,8 @@ export class Interest {
 
   #forget(id: NodeId): void {
     this.#pieces.delete(id);
-    this.#toldAt.delete(id);
+    this.#asked.delete(id);
+    this.#toldTo.delete(id);
     this.latencies.forget(id);
     if (!this.#known.delete(id)) return;
     this.table.delete(id);
@@ -228,7 +237,8 @@ export class Interest {
   }
 
   #tellAll(id: NodeId): void {
-    this.#toldAt.set(id, this.#options.clock.now());
+    const at = this.#options.clock.now();
+    this.#toldTo.set(id, { at, sequence: this.#sequence });
     for (const message of this.#all()) this.#options.send([id], message);
   }
 
@@ -299,6 +309,7 @@ export class Interest {
     version: Version,
     subscriptions: readonly Subscription[],
   ): void {
+    this.#asked.delete(from);
     this.#known.set(from, { ...version });
     this.table.set(from, subscriptions);
     this.#bound(from);
@@ -343,14 +354,43 @@ export class Interest {
       : known.incarnation < incarnation;
   }
 
+  /** Asks a node for all, again and again until it answers. */
   #want(from: NodeId): void {
     this.#options.send([from], writeWant());
+    this.#asked.add(from);
+    this.#question = FIRST_QUESTION;
+    this.#cancelQuestion ??= this.#planQuestion();
+  }
+
+  #planQuestion(): () => void {
+    const { clock, random } = this.#options;
+    const delay = this.#question * (0.9 + 0.2 * random());
+    return clock.after(delay, () => this.#askAgain());
+  }
+
+  #askAgain(): void {
+    this.#cancelQuestion = null;
+    const nodes = this.#options.nodes();
+    let asked = 0;
+    for (const id of [...this.#asked]) {
+      if (!nodes.has(id)) this.#asked.delete(id);
+      else if (asked++ < ASKED_AT_ONCE) {
+        this.#options.send([id], writeWant());
+        // The others have their turn next time.
+        this.#asked.delete(id);
+        this.#asked.add(id);
+      }
+    }
+    if (this.#asked.size === 0) return;
+    this.#question = Math.min(LAST_QUESTION, 2 * this.#question);
+    this.#cancelQuestion = this.#planQuestion();
   }
 
   #answer(from: NodeId): void {
-    const last = this.#toldAt.get(from);
+    const told = this.#toldTo.get(from);
     const now = this.#options.clock.now();
-    if (last !== undefined && now - last < TELL_INTERVAL) return;
+    const isSame = told?.sequence === this.#sequence;
+    if (isSame && now - told.at < TELL_INTERVAL) return;
     this.#tellAll(from);
   }
 
@@ -383,10 +423,8 @@ export class Interest {
     }
     if (nodes.size === 0) return;
     this.#options.send("all", writeDigest(this.#version));
-    let asked = 0;
     for (const id of nodes) {
-      if (this.knows(id)) continue;
-      if (asked++ < ASKED_AT_ONCE) this.#want(id);
+      if (!this.knows(id) && !this.#asked.has(id)) this.#want(id);
     }
     this.#pause = Math.min(LAST_DIGEST, 2 * this.#pause);
     this.#plan();
@@ -396,6 +434,7 @@ export class Interest {
   close(): void {
     this.#closed = true;
     this.#cancel?.();
+    this.#cancelQuestion?.();
     this.latencies.close();
   }
 }
