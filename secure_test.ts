@@ -8,6 +8,7 @@ import {
 import type { Transport } from "@devts/transport";
 import { memory } from "@devts/transport/memory";
 import { tcp } from "@devts/transport/tcp";
+import type { RouterFactory } from "@devts/routing";
 import { hopRouter } from "@devts/routing/hop";
 import { createIdentity, keyText } from "@devts/protocol/identity";
 import { createSecret, secretText } from "@devts/protocol/secret";
@@ -344,4 +345,34 @@ Deno.test("a guest is not taken where its words could not be checked, nor believ
   await using stranger = nodeWith({ identity, transport }).node;
   assertEquals(await stranger.join(address), 0);
   assertMatch(home.lines.join("\n"), /nobody vouches for its key/);
+});
+
+Deno.test("with identities, a relay brings nothing from whoever is no member", async () => {
+  const { made: [a, b], trust } = await identities(2);
+  assert(a && b);
+  const transport = memory();
+  // An event "say" without data, as if "nobody" had sent it, with each packet.
+  const forged = Uint8Array.of(1, 0, 0x80, 254, 0, 0, 0, 0, 3, 115, 97, 121);
+  const router: RouterFactory = (context) => {
+    const inner = hopRouter()(context);
+    const receive = inner.receive.bind(inner);
+    inner.receive = (from, packet, lane) => {
+      context.up.deliver("nobody", forged);
+      receive(from, packet, lane);
+    };
+    return inner;
+  };
+  const one = nodeWith({ identity: a, trust, transport, router });
+  await using _one = one.node;
+  const heard: string[] = [];
+  one.node.on("say", (_, { from }) => heard.push(from));
+  await using two =
+    nodeWith({ identity: b, trust, transport, router: hopRouter() }).node;
+  assertEquals(await two.join(await one.node.listen("memory://one")), 1);
+  await until(() => one.node.members.size === 1);
+  await two.emit("say", "hello");
+  await adds(two, one.node);
+  assertEquals(heard, [b.id]);
+  assert(one.node.counters.forbidden > 0);
+  assertMatch(one.lines.join(), /which is no member/);
 });

@@ -1274,6 +1274,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #deliver(from: NodeId, payload: Uint8Array): void {
     const kind = payload[0];
+    if (kind !== PAYLOAD_MEMBERSHIP && !this.#mayBeFrom(from)) return;
     if (kind === PAYLOAD_MEMBERSHIP) {
       this.#membership.receive(from, payload.subarray(1));
       this.#tellJoin(from);
@@ -1296,6 +1297,20 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #learn(from: NodeId, payload: Uint8Array): void {
     if (!this.#router.nodes.has(from)) return;
     this.#interest.receive(from, payload);
+  }
+
+  /** Where nodes own their ids, what a relay brings is from a member, or from nobody. */
+  #mayBeFrom(from: NodeId): boolean {
+    const source = this.#source;
+    if (source === null || from === source || !this.#safety.security?.exact) {
+      return true;
+    }
+    if (this.#membership.members.has(from)) return true;
+    this.#counts.forbidden++;
+    this.#journal.warnSometimes(
+      `dropped what node "${source}" passed on: it is from "${from}", which is no member`,
+    );
+    return false;
   }
 
   /** Who only passed it on has done nothing wrong. */

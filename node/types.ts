@@ -378,7 +378,7 @@ export interface NodeCounters {
   readonly broken: number;
   /** Packets that this node could not carry further, as the router reports. */
   readonly undelivered: number;
-  /** Events of guests, and for guests, that they have no right to. */
+  /** What came from or was for guests without a right to it, and from nodes that are none. */
   readonly forbidden: number;
   /** Frames of kinds that this version does not know and may ignore. */
   readonly skipped: number;
