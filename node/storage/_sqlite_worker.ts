@@ -112,17 +112,12 @@ function open(path: string, cluster: string, name: string): null {
 function openFile(path: string): DatabaseSync {
   const opened = new DatabaseSync(path, { timeout: 0 });
   try {
-    checkFile(opened);
-    // Nobody else may write to it; without others, the index of the log needs no file.
+    // Nobody else may write to it; without others, the index of the log needs no file,
+    // for which a full disk has no room.
     opened.exec("PRAGMA locking_mode = EXCLUSIVE");
-    opened.exec("PRAGMA journal_mode = WAL");
     // A commit returns once it is on the disk.
     opened.exec("PRAGMA synchronous = FULL");
-    opened.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
-    opened.exec(`PRAGMA user_version = ${VERSION}`);
-    opened.exec(
-      "CREATE TABLE IF NOT EXISTS devts (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    );
+    if (isNew(opened)) initialize(opened);
     return opened;
   } catch (error) {
     opened.close();
@@ -130,20 +125,30 @@ function openFile(path: string): DatabaseSync {
   }
 }
 
-/** Before anything is written to it. */
-function checkFile(opened: DatabaseSync): void {
+/** Whether nothing is in it yet. Asked before anything is written to it. */
+function isNew(opened: DatabaseSync): boolean {
   const id = pragma(opened, "application_id");
   const version = pragma(opened, "user_version");
-  const isNew = id === 0 && pragma(opened, "schema_version") === 0;
-  if (isNew) return;
+  if (id === 0 && pragma(opened, "schema_version") === 0) return true;
   if (id !== APPLICATION_ID) {
     throw new Refusal("malformed", "it is a database of something else");
   }
-  if (version <= VERSION) return;
+  if (version <= VERSION) return false;
   throw new Refusal(
     "version",
     `it has version ${version}, and this program reads up to ${VERSION}`,
   );
+}
+
+function initialize(opened: DatabaseSync): void {
+  opened.exec("PRAGMA journal_mode = WAL");
+  opened.exec(`
+    BEGIN;
+    CREATE TABLE devts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    PRAGMA user_version = ${VERSION};
+    PRAGMA application_id = ${APPLICATION_ID};
+    COMMIT;
+  `);
 }
 
 function checkCluster(opened: DatabaseSync, cluster: string): void {
@@ -186,6 +191,18 @@ function read(
 
 function commit(batches: readonly Batch[]): null {
   if (!database) throw new Refusal("io", "it is closed");
+  try {
+    transact(database, batches);
+  } catch (error) {
+    if (codeOf(error) !== FULL) throw error;
+    // What the log repeats takes room, too.
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    transact(database, batches);
+  }
+  return null;
+}
+
+function transact(database: DatabaseSync, batches: readonly Batch[]): void {
   database.exec("BEGIN IMMEDIATE");
   try {
     for (const { name, rows } of batches) {
@@ -201,7 +218,6 @@ function commit(batches: readonly Batch[]): null {
     if (database.isTransaction) database.exec("ROLLBACK");
     throw error;
   }
-  return null;
 }
 
 async function copy(path: string): Promise<null> {
@@ -230,9 +246,7 @@ function explain(error: unknown): Answer {
     return { failure: error.failure, message: error.message };
   }
   const message = error instanceof Error ? error.message : String(error);
-  const code = error instanceof Error && "errcode" in error
-    ? Number(error.errcode) & 0xff
-    : 0;
+  const code = codeOf(error);
   if (code === BUSY || /database is locked/.test(message)) {
     return { failure: "busy", message: "another process has it open" };
   }
@@ -241,6 +255,13 @@ function explain(error: unknown): Answer {
     /malformed|not a database/.test(message);
   const failure = isFull ? "full" : isDamaged ? "malformed" : "io";
   return { failure, message };
+}
+
+/** The primary result code of SQLite; 0: it is an error of something else. */
+function codeOf(error: unknown): number {
+  return error instanceof Error && "errcode" in error
+    ? Number(error.errcode) & 0xff
+    : 0;
 }
 
 /** What this thread has of a worker's global scope. */

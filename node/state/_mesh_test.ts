@@ -1,0 +1,125 @@
+/** Scopes that a test connects: what they send waits until it is delivered, lost or doubled. It registers no tests. */
+import { VirtualClock } from "@devts/routing/testing";
+import { msgpackr } from "@devts/protocol/msgpackr";
+import type { Scope } from "../behaviour.ts";
+import type { Handler, Member, Outcome } from "../types.ts";
+
+const OUTCOME: Outcome = { nodes: 1, dropped: 0 };
+const codec = msgpackr();
+
+/** Something on its way. */
+interface Message {
+  readonly from: string;
+  readonly to: string;
+  readonly name: string;
+  readonly data: Uint8Array;
+}
+
+/** A network of scopes without nodes. */
+export class Mesh {
+  readonly clock = new VirtualClock();
+  readonly queue: Message[] = [];
+  readonly #handlers = new Map<string, Map<string, Handler>>();
+  readonly #closers: (() => unknown)[] = [];
+  readonly #abort = new AbortController();
+
+  /** Makes the scopes of some nodes that know each other. */
+  scopes(ids: readonly string[]): Scope[] {
+    return ids.map((id) => this.#scope(id, ids));
+  }
+
+  /** Delivers what is on its way at an index. */
+  deliver(index: number): void {
+    const [message] = this.queue.splice(index % this.queue.length, 1);
+    if (message) this.#hand(message);
+  }
+
+  /** Loses it. */
+  lose(index: number): void {
+    this.queue.splice(index % this.queue.length, 1);
+  }
+
+  /** Delivers it, and leaves it to be delivered again. */
+  double(index: number): void {
+    const message = this.queue[index % this.queue.length];
+    if (message) this.#hand(message);
+  }
+
+  /** Ends all. */
+  close(): void {
+    for (const close of this.#closers) close();
+  }
+
+  #hand({ from, to, name, data }: Message): unknown {
+    const handler = this.#handlers.get(to)?.get(name);
+    return handler?.(codec.decode(data), {
+      from,
+      name,
+      signal: this.#abort.signal,
+    });
+  }
+
+  #scope(id: string, ids: readonly string[]): Scope {
+    const { clock, queue } = this;
+    const handlers = new Map<string, Handler>();
+    this.#handlers.set(id, handlers);
+    const members = new Map<string, Member>(
+      ids.filter((one) => one !== id).map((one) => [one, {
+        id: one,
+        incarnation: 1,
+        addresses: [],
+        meta: undefined,
+      }]),
+    );
+    const send = (to: string, name: string, data: unknown): void => {
+      queue.push({ from: id, to, name, data: codec.encode(data) });
+    };
+    const nothing: Disposable = { [Symbol.dispose]: () => {} };
+    const scope: Scope = {
+      name: "state",
+      id,
+      cluster: "test",
+      incarnation: 1,
+      members,
+      maxMessage: 1_048_576,
+      signal: this.#abort.signal,
+      clock,
+      wallClock: () => 1_000_000 + clock.now(),
+      random: () => 0.5,
+      codec,
+      logger: { debug() {}, info() {}, warn() {}, error() {} },
+      on: (name: string, handler: Handler) => {
+        handlers.set(name, handler);
+        return nothing;
+      },
+      onSystem: () => nothing,
+      emit: (name, ...[data]) => {
+        for (const to of members.keys()) send(to, name, data);
+        return Promise.resolve(OUTCOME);
+      },
+      send: (to, name, ...[data]) => {
+        send(to, name, data);
+        return Promise.resolve(OUTCOME);
+      },
+      request: async (to, name, ...[data]) => {
+        const bytes = codec.encode(data);
+        const reply = await this.#hand({ from: id, to, name, data: bytes });
+        return codec.decode(codec.encode(reply));
+      },
+      open: unused,
+      onOpen: unused,
+      use: (_name, behaviour) => behaviour(scope as never),
+      defer: (cleanup) => void this.#closers.push(cleanup),
+      fault: (error) => {
+        throw error;
+      },
+      close: () => Promise.resolve(),
+    };
+    return scope;
+  }
+}
+
+/** Replicated state needs no conversations. */
+function unused(): never {
+  throw new Error("not in this network");
+}
