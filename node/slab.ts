@@ -41,7 +41,9 @@ export class SlabPool {
   /** A slab of so many bytes, retained once. */
   take(size: number): Slab {
     this.#resting = false;
-    const index = this.#free.findIndex(({ bytes }) => bytes.length === size);
+    const index = this.#free.findLastIndex(({ bytes }) =>
+      bytes.length === size
+    );
     const [known] = index < 0 ? [] : this.#free.splice(index, 1);
     if (known) this.#size -= size;
     const slab = known ?? new Slab(new Uint8Array(size), this.#give);

@@ -24,15 +24,16 @@ import {
 } from "./stream_wire.ts";
 
 /** Credit that a stream has at most, and at least, in bytes. */
-const WINDOW = 1_048_576;
+const WINDOW = 2_097_152;
 const LEAST_WINDOW = 16_384;
 /** Credit that all streams of one peer share, in bytes; each has the least in any case. */
 const PEER_CREDIT = 16_777_216;
 /** What has come is acknowledged after so many bytes, or a little later. */
-const ACKNOWLEDGE = 131_072;
-/** Data of a piece, in bytes: of one that is begun for little, and of others. */
+const ACKNOWLEDGE = 524_288;
+// Data of a piece, in bytes: of one that is begun for little, and of others. With what
+// is put in front, it fits in the shortest message that a node must accept, 128 KiB.
 const SMALL_PIECE = 2_048;
-const PIECE = 65_536;
+const PIECE = 122_880;
 // What an encoder may need beyond its result.
 const ENCODING_ROOM = 64;
 /** Bytes of messages that wait without anybody waiting for them, at most. */
@@ -54,7 +55,7 @@ const DONE: Promise<void> = Promise.resolve();
  * - **Messages** are values of the node's codec, or bytes: a `Uint8Array` stays one, and
  *   travels without being encoded. One longer than a frame travels in pieces.
  * - **Back-pressure.** What the other end does not receive makes `send` wait here:
- *   about 1 MiB is under way.
+ *   about 2 MiB is under way.
  * - **Two halves.** `close` ends what this end sends, and the other end may go on.
  * - **All or nothing.** Messages arrive whole, each once, in order, until the end or
  *   until the stream fails. A failure reaches both ends as a {@linkcode StreamError}: at

@@ -34,7 +34,7 @@ import {
 import type { HandlerContext } from "./types.ts";
 
 /** What is on its way to one node without an acknowledgement, in bytes. */
-const IN_FLIGHT = 1_048_576;
+const IN_FLIGHT = 2_097_152;
 /** What has come is acknowledged after so long, in ms, where little follows. */
 const ACKNOWLEDGE_AFTER = 20;
 /** How often the streams are looked at, in ms. */
@@ -109,9 +109,9 @@ interface Peer extends StreamPeer {
 /**
  * The streams of a node: who has which, whose turn it is, and who is silent.
  *
- * - **Fairness.** At most 1 MiB is on its way to one node without an acknowledgement,
+ * - **Fairness.** At most 2 MiB is on its way to one node without an acknowledgement,
  *   however many streams there are: an event waits behind no more than that. Streams with
- *   one node send a piece of 64 KiB each in turn.
+ *   one node send a piece of 120 KiB each in turn.
  * - **Bounds.** What a peer may send without the program receiving it: 16 MiB, and 16 KiB
  *   for each further stream.
  */

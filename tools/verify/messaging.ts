@@ -1,5 +1,6 @@
 import { rows as interest } from "./messaging/interest.ts";
+import { streams } from "./messaging/streams.ts";
 import type { Row } from "./runner.ts";
 
 /** What nodes say to each other. */
-export const rows: readonly Row[] = [...interest];
+export const rows: readonly Row[] = [...interest, ...streams];
