@@ -38,6 +38,8 @@ const STRANGER_LIFE = 60_000;
 const SWEEP_INTERVAL = 1000;
 /** Members, neighbours and destinations that are kept. */
 const MAX_NODES = 16_384;
+/** No origin loses more packets in a row and is believed. */
+const MAX_MISSED = 1_048_576;
 /** How far the clocks of two nodes may differ, in ms. */
 const MAX_SKEW = 3_600_000;
 /** Unicasts that a broadcast mentions: the latest before it, to as many nodes. */
@@ -982,6 +984,10 @@ export class Order {
 
   #miss({ origin }: Stream, count: number): void {
     if (count === 0 || this.#closed) return;
+    if (count > MAX_MISSED) {
+      this.counters.absurd++;
+      return;
+    }
     this.counters.missed += count;
     this.#context.up.missed?.(origin, count);
   }

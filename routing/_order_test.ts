@@ -427,6 +427,18 @@ Deno.test("Order passes on at most one made-up packet a second", () => {
   assert(first <= 12, `${first}`);
 });
 
+Deno.test("Order tells of no gap that cannot be", () => {
+  const { one, two } = pair();
+  two.take(one.packet("a"));
+  const stamp = one.order.next(null, "data");
+  for (const number of [2 ** 40, 2 ** 40 + 1]) {
+    two.take([{ ...stamp, number, broadcasts: number - 1 }, "made up"]);
+  }
+  two.clock.tick(10_000);
+  const { missed, absurd } = two.order.counters;
+  assertEquals([missed, absurd], [0, 1]);
+});
+
 // -- Bounds --
 
 Deno.test("Order refuses strangers when it has 1,024, until some have been silent for 60 s", () => {

@@ -1,6 +1,7 @@
 import { paired } from "./paired.ts";
 import { bridged } from "./routing/bridged.ts";
 import { stopped, throttled } from "./routing/held_up.ts";
+import { hostileNeighbour } from "./routing/hostile.ts";
 import { natsOutage } from "./routing/outage.ts";
 import { rollingRestart } from "./routing/rolling.ts";
 import { sameSeed, simulated, simulatorSpeed } from "./routing/simulated.ts";
@@ -79,6 +80,7 @@ export const rows: readonly Row[] = [
     membership: "heartbeat",
     seeds: [1_000, 10],
   }),
+  ...["peer", ...RELAYING].map(hostileNeighbour),
   sameSeed,
   simulatorSpeed,
   ...["peer", ...RELAYING, "nats"].map(bridged),
