@@ -49,6 +49,8 @@ const JITTER = 0.2;
 const PAGE_TIMEOUT = 10_000;
 /** Nodes from which a newcomer takes over everything at once. */
 const SCANNED = 4;
+/** A node that has more entries is no newcomer. */
+const FEW = 1_024;
 /** How long a deletion is remembered, in ms. */
 const TOMBSTONE_AGE = 900_000;
 /** How often what is no longer needed is given up, in ms. */
@@ -566,8 +568,9 @@ export class Replication {
     }
   }
 
-  /** Whether it knows of nothing but its own writes. */
+  /** Whether it has next to nothing, and none of it from others. */
   #isNew(): boolean {
+    if (this.store.entries.slots > FEW) return false;
     for (const replica of this.store.entries.replicas) {
       if (replica !== this.store.self && replica.mark > 0) return false;
     }

@@ -1,0 +1,97 @@
+import { Node, type NodeParts } from "@devts/node";
+import { map, type ReplicatedMap } from "@devts/node/state";
+import { msgpackr } from "@devts/protocol/msgpackr";
+import { v1 } from "@devts/protocol/v1";
+import {
+  incarnationAbove,
+  incarnationAt,
+  nextIncarnation,
+} from "@devts/routing";
+import { heartbeat } from "@devts/routing/heartbeat";
+import { peerRouter } from "@devts/routing/peer";
+import { seededRandom, VirtualClock } from "@devts/routing/testing";
+import { type Connection, wrapConnection } from "@devts/transport";
+import { memory, MemoryNetwork } from "@devts/transport/memory";
+import { silent } from "../../../bench/serve.ts";
+
+const NOON = Date.UTC(2026, 0, 1, 12);
+
+/** Two nodes in one process and in virtual time, and what travels between them. */
+export class Pair implements AsyncDisposable {
+  readonly clock = new VirtualClock();
+  readonly one: ReplicatedMap<string>;
+  readonly other: ReplicatedMap<string>;
+  /** Bytes sent by both. */
+  bytes = 0;
+  readonly #network = new MemoryNetwork();
+  readonly #nodes: readonly Node[];
+  #isCut = false;
+
+  constructor() {
+    this.#nodes = ["one", "other"].map((id) => new Node(this.#parts(id)));
+    const [one, other] = this.#nodes.map((node) =>
+      node.use("cart", map<string>())
+    );
+    if (!one || !other) throw new Error("There are two nodes");
+    this.one = one;
+    this.other = other;
+  }
+
+  /** Brings them together. */
+  async join(): Promise<void> {
+    const [one, other] = this.#nodes;
+    if (!one || !other) return;
+    await this.clock.settle(one.listen("memory://one"));
+    await this.clock.settle(other.listen("memory://other"));
+    await this.clock.settle(other.join("memory://one"));
+    await this.clock.pass(1_000);
+  }
+
+  /** What is sent from now on is lost, or no longer. */
+  cut(isCut: boolean): void {
+    this.#isCut = isCut;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.clock.settle(
+      Promise.all(this.#nodes.map((node) => node.close())),
+    );
+  }
+
+  #parts(id: string): NodeParts {
+    const { clock } = this;
+    return {
+      cluster: "verify",
+      id,
+      incarnations: {
+        first: incarnationAt(NOON),
+        next: nextIncarnation,
+        above: incarnationAbove,
+      },
+      transport: memory(this.#network),
+      link: (connection) => this.#counted(connection),
+      protocol: v1(),
+      codec: msgpackr(),
+      router: peerRouter(),
+      membership: heartbeat(),
+      logger: silent,
+      clock,
+      wallClock: () => NOON + clock.now(),
+      random: seededRandom(id.length),
+      advertise: [],
+      insecure: false,
+      meta: undefined,
+      limits: {},
+    };
+  }
+
+  #counted(connection: Connection): Connection {
+    return wrapConnection(connection, {
+      send: (message) => {
+        if (this.#isCut) return Promise.resolve();
+        this.bytes += message.length;
+        return connection.send(message);
+      },
+    });
+  }
+}
