@@ -49,10 +49,10 @@ Deno.test("Node.emit() reaches only those who handle the name, and says how many
   }
 });
 
-Deno.test("Node.emit() to 3 of 100 nodes takes 3 payload messages", async () => {
+Deno.test("Node.emit() to 3 of 20 nodes takes 3 payload messages", async () => {
   await using world = virtualWorld();
   let events = 0;
-  const ids = Array.from({ length: 100 }, (_, i) => `n${i}`);
+  const ids = Array.from({ length: 20 }, (_, i) => `n${i}`);
   const [first, ...others] = await mesh(world, ids, () => ({
     link: (connection) =>
       wrapConnection(connection, {
@@ -64,7 +64,7 @@ Deno.test("Node.emit() to 3 of 100 nodes takes 3 payload messages", async () => 
   }));
   assert(first);
   let heard = 0;
-  for (const { node } of others.slice(40, 43)) node.on("rare", () => heard++);
+  for (const { node } of others.slice(4, 7)) node.on("rare", () => heard++);
   await pass(world.clock, 10);
   events = 0;
   const outcome = await first.node.emit("rare", { n: 1 });

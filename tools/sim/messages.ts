@@ -28,14 +28,14 @@ const SETTLE = 20_000;
 const KINDS: readonly GraphKind[] = ["line", "ring", "star", "tree", "random"];
 
 /** One call of a node; the numbers from 0 to 1 say whose, which, and to whom. */
-interface Call extends Timed {
+export interface Call extends Timed {
   readonly sender: number;
   readonly what: number;
   readonly target: number;
 }
 
 /** Events of the scenario; the data is a number of the sender. */
-interface Events {
+export interface Events {
   /** Handled by all. */
   all(number: number): void;
   /** Handled by some. */
@@ -46,7 +46,7 @@ interface Events {
 }
 
 /** A node, and what it handled, of each sender in order. */
-interface Running {
+export interface Running {
   readonly node: Node<Events>;
   readonly got: Map<string, number[]>;
 }
@@ -61,12 +61,7 @@ export function messages(parts: Parts): Scenario<Call> {
     name: "messages",
     isAsync: true,
     script: (random) =>
-      Array.from({ length: EVENTS }, () => ({
-        at: Math.floor(LENGTH * random()),
-        sender: random(),
-        what: random(),
-        target: random(),
-      })),
+      Array.from({ length: EVENTS }, () => anyCall(LENGTH, random)),
     async run(run) {
       const network = run.network({ latency: 1, jitter: 5, loss: 0.02 });
       const { random, clock } = network;
@@ -84,6 +79,16 @@ export function messages(parts: Parts): Scenario<Call> {
       expected.check(`on a ${kind} of ${ids.length} nodes`);
       return expected.figures;
     },
+  };
+}
+
+/** A call at any time up to a length, in ms. */
+export function anyCall(length: number, random: () => number): Call {
+  return {
+    at: Math.floor(length * random()),
+    sender: random(),
+    what: random(),
+    target: random(),
   };
 }
 
@@ -125,6 +130,14 @@ function boot(
     membership: parts.membership(),
     transport: within(machine.transport, neighbours),
   });
+  const running = handling(node, at);
+  node.listen(`virtual://${machine.id}`);
+  for (const id of neighbours) node.join(`virtual://${id}`);
+  return running;
+}
+
+/** Handles the events as the node at some place among all does. */
+export function handling(node: Node<Events>, at: number): Running {
   const got = new Map<string, number[]>();
   const note = (number: number, { from }: { readonly from: string }): void => {
     const numbers = got.get(from) ?? [];
@@ -135,8 +148,6 @@ function boot(
   if (at % 2 === 0) node.on("some.*", note);
   if (at % 3 === 0) node.on("job", note);
   else node.on("job", note, { group: at % 3 === 1 ? "red" : "blue" });
-  node.listen(`virtual://${machine.id}`);
-  for (const id of neighbours) node.join(`virtual://${id}`);
   return { node, got };
 }
 
@@ -151,21 +162,24 @@ function within(transport: Transport, ids: readonly string[]): Transport {
 }
 
 /** What was sent, and what has to come. */
-class Expected {
+export class Expected {
   readonly #running: readonly Running[];
   /** How many handlers in all are to get each event, by sender. */
   readonly #sent = new Map<string, number[]>();
   #calls = 0;
   #groups = 0;
 
+  /** Nothing was sent yet. */
   constructor(running: readonly Running[]) {
     this.#running = running;
   }
 
+  /** How much was sent. */
   get figures(): Record<string, number> {
     return { "events": this.#calls, "events to groups": this.#groups };
   }
 
+  /** Sends an event. */
   call({ sender, what, target }: Call): void {
     const { node } = this.#at(sender);
     const sent = this.#sent.get(node.id) ?? [];
@@ -193,6 +207,23 @@ class Expected {
     }
   }
 
+  /** How many more are to be handled. */
+  get missing(): number {
+    let missing = 0;
+    for (const sent of this.#sent.values()) {
+      for (const count of sent) missing += count;
+    }
+    for (const { got } of this.#running) {
+      for (const numbers of got.values()) missing -= numbers.length;
+    }
+    return missing;
+  }
+
+  /**
+   * Compares.
+   *
+   * @throws {Error} If an event came too often, too rarely, or out of order.
+   */
   check(where: string): void {
     for (const { node: { id: from } } of this.#running) {
       const counts = (this.#sent.get(from) ?? []).map(() => 0);

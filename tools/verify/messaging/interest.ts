@@ -14,6 +14,7 @@ import { names } from "../../sim/cluster.ts";
 import { wholeNode } from "../../sim/whole_node.ts";
 import { simulated } from "../routing/simulated.ts";
 import type { Measurement, Row } from "../runner.ts";
+import { overNats } from "./nats.ts";
 
 /** The first byte of a payload of events. */
 const EVENTS = 1;
@@ -170,4 +171,5 @@ export const rows: readonly Row[] = [
       seeds: [1_000, 15],
     })
   ),
+  overNats,
 ];
