@@ -87,6 +87,16 @@ function correct(node: Node<Chat>, plain: Node): void {
   node.request("id", "ping", undefined, { timeout: 5 });
   node.request("id", "sum", [], { signal: AbortSignal.abort() });
   using _handler = node.on("ping", () => "pong");
+  node.on("order.*", (data, { name }) => {
+    const _data: unknown = data;
+    const _name: string = name;
+  });
+  node.on("order.>", (order: { readonly id: number }) => order.id);
+  const sticky = { group: "g", strategy: "sticky", key: "user" } as const;
+  node.on("say", () => {}, sticky);
+  node.on("order.*", () => {}, { group: "g" });
+  node.emit("say", "hi", { key: 7 });
+  const _ready: Promise<void> = node.ready({ members: 2, handles: ["say"] });
   node.onSystem("join", ({ id, meta }) => {
     const _id: string = id;
     const _meta: unknown = meta;
@@ -124,6 +134,10 @@ function wrong(node: Node<Chat>, plain: Node): void {
   node.emit("say", 1);
   // @ts-expect-error: the data is missing
   node.emit("say");
+  // @ts-expect-error: no such strategy
+  node.on("say", () => {}, { group: "g", strategy: "fair" });
+  // @ts-expect-error: neither an event nor a pattern
+  node.on("order", () => {});
   // @ts-expect-error: no such event
   node.emit("shout", "hi");
   // @ts-expect-error: the data is an array
