@@ -51,5 +51,6 @@ export function nodeParts(options: NodeOptions): NodeParts {
   return compose(options, {
     transport: () => websocket(),
     logger: () => console,
+    certificates: null,
   });
 }

@@ -27,7 +27,7 @@ import { systemClock } from "@devts/routing/clock";
 import { peerRouter } from "@devts/routing/peer";
 import { swim } from "@devts/routing/swim";
 import type { Transport } from "@devts/transport";
-import { type NodeIdentity, protect } from "./secure.ts";
+import { type CertificateMaker, type NodeIdentity, protect } from "./secure.ts";
 
 /** Options of {@linkcode createNode}; everything but the cluster has a default. */
 export interface NodeOptions {
@@ -159,6 +159,8 @@ export interface NodeOptions {
 export interface Surroundings {
   readonly transport: () => Transport;
   readonly logger: () => Logger;
+  /** Loads what makes certificates; null: there is no use for any, nor for a secret. */
+  readonly certificates: CertificateMaker | null;
 }
 
 /** The parts of a node by its options, and by where it runs. */
@@ -225,13 +227,24 @@ function protection(
       `Cannot create a node with the id "${options.id}": its identity makes it "${identity.id}"`,
     );
   }
+  const { certificates } = surroundings;
+  if (secret !== undefined && certificates === null) {
+    throw new TypeError(
+      "Cannot create a node with a secret in a page: whoever opens the page could read it; " +
+        "give it an `identity`",
+    );
+  }
   const { cluster, plaintext = false } = options;
-  return protect({
-    ...{ cluster, id, plaintext },
-    ...(secret !== undefined && { secret }),
-    ...(identity && { identity }),
-    ...(trust && { trust }),
-  }, transport);
+  return protect(
+    {
+      ...{ cluster, id, plaintext },
+      ...(secret !== undefined && { secret }),
+      ...(identity && { identity }),
+      ...(trust && { trust }),
+    },
+    transport,
+    certificates,
+  );
 }
 
 /** What would look safe, and would protect nothing. */

@@ -89,7 +89,11 @@ export function createNode<E extends object = AnyEvents>(
  * ```
  */
 export function nodeParts(options: NodeOptions): NodeParts {
-  return compose(options, { transport: () => tcp(), logger: defaultLogger });
+  return compose(options, {
+    transport: () => tcp(),
+    logger: defaultLogger,
+    certificates: () => import("@devts/transport/certificates"),
+  });
 }
 
 /** A logger that nobody has set up has no handlers, and would be silent. */

@@ -4,6 +4,7 @@ import {
   Belief,
   type Believed,
   type Identity,
+  nodeIdOf,
   parseKey,
 } from "@devts/protocol/identity";
 import { Keyring } from "@devts/protocol/keyring";
@@ -24,6 +25,11 @@ export interface NodeIdentity extends Identity {
   /** As PEM; none: its key is believed by itself. */
   readonly certificate?: string;
 }
+
+/** Loads what makes certificates: only whoever needs some has it. */
+export type CertificateMaker = () => Promise<
+  typeof import("@devts/transport/certificates")
+>;
 
 /** What a node is protected by. */
 export interface ProtectionOptions {
@@ -54,12 +60,16 @@ const WEB = ["wss"];
 export function protect(
   options: ProtectionOptions,
   transport: Transport,
+  certificates: CertificateMaker | null,
 ): Protection {
   const { secret, identity, trust, plaintext = false } = options;
   const keyring = secret === undefined ? null : new Keyring(secret);
   const belief = trust === undefined ? null : new Belief(trust);
-  const isCovered = isSecurable(transport) && !plaintext;
-  const credentials = credentialsOf(options, keyring);
+  const isCovered = certificates !== null && isSecurable(transport) &&
+    !plaintext;
+  const credentials = new LazyCredentials(() =>
+    credentialsOf(options, keyring, certificates)
+  );
   const watch: { refused?: (reason: unknown) => void } = {};
   credentials.refused = (reason) => watch.refused?.(reason);
   return {
@@ -98,38 +108,33 @@ function lazyProtocol(load: () => Promise<Protocol>): Protocol {
 }
 
 /** Credentials whose certificates are made when they are needed. */
-function credentialsOf(
+async function credentialsOf(
   { cluster, id, identity, trust }: ProtectionOptions,
   keyring: Keyring | null,
-): LazyCredentials {
-  const onChange = (callback: () => void): Disposable =>
-    keyring?.onChange(callback) ?? { [Symbol.dispose]() {} };
-  const load = async (): Promise<Credentials> => {
-    const { keyCredentials, secretCredentials } = await import(
-      "@devts/transport/certificates"
-    );
-    if (identity !== undefined && trust !== undefined) {
-      return keyCredentials({
-        ...{ id, keys: identity.keys, ...await believedOf(trust) },
-        ...(identity.certificate && { certificate: identity.certificate }),
-      });
-    }
-    if (keyring === null) {
-      throw new TypeError(
-        "a node that knows no secret and believes no keys can dial wss:// alone",
-      );
-    }
-    return secretCredentials({
-      ...{ id, cluster, onChange },
-      secrets: async () =>
-        (await keyring.secretKeys()).map(({ secret }) => secret),
+  certificates: CertificateMaker | null,
+): Promise<Credentials> {
+  if (certificates === null) throw new TypeError("it makes no certificates");
+  const { keyCredentials, secretCredentials } = await certificates();
+  if (identity !== undefined && trust !== undefined) {
+    return keyCredentials({
+      ...{ id, keys: identity.keys, ...await believedOf(trust) },
+      ...(identity.certificate && { certificate: identity.certificate }),
     });
-  };
-  return new LazyCredentials(load);
+  }
+  if (keyring === null) {
+    throw new TypeError(
+      "a node that knows no secret and believes no keys can dial wss:// alone",
+    );
+  }
+  return secretCredentials({
+    ...{ id, cluster },
+    onChange: (callback) => keyring.onChange(callback),
+    secrets: async () =>
+      (await keyring.secretKeys()).map(({ secret }) => secret),
+  });
 }
 
 async function believedOf({ keys = [], authorities = [] }: Believed) {
-  const { nodeIdOf } = await import("@devts/protocol/identity");
   const members = keys.filter((key) => typeof key === "string");
   return {
     believed: await Promise.all(members.map(async (text) => {
