@@ -1,3 +1,5 @@
+import type { Conn } from "./carriers.ts";
+
 /** What stands before each frame: its length, as u32. */
 export const HEADER = 4;
 
@@ -23,7 +25,7 @@ export class Batches {
   #open: Batch;
 
   /** Writes in batches of so many bytes. */
-  constructor(conns: readonly Deno.Conn[], size: number) {
+  constructor(conns: readonly Conn[], size: number) {
     const limit = Math.max(HIGH_WATER_MARK, size * HIGH_WATER_BATCHES);
     const written = (batch: Batch) => {
       if (--batch.pending === 0) this.#free.push(batch);
@@ -71,7 +73,7 @@ export class Batches {
 
 /** Writes batches to a connection, one write at a time. */
 class Socket {
-  readonly #conn: Deno.Conn;
+  readonly #conn: Conn;
   readonly #limit: number;
   readonly #written: (batch: Batch) => void;
   #batches: Batch[] = [];
@@ -80,7 +82,7 @@ class Socket {
   #room: PromiseWithResolvers<void> | null = null;
 
   constructor(
-    conn: Deno.Conn,
+    conn: Conn,
     limit: number,
     written: (batch: Batch) => void,
   ) {
@@ -125,13 +127,13 @@ class Socket {
 
 /** Joins the frames that come while a write is under way into the next one. */
 export class Joined {
-  readonly #conn: Deno.Conn;
+  readonly #conn: Conn;
   #open = new Uint8Array(262_144);
   #other = new Uint8Array(262_144);
   #end = 0;
   #writing: Promise<void> | null = null;
 
-  constructor(conn: Deno.Conn) {
+  constructor(conn: Conn) {
     this.#conn = conn;
   }
 
@@ -169,7 +171,7 @@ function writeLength(bytes: Uint8Array, start: number, length: number): void {
   bytes[start + 3] = length;
 }
 
-async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+async function writeAll(conn: Conn, bytes: Uint8Array): Promise<void> {
   for (let start = 0; start < bytes.length;) {
     start += await conn.write(bytes.subarray(start));
   }

@@ -1,10 +1,12 @@
 /**
  * A program that publishes by devts, or subscribes, as a user would write it.
+ * `devts.ts CARRIER SECRET` encrypts by TLS or QUIC.
  *
  * @module
  */
 
 import { createNode } from "@devts/devts";
+import { quic } from "@devts/transport/quic";
 import { Arrivals } from "./arrivals.ts";
 import {
   type BytesKind,
@@ -24,7 +26,14 @@ interface Events {
   echo(bytes: Uint8Array): Uint8Array;
 }
 
-const node = createNode<Events>({ cluster: "bench", logger: quiet });
+const [carrier = "tcp", secret = ""] = Deno.args;
+const isQuic = carrier === "quic";
+const node = createNode<Events>({
+  cluster: "bench",
+  logger: quiet,
+  ...(isQuic && { transport: quic() }),
+  ...(secret !== "" && { secret }),
+});
 const arrivals = new Arrivals({ cpuTime });
 let server = "";
 node.on("object", (item) => arrivals.addObject(item));
@@ -60,7 +69,7 @@ async function flush(): Promise<void> {
 await serve({
   listen: async () => ({
     id: node.id,
-    address: await node.listen("tcp://127.0.0.1:0"),
+    address: await node.listen(`${isQuic ? "quic" : "tcp"}://127.0.0.1:0`),
   }),
   join: async (args) => ({ joined: await node.join(args.text("address")) }),
   linked: async (args) => {

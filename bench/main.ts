@@ -5,18 +5,22 @@
  * `deno task bench:peers [TEXT]` measures the other event systems, too. With a text,
  * only the works whose name contains it are measured.
  *
+ * `--over tls` and `--over quic` measure devts with a secret over that, against raw
+ * connections of the same kind.
+ *
  * With `--peers` and without a text, the report is also written to `docs/`.
  *
  * @module
  */
 
+import { createSecret, secretText } from "@devts/protocol/secret";
 import { parseArgs } from "@std/cli/parse-args";
 import { ROOT } from "../tools/members.ts";
 import { chart } from "./chart.ts";
-import { devts } from "./devts_peer.ts";
+import { devts, devtsOver } from "./devts_peer.ts";
 import { measure } from "./measure.ts";
 import type { Peer } from "./peer.ts";
-import { raw } from "./raw_peer.ts";
+import { raw, rawOver } from "./raw_peer.ts";
 import { markdown, type Missing, type Report, type Table } from "./report.ts";
 import { platform, type Versions } from "./versions.ts";
 import { WORKS } from "./works.ts";
@@ -33,9 +37,14 @@ interface Entrants {
 
 /** Runs the command line, and resolves to the exit code. */
 async function main(args: string[]): Promise<number> {
-  const { _: rest, peers: all } = parseArgs(args, {
+  const { _: rest, peers: all, over } = parseArgs(args, {
     boolean: ["peers"],
+    string: ["over"],
   });
+  if (over !== undefined && over !== "tls" && over !== "quic") {
+    console.error(`Cannot measure over "${over}": it is "tls" or "quic"`);
+    return 2;
+  }
   const text = rest.join(" ");
   const works = WORKS.filter(({ name }) => name.includes(text));
   if (works.length === 0) {
@@ -46,7 +55,7 @@ async function main(args: string[]): Promise<number> {
     );
     return 2;
   }
-  const { peers, missing } = all ? await everyone() : quick();
+  const { peers, missing } = all ? await everyone() : quick(over);
   const tables: Table[] = [];
   for (const work of works) {
     const results = await measure(work, peers, {
@@ -68,8 +77,11 @@ async function main(args: string[]): Promise<number> {
   return failed(report) ? 1 : 0;
 }
 
-function quick(): Entrants {
-  return { peers: [raw, devts], missing: [] };
+function quick(over: "tls" | "quic" | undefined): Entrants {
+  if (over === undefined) return { peers: [raw, devts], missing: [] };
+  const secret = secretText(createSecret());
+  const peers = [rawOver(over, secret), devtsOver(over, secret)];
+  return { peers, missing: [] };
 }
 
 /** Loaded only when asked for: it installs the packages of the others. */

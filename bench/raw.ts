@@ -1,6 +1,7 @@
 /**
- * A program that publishes over TCP, or subscribes, with nothing between the codec and
- * `Deno.Conn`: what everything is compared with. Batches are shared by all sockets;
+ * A program that publishes, or subscribes, with nothing between the codec and a
+ * connection of the runtime: what everything is compared with. `raw.ts CARRIER SECRET`
+ * uses TLS or QUIC instead of TCP. Batches are shared by all sockets;
  * subscribers read into one large buffer, and decode in place or take views of it.
  *
  * @module
@@ -9,6 +10,7 @@
 import { Packr } from "msgpackr/pack";
 import { Arrivals } from "./arrivals.ts";
 import { Batches, HEADER, Joined } from "./batches.ts";
+import { carrierOf, type Conn } from "./carriers.ts";
 import {
   type BytesKind,
   type Item,
@@ -35,13 +37,13 @@ const codec = new Packr({ useRecords: false });
 const arrivals = new Arrivals({ cpuTime, keeps: false });
 let expected: Kind = "object128";
 /** To the subscribers. */
-const conns: Deno.Conn[] = [];
+const conns: Conn[] = [];
 /** Requests something of the server. */
 let request: ReturnType<typeof clientOf> | undefined;
 
 /** Reads frames until the stream ends; `read` is called after each read. */
 async function readFrames(
-  conn: Deno.Conn,
+  conn: Conn,
   take: (frame: Uint8Array) => void,
   read: () => void = () => {},
 ): Promise<void> {
@@ -66,7 +68,7 @@ async function readFrames(
   }
 }
 
-async function subscribe(conn: Deno.Conn): Promise<void> {
+async function subscribe(conn: Conn): Promise<void> {
   await readFrames(conn, (frame) => {
     if (expected === "object128") arrivals.addObject(decode(frame));
     else arrivals.addBytes(frame);
@@ -78,12 +80,15 @@ function decode(bytes: Uint8Array): Item {
   return codec.unpack(bytes);
 }
 
-async function echo(conn: Deno.TcpConn): Promise<void> {
-  conn.setNoDelay();
+async function echo(conn: Conn): Promise<void> {
   const replies = new Joined(conn);
-  await readFrames(conn, (frame) => replies.add(frame), () => {
-    replies.flush();
-  });
+  await readFrames(
+    conn,
+    (frame) => replies.add(encoded(decoded(frame))),
+    () => {
+      replies.flush();
+    },
+  );
 }
 
 async function publish(
@@ -118,21 +123,33 @@ async function publishBytes(
   await batches.flush();
 }
 
+/** What a request and its reply are as a message. */
+function encoded(bytes: Uint8Array): Uint8Array {
+  return isCoded ? codec.pack(bytes) : bytes;
+}
+
+function decoded(frame: Uint8Array): Uint8Array {
+  return isCoded ? codec.unpack(frame) : frame;
+}
+
 /** Makes a client of the server at the other end of a connection. */
 function clientOf(
-  conn: Deno.Conn,
+  conn: Conn,
 ): (bytes: Uint8Array) => Promise<Uint8Array> {
   const joined = new Joined(conn);
   // By sequence number; replies come in the order of their requests.
   const waiting: ((reply: Uint8Array) => void)[] = [];
   let leaving = false;
-  readFrames(conn, (reply) => waiting[sequenceOf(reply) % IN_FLIGHT]?.(reply));
+  readFrames(conn, (frame) => {
+    const reply = decoded(frame);
+    waiting[sequenceOf(reply) % IN_FLIGHT]?.(reply);
+  });
   function leave(): void {
     leaving = false;
     joined.flush();
   }
   return (bytes) => {
-    joined.add(bytes);
+    joined.add(encoded(bytes));
     // One write for all those that go on together, once their replies are here.
     if (!leaving) queueMicrotask(leave);
     leaving = true;
@@ -142,27 +159,25 @@ function clientOf(
   };
 }
 
-async function connect(port: number): Promise<Deno.Conn> {
-  const conn = await Deno.connect({ hostname: "127.0.0.1", port });
-  conn.setNoDelay();
-  return conn;
-}
-
-const events = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-const requested = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+const [name = "tcp", secret] = Deno.args;
+/** Encrypted connections are compared with the codec, also for requests. */
+const isCoded = name !== "tcp";
+const carrier = await carrierOf(name, secret);
+const events = carrier.listen();
+const requested = carrier.listen();
 
 await serve({
   listen: () => {
     events.accept().then(subscribe);
     requested.accept().then(echo);
-    return { events: events.addr.port, requests: requested.addr.port };
+    return { events: events.number, requests: requested.number };
   },
   subscriber: async (args) => {
-    conns.push(await connect(args.number("port")));
+    conns.push(await carrier.connect(args.number("port")));
     return {};
   },
   server: async (args) => {
-    request = clientOf(await connect(args.number("port")));
+    request = clientOf(await carrier.connect(args.number("port")));
     return {};
   },
   expect: (args) => {

@@ -1,7 +1,9 @@
 import type { ByteStream } from "./framing.ts";
 
-/** How much is read ahead of the receiver, in bytes. */
+/** How much is read ahead of a receiver that does not ask, in bytes. */
 const READ_AHEAD = 1024 * 1024;
+/** How long a receiver may not ask before that begins, in ms. */
+const PATIENCE = 20;
 /** What one read of a stream takes at most. */
 const LARGE = 64 * 1024;
 /** The same while the stream is quiet. */
@@ -27,8 +29,9 @@ export interface StreamCarrier {
  * Closing a QUIC connection discards what is under way, and the end of a stream
  * says nothing of its arrival. So whoever closes ends its own half, waits for the
  * other half to end, and only then lets go of the connection; the other side ends its
- * half on sight of the end of the first. It reads ahead to see that, so that a
- * receiver that takes its time does not hold up a sender that is done.
+ * half on sight of the end of the first. It reads ahead to see that, where nobody asks
+ * for more, so that a receiver that takes its time does not hold up a sender that is
+ * done.
  *
  * A stream that is given up ends in the same way as one that is done: the bytes must
  * tell the one from the other.
@@ -37,24 +40,24 @@ export class QuicStream implements ByteStream {
   readonly #carrier: StreamCarrier;
   readonly #reader: ReadableStreamBYOBReader;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  /** Settles once the other end's half is over; never rejects. */
-  readonly #ended: Promise<void>;
-  /** What was read ahead, from #start of the first chunk on. */
+  /** What has arrived, from #start of the first chunk on. */
   readonly #chunks: Uint8Array<ArrayBuffer>[] = [];
   #start = 0;
-  #ahead = 0;
-  /** The buffer of a chunk that was taken, to read into again. */
+  #arrived = 0;
+  /** A read of the runtime, which never rejects; one at a time. */
+  #reading: Promise<void> | undefined;
+  /** What the next one takes at most, and a buffer that can be used again for it. */
+  #size = SMALL;
   #spare: ArrayBuffer | undefined;
+  /** Wakes whoever waits for more. */
+  #wake: (() => void) | undefined;
+  #patience: ReturnType<typeof setTimeout> | undefined;
   /** The other half is over, in order or not. */
   #over = false;
   /** Why the other half is over, where it is not in order. */
   #error: unknown;
   #closing = false;
   #released = false;
-  /** Wakes the reader of this stream. */
-  #arrived: (() => void) | undefined;
-  /** Wakes the reading ahead. */
-  #taken: (() => void) | undefined;
 
   constructor(carrier: StreamCarrier, stream: Deno.QuicBidirectionalStream) {
     this.#carrier = carrier;
@@ -64,7 +67,7 @@ export class QuicStream implements ByteStream {
     this.#writer.closed.catch(() => {});
     this.#writer.ready.catch(() => {});
     this.#reader.closed.catch(() => {});
-    this.#ended = this.#readAhead();
+    this.#wait();
   }
 
   /** Whether one of the two ends is done with it. */
@@ -73,11 +76,13 @@ export class QuicStream implements ByteStream {
   }
 
   async read(target: Uint8Array): Promise<number | null> {
-    while (this.#ahead === 0) {
+    while (this.#arrived === 0) {
       if (this.#closing) return null;
       if (this.#error !== undefined) throw this.#error;
       if (this.#over) return null;
-      await new Promise<void>((resolve) => this.#arrived = resolve);
+      const woken = new Promise<void>((resolve) => this.#wake = resolve);
+      this.#readMore();
+      await woken;
     }
     return this.#take(target);
   }
@@ -89,11 +94,11 @@ export class QuicStream implements ByteStream {
 
   async close(reason?: Error): Promise<void> {
     this.#closing = true;
-    this.#arrived?.();
-    this.#taken?.();
+    clearTimeout(this.#patience);
+    this.#wake?.();
     if (reason !== undefined) return await this.#giveUp();
     await this.#writer.close().catch(() => {});
-    await this.#ended;
+    while (!this.#over) await this.#readMore();
     await this.#release();
   }
 
@@ -118,48 +123,63 @@ export class QuicStream implements ByteStream {
     if (last) await this.#carrier.closed;
   }
 
+  /** Begins to read ahead if nobody asks for more in time. */
+  #wait(): void {
+    this.#patience ??= setTimeout(() => {
+      this.#patience = undefined;
+      if (this.#wake === undefined) this.#readAhead();
+    }, PATIENCE);
+  }
+
   async #readAhead(): Promise<void> {
+    while (!this.#over && this.#arrived <= READ_AHEAD - LARGE) {
+      await this.#readMore();
+    }
+  }
+
+  /** Settles once there is more, or nothing follows; never rejects. */
+  #readMore(): Promise<void> {
+    return this.#reading ??= this.#readOnce();
+  }
+
+  async #readOnce(): Promise<void> {
     try {
-      await this.#readToEnd();
-      // Says that all of it is here. Whoever has closed takes nothing more.
-      if (!this.#closing) await this.#writer.abort().catch(() => {});
+      const { value, done } = await this.#reader.read(this.#buffer());
+      if (done) this.#end();
+      else this.#append(value);
     } catch (error) {
       this.#error = error;
+      this.#end();
     }
+    this.#reading = undefined;
+    this.#wake?.();
+  }
+
+  #end(): void {
     this.#over = true;
-    this.#arrived?.();
+    clearTimeout(this.#patience);
+    // Says that all of it is here. Whoever has closed takes nothing more.
+    if (this.#error !== undefined || this.#closing) return;
+    this.#writer.abort().catch(() => {});
   }
 
-  async #readToEnd(): Promise<void> {
-    let size = SMALL;
-    for (;;) {
-      const { value, done } = await this.#reader.read(this.#newBuffer(size));
-      if (done) return;
-      if (value.length === size) size = LARGE;
-      else if (value.length < SMALL) size = SMALL;
-      // Once this side has closed, nobody takes what still arrives.
-      if (this.#closing) {
-        this.#spare = value.buffer;
-        continue;
-      }
-      this.#append(value);
-      this.#arrived?.();
-      while (this.#ahead > READ_AHEAD - LARGE && !this.#closing) {
-        await new Promise<void>((resolve) => this.#taken = resolve);
-      }
-    }
-  }
-
-  #newBuffer(size: number): Uint8Array<ArrayBuffer> {
+  #buffer(): Uint8Array<ArrayBuffer> {
     const spare = this.#spare;
     this.#spare = undefined;
-    return spare?.byteLength === size
+    return spare?.byteLength === this.#size
       ? new Uint8Array(spare)
-      : new Uint8Array(size);
+      : new Uint8Array(this.#size);
   }
 
   #append(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#ahead += bytes.length;
+    if (bytes.length === this.#size) this.#size = LARGE;
+    else if (bytes.length < SMALL) this.#size = SMALL;
+    // Once this side has closed, nobody takes what still arrives.
+    if (this.#closing) {
+      this.#spare = bytes.buffer;
+      return;
+    }
+    this.#arrived += bytes.length;
     // A large buffer is not held for few bytes that wait.
     const waits = this.#chunks.length > 0 &&
       bytes.length < bytes.buffer.byteLength / 2;
@@ -181,8 +201,9 @@ export class QuicStream implements ByteStream {
       this.#spare = chunk.buffer;
       if (size === target.length) break;
     }
-    this.#ahead -= size;
-    this.#taken?.();
+    this.#arrived -= size;
+    this.#wake = undefined;
+    this.#wait();
     return size;
   }
 }

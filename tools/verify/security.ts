@@ -1,9 +1,11 @@
 import type { Row } from "./runner.ts";
 import { hostileStranger } from "./security/hostile_stranger.ts";
+import { transports } from "./security/transports.ts";
 import { trust } from "./security/trust.ts";
 
 /** Strangers, members that misbehave, trust and encryption. */
 export const rows: readonly Row[] = [
   ...trust,
   ...hostileStranger,
+  ...transports,
 ];
