@@ -143,6 +143,8 @@ export interface StreamOwner {
   soon(stream: StreamEnd): void;
   /** It has something to acknowledge within some ms. */
   acknowledge(stream: StreamEnd): void;
+  /** The other end sends a message that is too long. */
+  tooLong(): void;
   /** It may take a message longer than its credit no more. */
   assembled(peer: StreamPeer): void;
   /** It is over, in order or by `failure`. */
@@ -412,6 +414,7 @@ export class StreamEnd implements Stream {
     try {
       this.#reader.take(frame, DATA_HEADER, lent, this.#limit - end);
     } catch (error) {
+      if (error instanceof RangeError) this.#owner.tooLong();
       throw this.#violation(reasonOf(error));
     }
     if (this.#isOver) return;

@@ -53,7 +53,8 @@ export class MessageReader {
    * Takes the bytes of a piece from `start` on. Where it is `lent`, it changes
    * afterwards. `expected`: how many bytes may follow it, by the credit given.
    *
-   * @throws {SyntaxError} If it is malformed, or a message is too long.
+   * @throws {SyntaxError} If it is malformed.
+   * @throws {RangeError} If a message is too long.
    */
   take(
     piece: Uint8Array,
@@ -100,7 +101,7 @@ export class MessageReader {
     this.#length = readUint32(this.#header, 1);
     this.#filled = 0;
     if (this.#length > this.#longest) {
-      throw new SyntaxError(
+      throw new RangeError(
         `Cannot take a message of ${this.#length} bytes: at most ${this.#longest} are taken`,
       );
     }

@@ -363,6 +363,10 @@ export class Streams implements StreamOwner {
     );
   }
 
+  tooLong(): void {
+    this.#options.met.streamMessage++;
+  }
+
   assembled({ id }: StreamPeer): void {
     const peer = this.#peers.get(`p:${id}`);
     if (peer === undefined) return;
