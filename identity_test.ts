@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { keyText } from "@devts/protocol/identity";
 import { createSecret, secretText } from "@devts/protocol/secret";
 import {
@@ -96,4 +96,12 @@ Deno.test("nodes whose keys an authority signed join each other; one that is rev
     await using third = createNode({ ...options, ...three, trust });
     assertEquals(await third.join(address), 0);
     assert(!first.members.has(third.id));
+    // One that was believed so far.
+    const gone = Promise.withResolvers<void>();
+    first.onSystem("leave", () => gone.resolve());
+    first.revoke(second.id);
+    await gone.promise;
+    assertEquals(await second.join(address), 0);
+    const plain = createNode(options);
+    assertThrows(() => plain.revoke(second.id), TypeError, "without `trust`");
   }));

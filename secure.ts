@@ -88,6 +88,7 @@ export function protect(
       plaintext,
       exact: identity !== undefined && belief !== null,
       keyring,
+      ...(belief && { revoke: (id: string) => belief.revoke(id) }),
       onRefused: (callback) => {
         watch.refused = callback;
       },

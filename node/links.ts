@@ -245,6 +245,11 @@ export class Links {
     }));
   }
 
+  /** Ends the link to a node that is believed no more. */
+  revoke(id: NodeId): void {
+    this.#links.get(id)?.end("its key is believed no more");
+  }
+
   /** Closes all links, politely, and everything under way. */
   async close(reason: string): Promise<void> {
     this.#closed = true;

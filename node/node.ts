@@ -533,6 +533,24 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return this.#behaviours.use(name, behaviour);
   }
 
+  /**
+   * Believes the key of a node no more, whoever vouches for it, and ends its link. On
+   * this node, until it ends: give others the id, too, and later starts as
+   * `trust.revoked`.
+   *
+   * @throws {TypeError} If this node believes no keys: it was made without `trust`.
+   */
+  revoke(id: string): void {
+    const { security } = this.#safety;
+    if (security?.revoke === undefined) {
+      throw new TypeError(
+        `Cannot revoke "${id}": this node believes no keys, since it was made without \`trust\``,
+      );
+    }
+    security.revoke(id);
+    this.#links.revoke(id);
+  }
+
   /** The secrets of the cluster, and how to change them; null: this node has none. */
   get keyring(): ClusterKeyring | null {
     return this.#keyring;

@@ -15,6 +15,8 @@ export interface Security {
   readonly exact: boolean;
   /** The secrets of the cluster; null: it has none. */
   readonly keyring: Keyring | null;
+  /** Believes a node no more; none: no keys are believed here. */
+  revoke?(id: string): void;
   /** Calls back for whoever was refused before there was a connection. */
   onRefused?(callback: (reason: unknown) => void): void;
 }
