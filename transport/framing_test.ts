@@ -1086,3 +1086,48 @@ Deno.test("frame() tells how far the next message has come, while it is received
     assertEquals(connection.arriving, null);
   }
 });
+
+// -- Goodbye --
+
+const GOODBYE = Uint8Array.of(255, 255, 255, 255);
+const POLITE = { remote: REMOTE, goodbye: true };
+
+Deno.test("frame() says goodbye where both ends agreed to, after all that was sent", async () => {
+  const stream = new TestStream();
+  const connection = frame(stream, POLITE);
+  connection.send(filled(3, 7));
+  await connection.close();
+  assertEquals(join(...stream.written), join(framed(filled(3, 7)), GOODBYE));
+  assertEquals(stream.closedWith, [undefined]);
+});
+
+Deno.test("frame() says no goodbye of a connection that is closed for a reason", async () => {
+  const stream = new TestStream();
+  await frame(stream, POLITE).close(new Error("enough"));
+  assertEquals(stream.written, []);
+});
+
+Deno.test("frame() takes a goodbye for the end, however it is cut", async () => {
+  const bytes = join(framed(filled(3, 7)), GOODBYE);
+  for (let cut = 0; cut <= bytes.length; cut++) {
+    const stream = new TestStream(bytes.subarray(0, cut), bytes.subarray(cut));
+    const connection = frame(stream, POLITE);
+    assertEquals(await connection.receive(), filled(3, 7));
+    assertStrictEquals(await connection.receive(), null);
+    assertStrictEquals(await connection.receive(), null);
+    await connection.close();
+  }
+});
+
+Deno.test("frame() takes an end without a goodbye for a broken connection", async () => {
+  const connection = frame(new TestStream(framed(filled(3, 7))), POLITE);
+  assertEquals(await connection.receive(), filled(3, 7));
+  await assertRejects(() => connection.receive(), ConnectionError, "cut off");
+  await connection.close();
+});
+
+Deno.test("frame() without goodbyes refuses one as a message that is too long", async () => {
+  const connection = frame(new TestStream(GOODBYE), { remote: REMOTE });
+  await assertRejects(() => connection.receive(), ConnectionError, "at most");
+  await connection.close();
+});

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { createCertificate } from "./_certificate_test.ts";
 import { testTransport } from "./testing.ts";
 import {
   type Connection,
@@ -294,6 +295,43 @@ Deno.test("webSocketListener() lives beside a web server", async () => {
   await dialled.send(Uint8Array.of(1));
   assertEquals(await accepted.receive(), Uint8Array.of(1));
   await Promise.all([dialled.close(), accepted.close()]);
+});
+
+Deno.test("websocket() dials a web server that ends TLS, whose certificate the runtime believes", async () => {
+  const { cert, key } = await createCertificate("node.internal");
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, cert, key, onListen: () => {} },
+    (request) => listener.upgrade(request),
+  );
+  const address = `wss://localhost:${server.addr.port}/cluster`;
+  await using listener = webSocketListener(address);
+  const answering = (async () => {
+    const connection = await next(listener);
+    const message = await connection.receive();
+    await connection.send(message ?? new Uint8Array(0));
+    assertEquals(await connection.receive(), null);
+    await connection.close();
+  })();
+  // What a runtime believes is set where it starts.
+  const believed = await Deno.makeTempFile({ suffix: ".pem" });
+  await Deno.writeTextFile(believed, cert);
+  const program = `
+    const { websocket } = await import("${
+    import.meta.resolve("./websocket.ts")
+  }");
+    const connection = await websocket().connect("${address}");
+    await connection.send(Uint8Array.of(1, 2, 3));
+    console.log(String(await connection.receive()), connection.carrier);
+    await connection.close();
+  `;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-config", "--no-lock", `--cert=${believed}`, program],
+    stderr: "inherit",
+  }).output();
+  assertEquals(new TextDecoder().decode(stdout), "1,2,3 websocket\n");
+  await answering;
+  await Deno.remove(believed);
+  await assertRejects(() => websocket().connect(address), ConnectionError);
 });
 
 Deno.test("webSocketListener().upgrade() refuses what is no WebSocket of a node", async () => {
