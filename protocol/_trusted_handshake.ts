@@ -172,6 +172,8 @@ interface Met {
   readonly claims: Claims;
   /** The secret that both know. */
   readonly secret: SecretKey | null;
+  /** Whether its hello showed that it knows one. */
+  readonly isKnown: boolean;
   readonly proven: Proven;
 }
 
@@ -196,7 +198,9 @@ async function onHello(
   }
   const secret = await chosenSecret(side.trust, claims, shown);
   const proven = await judged(side, "dialer", peer, claims, secret);
-  return await welcome({ side, hello, claims, secret, proven }, version, m1);
+  const isKnown = shown !== null;
+  const met = { side, hello, claims, secret, isKnown, proven };
+  return await welcome(met, version, m1);
 }
 
 async function welcome(
@@ -226,13 +230,13 @@ async function welcome(
 }
 
 async function onProof(
-  { side, hello, claims, secret, proven }: Met,
+  { side, hello, claims, secret, isKnown, proven }: Met,
   version: number,
   th2: Bytes,
   message: Uint8Array | null,
 ): Promise<TrustedStep> {
   const { name, bytes: m3 } = expected(["proof", "refusal"], message);
-  if (name === "refusal") return refused(m3);
+  if (name === "refusal") return refused(m3, isKnown);
   await check("dialer", th2, claims, secret, readProofs("proof", m3));
   const peer = hello.introduction;
   return {
@@ -267,7 +271,7 @@ async function onWelcome(
   const { side, self, expect, m1 } = said;
   if (message === null) throw unanswered();
   const { name, bytes: m2 } = expected(["welcome", "refusal"], message);
-  if (name === "refusal") return refused(m2);
+  if (name === "refusal") return refused(m2, false);
   const { welcome, claims, proofs, unproven } = readProvingWelcome(
     m2,
     VERSIONS,
@@ -308,7 +312,7 @@ async function onFinish(
 ): Promise<TrustedStep> {
   if (message === null) throw unanswered();
   const { name, bytes: m4 } = expected(["finish", "refusal"], message);
-  if (name === "refusal") return refused(m4);
+  if (name === "refusal") return refused(m4, true);
   await check("finish", th3, claims, secret, readProofs("finish", m4));
   return { type: "end", introduced };
 }
@@ -470,11 +474,11 @@ function refuse(refusal: Refusal, isKnown: boolean): TrustedEnd {
   };
 }
 
-function refused(message: Uint8Array): TrustedEnd {
-  return {
-    type: "end",
-    introduced: { refusal: readRefusal(message), by: "them" },
-  };
+/** Was refused; by a stranger, nothing follows from that but the end. */
+function refused(message: Uint8Array, isKnown: boolean): TrustedEnd {
+  const { code, detail, ...more } = readRefusal(message);
+  const refusal = { code, detail, ...(isKnown ? more : {}) };
+  return { type: "end", introduced: { refusal, by: "them" } };
 }
 
 function unanswered(): ProtocolError {

@@ -11,7 +11,14 @@ import { MESSAGE_LIMIT } from "./_messages.ts";
 import { Belief, createIdentity, grant, keyText } from "./identity.ts";
 import { Keyring } from "./keyring.ts";
 import { createSecret } from "./secret.ts";
-import { trusted, type TrustedOptions, type TrustedSide } from "./trusted.ts";
+import { writeRefusal } from "./_refusal.ts";
+import {
+  acceptTrusted,
+  dialTrusted,
+  trusted,
+  type TrustedOptions,
+  type TrustedSide,
+} from "./trusted.ts";
 import {
   AuthenticationError,
   type Channel,
@@ -371,6 +378,36 @@ Deno.test("trusted() tells a node that it has dialled itself", async () => {
   const met = await meet(member.end, member.end);
   assert(!(met.dialer instanceof Error) && "refusal" in met.dialer);
   assertEquals(met.dialer.refusal.code, "self");
+});
+
+Deno.test("trusted() does not take an incarnation from a stranger that refuses", async () => {
+  const refusal = {
+    code: "stale",
+    detail: "old",
+    incarnation: 2 ** 52,
+  } as const;
+  const table: [TrustedSide, TrustedSide, boolean][] = [];
+  for (const [index, { dialer, acceptor }] of (await victims()).entries()) {
+    table.push([dialer, acceptor, index !== 1]); // without a secret, no hello shows it
+  }
+  for (const [dialer, acceptor, shows] of table) {
+    const helloAwaited = acceptTrusted(acceptor);
+    const welcomeAwaited = await dialTrusted(dialer);
+    assert(
+      helloAwaited.type === "receive" && welcomeAwaited.type === "receive",
+    );
+    const proofAwaited = await helloAwaited.next(welcomeAwaited.send ?? null);
+    assert(proofAwaited.type === "receive");
+    const ends = [
+      await welcomeAwaited.next(writeRefusal(refusal)),
+      await proofAwaited.next(writeRefusal(refusal)),
+    ].map((step) => step.type === "end" && step.introduced);
+    const bare = { code: "stale", detail: "old" } as const;
+    assertEquals(ends, [
+      { refusal: bare, by: "them" },
+      { refusal: shows ? refusal : bare, by: "them" },
+    ]);
+  }
 });
 
 /** Victims of each mode. */
