@@ -376,3 +376,33 @@ Deno.test("with identities, a relay brings nothing from whoever is no member", a
   assert(one.node.counters.forbidden > 0);
   assertMatch(one.lines.join(), /which is no member/);
 });
+
+Deno.test("node.keyring asks members, and no guest of anybody", async () => {
+  const secret = createSecret();
+  const { identity: guest } = await createIdentity();
+  const rights = { emit: [], handle: [] };
+  const trust = { keys: [{ key: keyText(guest.key), rights }] };
+  const transport = memory();
+  const one = nodeWith({ secret, trust, transport }).node;
+  const two = nodeWith({ secret, trust, transport }).node;
+  await using _one = one;
+  await using _two = two;
+  const address = await one.listen("memory://one");
+  await two.listen("memory://two");
+  await two.join(address);
+  await using visitor = nodeWith({ identity: guest, transport }).node;
+  await visitor.join(address);
+  await until(() => one.members.size === 2);
+  for (const node of [one, two]) {
+    const keyring = keyringOf(node);
+    const [old] = await keyring.keys();
+    const { id, nodes } = await keyring.install(createSecret());
+    assertEquals([...nodes.values()], [null, null]);
+    assertEquals([...(await keyring.use(id)).values()], [null, null]);
+    assertEquals([...(await keyring.remove(old?.id ?? "")).values()], [
+      null,
+      null,
+    ]);
+    await until(() => one.members.size === 2 && two.members.has(one.id));
+  }
+});

@@ -24,6 +24,8 @@ interface Commands {
 interface Reply {
   readonly keys?: readonly KeyInfo[];
   readonly fault?: string;
+  /** The guests that it has links with. */
+  readonly guests?: readonly NodeId[];
 }
 
 /** A step, said to one node. */
@@ -39,6 +41,8 @@ export interface ClusterKeyringOptions {
   /** The secrets of this node. */
   readonly ring: Keyring;
   readonly scope: Scope<Commands>;
+  /** The guests that this node has links with. */
+  guests(): readonly NodeId[];
   /** Makes the links anew that were proven by a secret. */
   renew(keyId: string): Promise<void>;
 }
@@ -79,7 +83,8 @@ export class ClusterKeyring {
     const id = await ring.install(secret);
     const keys = await ring.secretKeys();
     const text = keys.find(({ name }) => name === id)?.text ?? "";
-    return { id, nodes: await this.#everywhere("install", text, id) };
+    const members = [...(await this.#members()).keys()];
+    return { id, nodes: await this.#everywhere(members, "install", text, id) };
   }
 
   /**
@@ -89,14 +94,14 @@ export class ClusterKeyring {
    * @throws {RangeError} If this node has not.
    */
   async use(id: string): Promise<KeyringReport> {
-    await this.#unlessAll(
+    const members = await this.#ready(
       "use",
       id,
       (keys) =>
         keys.some((key) => key.id === id) ? null : "it has not installed it",
     );
     await this.#options.ring.use(id);
-    return await this.#everywhere("use", id, id);
+    return await this.#everywhere(members, "use", id, id);
   }
 
   /**
@@ -107,7 +112,7 @@ export class ClusterKeyring {
    * @throws {RangeError} If this node still uses it.
    */
   async remove(id: string): Promise<KeyringReport> {
-    await this.#unlessAll(
+    const members = await this.#ready(
       "remove",
       id,
       (keys) =>
@@ -116,21 +121,22 @@ export class ClusterKeyring {
           : null,
     );
     const { ring, renew } = this.#options;
-    // The members first: they know this node's commands by the secret in use alone.
-    const report = await this.#everywhere("remove", id, id);
     await ring.remove(id);
+    const report = await this.#everywhere(members, "remove", id, id);
     await renew(id);
     return report;
   }
 
   async #everywhere(
+    members: readonly NodeId[],
     step: Command["step"],
     what: string,
     id: string,
   ): Promise<KeyringReport> {
-    const { scope } = this.#options;
-    const report = new Map<string, string | null>([[scope.id, null]]);
-    for (const to of [...scope.members.keys()]) {
+    const report = new Map<string, string | null>([
+      [this.#options.scope.id, null],
+    ]);
+    for (const to of members) {
       const { keys = [], fault = null } = await this.#ask({ to, step, what });
       const isThere = keys.some((key) => key.id === id);
       const isDone = step === "remove" ? !isThere : isThere;
@@ -139,21 +145,39 @@ export class ClusterKeyring {
     return report;
   }
 
-  async #unlessAll(
+  /** The members, once all of them are ready for a step. */
+  async #ready(
     step: string,
     id: string,
     faultOf: (keys: readonly KeyInfo[]) => string | null,
-  ): Promise<void> {
+  ): Promise<readonly NodeId[]> {
+    const members = await this.#members();
     const faults: string[] = [];
-    for (const to of [...this.#options.scope.members.keys()]) {
-      const reply = await this.#ask({ to, step: "keys", what: "" });
-      const fault = reply.fault ?? faultOf(reply.keys ?? []);
-      if (fault !== null) faults.push(`node "${to}": ${fault}`);
+    for (const [member, { fault, keys = [] }] of members) {
+      const why = fault ?? faultOf(keys);
+      if (why !== null) faults.push(`node "${member}": ${why}`);
     }
-    if (faults.length === 0) return;
+    if (faults.length === 0) return [...members.keys()];
     throw new KeyringError(
       `Cannot ${step} the key "${id}": ${faults.join("; ")}`,
     );
+  }
+
+  /** What each member says of its keys; guests, whoever they are linked with, have none. */
+  async #members(): Promise<ReadonlyMap<NodeId, Reply>> {
+    const { scope, guests } = this.#options;
+    const own = new Set(guests());
+    const members = [...scope.members.keys()].filter((id) => !own.has(id));
+    const replies = new Map(
+      await Promise.all(members.map(async (to) => {
+        const reply = await this.#ask({ to, step: "keys", what: "" });
+        return [to, reply] as const;
+      })),
+    );
+    for (const { guests = [] } of [...replies.values()]) {
+      for (const guest of guests) replies.delete(guest);
+    }
+    return replies;
   }
 
   /** Has a member obey; never rejects. */
@@ -162,7 +186,7 @@ export class ClusterKeyring {
     let fault = "";
     for (let tries = 0; tries < TRIES; tries++) {
       if (tries > 0) {
-        await new Promise<void>((resolve) => scope.clock.after(PAUSE, resolve));
+        await this.#pause(PAUSE);
       }
       try {
         const [inUse] = await ring.secretKeys();
@@ -187,16 +211,29 @@ export class ClusterKeyring {
       if (step === "remove") {
         await ring.remove(what);
         // The answer leaves by a link that is about to be made anew.
-        scope.clock.after(PAUSE / 5, () => {
-          renew(what).catch((error) =>
-            scope.fault(error, `links were not made anew: ${reasonOf(error)}`)
-          );
-        });
+        this.#pause(PAUSE / 5).then(() => renew(what)).catch((error) =>
+          scope.fault(error, `links were not made anew: ${reasonOf(error)}`)
+        );
       }
-      return { keys: await ring.keys() };
+      return { keys: await ring.keys(), guests: this.#options.guests() };
     } catch (error) {
       return { fault: reasonOf(error) };
     }
+  }
+
+  /** Resolves after so many ms, or once the node closes. */
+  #pause(time: number): Promise<void> {
+    const { clock, signal } = this.#options.scope;
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const cancel = clock.after(time, end);
+      signal.addEventListener("abort", end);
+    });
   }
 
   /** Only who knows a secret of the ring gives commands, and each to one node. */
@@ -242,7 +279,10 @@ function readReply(value: unknown): Reply {
   if (!isRecord(value)) return { fault: "it answered nonsense" };
   if (typeof value.fault === "string") return { fault: value.fault };
   const keys = Array.isArray(value.keys) ? value.keys.filter(isKeyInfo) : [];
-  return { keys };
+  const guests = Array.isArray(value.guests)
+    ? value.guests.filter((id) => typeof id === "string")
+    : [];
+  return { keys, guests };
 }
 
 function isKeyInfo(value: unknown): value is KeyInfo {

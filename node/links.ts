@@ -245,6 +245,13 @@ export class Links {
     }));
   }
 
+  /** The guests that there are links with. */
+  guests(): readonly NodeId[] {
+    return [...this.#links.values()]
+      .filter(({ proven }) => proven.rights !== undefined)
+      .map(({ peer }) => peer.id);
+  }
+
   /** Ends the link to a node that is believed no more. */
   revoke(id: NodeId): void {
     this.#links.get(id)?.end("its key is believed no more");

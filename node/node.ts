@@ -1663,6 +1663,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       new ClusterKeyring({
         ring,
         scope,
+        guests: () => this.#links.guests(),
         renew: (keyId) => this.#links.renew(keyId),
       }));
   }
