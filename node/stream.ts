@@ -157,7 +157,7 @@ export interface StreamOwner {
 interface Waiting extends PromiseWithResolvers<void> {
   readonly kind: number;
   readonly data: Uint8Array;
-  /** How much of it is in pieces, in bytes; below 0: of its header. */
+  /** How much of its data is in pieces, in bytes; below 0: not even its header. */
   at: number;
 }
 
@@ -592,30 +592,26 @@ export class StreamEnd implements Stream {
     return room;
   }
 
-  /** Puts a message into pieces, as far as they go; whether all of it. */
+  /** Puts a message into pieces, and lets go of those that are full; whether all of it. */
   #place(waiting: Waiting): boolean {
-    for (;;) {
-      if (this.#isOver) return false;
-      const { data } = waiting;
-      if (waiting.at < 0) {
-        if (this.#room(MESSAGE_HEADER + data.length) < MESSAGE_HEADER) {
-          if (this.#letGo()) continue;
-          return false;
-        }
-        this.#writeMessageHeader(waiting.kind, data.length);
-        waiting.at = 0;
-      }
-      const left = data.length - waiting.at;
-      if (left === 0) {
-        this.#leaveSoon();
-        return true;
-      }
-      if (this.#room(left) === 0) {
-        if (this.#letGo()) continue;
-        return false;
-      }
-      waiting.at = this.#append(data, waiting.at);
+    while (!this.#fill(waiting)) {
+      if (!this.#letGo() || this.#isOver) return false;
     }
+    this.#leaveSoon();
+    return true;
+  }
+
+  /** Puts as much of a message into the open piece as there is room for; whether all of it. */
+  #fill(waiting: Waiting): boolean {
+    const { data } = waiting;
+    if (waiting.at < 0) {
+      const size = MESSAGE_HEADER + data.length;
+      if (this.#room(size) < MESSAGE_HEADER) return false;
+      this.#writeMessageHeader(waiting.kind, data.length);
+      waiting.at = 0;
+    }
+    if (waiting.at < data.length) waiting.at = this.#append(data, waiting.at);
+    return waiting.at === data.length;
   }
 
   #encodeInPlace(value: unknown): boolean {
@@ -688,30 +684,16 @@ export class StreamEnd implements Stream {
     if (!this.#isDue) this.#owner.soon(this);
   }
 
-  /** What waits goes into pieces. */
+  /** What waits goes into the next piece. */
   #refill(): void {
     for (let next = this.#head; next !== null; next = this.#head) {
-      if (!this.#refillWith(next)) return;
+      const isWhole = this.#fill(next);
+      this.#isDue = true;
+      if (!isWhole) return;
       next.resolve();
       this.#head = this.#queue.shift() ?? null;
       if (this.#head) this.#queued -= this.#head.data.length + MESSAGE_HEADER;
     }
-  }
-
-  /** As `#place`, without letting go: whoever calls does. */
-  #refillWith(waiting: Waiting): boolean {
-    const { data } = waiting;
-    if (waiting.at < 0) {
-      if (this.#room(MESSAGE_HEADER + data.length) < MESSAGE_HEADER) {
-        this.#isDue = true;
-        return false;
-      }
-      this.#writeMessageHeader(waiting.kind, data.length);
-      waiting.at = 0;
-    }
-    if (waiting.at < data.length) waiting.at = this.#append(data, waiting.at);
-    this.#isDue = true;
-    return waiting.at === data.length;
   }
 
   /** How much of the open piece may leave, in bytes. */

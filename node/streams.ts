@@ -578,7 +578,7 @@ function keyOf(peer: NodeId, id: number, isOwn: boolean): string {
 function abortWith(signal: AbortSignal, stream: StreamEnd): void {
   const abort = (): void =>
     stream.fail("aborted", "its signal aborted", {
-      error: signal.reason,
+      error: signal.reason ?? undefined,
       tell: "aborted",
       text: reasonOf(signal.reason),
     });
