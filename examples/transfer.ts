@@ -75,6 +75,7 @@ export function takeFiles(
         }
         await writeAll(file, bytes);
         have += bytes.length;
+        stream.release(bytes); // later bytes may come in the same memory
       }
       if (have < size) {
         throw new Error(`Cannot take "${name}": it is cut short`);

@@ -8,6 +8,8 @@ import {
 
 /** A lent message from this length on is copied out alone, in bytes. */
 const ALONE_FROM = 4_096;
+/** Memory that is kept for later messages, in bytes. */
+const KEPT = 2_097_152;
 
 /** A message that has come whole. */
 export interface Message {
@@ -32,6 +34,9 @@ export class MessageReader {
   /** The message as far as it has come. */
   #body: Uint8Array | null = null;
   #filled = 0;
+  /** Memory of messages that nobody needs any more. */
+  #free: Uint8Array[] = [];
+  #kept = 0;
 
   /** Hands messages of at most `longest` bytes to `take`. */
   constructor(longest: number, take: (message: Message) => void) {
@@ -75,7 +80,7 @@ export class MessageReader {
         continue;
       }
       if (own === null && this.#length >= ALONE_FROM) {
-        this.#finish(piece.slice(at, end));
+        this.#finish(this.#copy(piece, at, end));
       } else {
         own ??= piece.slice();
         this.#finish(own.subarray(at, end));
@@ -84,9 +89,20 @@ export class MessageReader {
     }
   }
 
-  /** Lets go of what has come in part. */
+  /** Takes memory that later messages of the same length may come in. */
+  release(bytes: Uint8Array): void {
+    const { length, buffer } = bytes;
+    if (length < ALONE_FROM || length !== buffer.byteLength) return;
+    if (this.#kept + length > KEPT || this.#free.includes(bytes)) return;
+    this.#free.push(bytes);
+    this.#kept += length;
+  }
+
+  /** Lets go of what has come in part, and of memory. */
   clear(): void {
     this.#body = null;
+    this.#free = [];
+    this.#kept = 0;
   }
 
   #readHeader(piece: Uint8Array, start: number): number {
@@ -119,10 +135,29 @@ export class MessageReader {
     return end;
   }
 
+  #copy(piece: Uint8Array, start: number, end: number): Uint8Array {
+    const known = this.#reuse(end - start);
+    if (known === null) return piece.slice(start, end);
+    known.set(piece.subarray(start, end));
+    return known;
+  }
+
+  /** Memory of exactly so many bytes that was used before; null: there is none. */
+  #reuse(length: number): Uint8Array | null {
+    const index = this.#free.findLastIndex((bytes) => bytes.length === length);
+    const [known = null] = index < 0 ? [] : this.#free.splice(index, 1);
+    if (known !== null) this.#kept -= length;
+    return known;
+  }
+
   /** A length that was only announced reserves no more memory than the credit given. */
   #room(needed: number, expected: number): Uint8Array {
     const body = this.#body;
     if (body !== null && body.length >= needed) return body;
+    if (body === null) {
+      const known = this.#reuse(this.#length);
+      if (known !== null) return this.#body = known;
+    }
     const size = Math.max(needed + expected, 2 * (body?.length ?? 0));
     const larger = new Uint8Array(Math.min(this.#length, size));
     if (body !== null) larger.set(body.subarray(0, this.#filled));

@@ -165,6 +165,25 @@ Deno.test("Node.open() comes after the events sent before", async () => {
   assertEquals(seen, ["first", "second", "stream"]);
 });
 
+Deno.test("Stream.release() lets later messages come in the same memory", async () => {
+  await using world = virtualWorld();
+  const { here, there } = await opened(world);
+  for (const length of [50_000, 300_000]) {
+    const buffers = new Set<ArrayBufferLike>();
+    for (let i = 0; i < 20; i++) {
+      here.send(pattern(length, i));
+      const bytes = await passFor(world.clock, there.receive());
+      assert(bytes instanceof Uint8Array);
+      assertEquals(bytes, pattern(length, i));
+      buffers.add(bytes.buffer);
+      there.release(bytes);
+      there.release(bytes); // no effect
+      there.release(bytes.subarray(1)); // nor of a part
+    }
+    assertEquals(buffers.size, 1, `${length}`);
+  }
+});
+
 // -- Back-pressure --
 
 Deno.test("Stream.send() waits for a reader, with about 2 MiB under way", async () => {

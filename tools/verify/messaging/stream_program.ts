@@ -49,6 +49,7 @@ node.onOpen("copy", async (stream) => {
     for await (const bytes of stream) {
       if (isSummed) taken.sum = sumOf(bytes, taken.sum);
       taken.bytes += bytes.length;
+      stream.release(bytes);
       const ahead = 1_000 * taken.bytes / pace - (performance.now() - begin);
       if (ahead > 1) await pause(ahead);
     }
