@@ -419,10 +419,10 @@ export class Links {
     try {
       const introduced = await this.#introduce(connection, {
         role: "dialer",
-        admit: (peer) =>
+        admit: (peer, proven) =>
           this.#wantsName(address, expect)
             ? dialledAgain(dial, peer)
-            : this.#admitDialed(dial, peer),
+            : this.#refuseGuest(proven) ?? this.#admitDialed(dial, peer),
         ...(expect === undefined ? {} : { expect }),
       });
       if ("peer" in introduced) {

@@ -1719,6 +1719,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   async #open(router: LinkingRouter): Promise<number> {
+    if (this.#safety.security) {
+      this.#journal.warn(
+        "the router brings links of its own, which neither `secret` nor `identity` protects",
+      );
+    }
     try {
       return await router.open();
     } catch (cause) {
