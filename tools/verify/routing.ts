@@ -5,6 +5,7 @@ import { hostileNeighbour } from "./routing/hostile.ts";
 import { natsOutage } from "./routing/outage.ts";
 import { rollingRestart } from "./routing/rolling.ts";
 import { sameSeed, simulated, simulatorSpeed } from "./routing/simulated.ts";
+import { together } from "./together.ts";
 import type { Row } from "./runner.ts";
 
 /** The commit with which the work on speed ended. */
@@ -83,8 +84,7 @@ export const rows: readonly Row[] = [
   ...["peer", ...RELAYING].map(hostileNeighbour),
   sameSeed,
   simulatorSpeed,
-  ...["peer", ...RELAYING, "nats"].map(bridged),
-  natsOutage,
+  ...together([...["peer", ...RELAYING, "nats"].map(bridged), natsOutage]),
   rollingRestart,
   throttled,
   stopped,

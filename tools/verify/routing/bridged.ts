@@ -16,7 +16,7 @@ const FORMING = 20_000;
 /** In which all reach each other again after a fault, in ms. */
 const RECOVERY = 20_000;
 /** Within which a sender is told that somebody cannot be reached, in ms. */
-const TOLD = 10_000;
+const TOLD = 12_000;
 /** What fails as late as that was told nothing, in ms. */
 const TIMEOUT = 20_000;
 /** So many of the things that went wrong are named. */

@@ -9,7 +9,7 @@ const PART = 0.1;
 /** What each has to do besides, in ms of processor time every 100 ms: more than it has. */
 const WORK = 10;
 const LENGTH = 600_000;
-const LENGTH_SHORT = 20_000;
+const LENGTH_SHORT = 10_000;
 /** Time between two events of each process, in ms. */
 const INTERVAL = 100;
 /** How long a process is stopped, and how many are, in the full form and the short one. */
@@ -18,7 +18,7 @@ const STOPS: readonly [full: number, short: number] = [8, 2];
 /** In which all know all, in ms. */
 const FORMING = 30_000;
 /** Between two looks, in ms. */
-const LOOK = 10_000;
+const LOOK = 5_000;
 
 /** Eight processes that hardly get to run: nobody may be given up. */
 export const throttled: Row = {

@@ -28,7 +28,7 @@ export class Networks implements AsyncDisposable {
 
   /** Why this machine cannot have them; `null`: it can. */
   static async unavailable(): Promise<string | null> {
-    const name = `${PREFIX}${Deno.pid}-probe`;
+    const name = `${PREFIX}${Deno.pid}-probe${made++}`;
     try {
       await ip(["netns", "add", name]);
       await ip(["netns", "delete", name]);

@@ -15,6 +15,8 @@ import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 const PROGRESS = 5_000;
 /** What a thousand seeds of the crash test may take, in ms. */
 const THOUSAND = 60_000;
+/** What they may take by a few of them, where other programs run besides. */
+const THOUSAND_SHORT = 120_000;
 const CRASH = { scenario: "crash", router: "peer", membership: "swim" };
 /** Seeds that run before the time counts: the runtime compiles while it runs. */
 const WARM_UP = 10;
@@ -52,7 +54,9 @@ export function simulated(row: SimulatedRow): Row {
 /** How long a thousand seeds take; the short form runs fewer, and counts processor time. */
 export const simulatorSpeed: Row = {
   what: "1,000 seeds of the 50-node crash test",
-  target: `at most ${THOUSAND / 1_000} s`,
+  target: `at most ${THOUSAND / 1_000} s; short, ${
+    THOUSAND_SHORT / 1_000
+  } s of processor time`,
   measure: async ({ short, progress }: MeasureOptions) => {
     const seeds = short ? 40 : 1_000;
     await run(CRASH, WARM_UP, progress);
@@ -65,7 +69,8 @@ export const simulatorSpeed: Row = {
       (busy / 1_000).toFixed(1)
     } s of processor time${short ? `, worked out from ${seeds} seeds` : ""}`;
     const { held, ...rest } = measurement(figure, report);
-    return { ...rest, held: held && (short ? busy : elapsed) <= THOUSAND };
+    const isFast = short ? busy <= THOUSAND_SHORT : elapsed <= THOUSAND;
+    return { ...rest, held: held && isFast };
   },
 };
 
