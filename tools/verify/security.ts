@@ -1,4 +1,5 @@
 import type { Row } from "./runner.ts";
+import { hostileMember } from "./security/hostile_member.ts";
 import { hostileStranger } from "./security/hostile_stranger.ts";
 import { transports } from "./security/transports.ts";
 import { trust } from "./security/trust.ts";
@@ -8,4 +9,5 @@ export const rows: readonly Row[] = [
   ...trust,
   ...hostileStranger,
   ...transports,
+  ...hostileMember,
 ];

@@ -249,7 +249,12 @@ export class Memory {
     this.#timer = setInterval(() => this.#look(), 50);
   }
 
-  /** Ends it; in MiB. */
+  /** How much it has grown by now, in MiB. */
+  now(): number {
+    return residentOf(this.#pid) - this.#before;
+  }
+
+  /** Ends it; how much it has grown at most, in MiB. */
   stop(): number {
     clearInterval(this.#timer);
     this.#look();

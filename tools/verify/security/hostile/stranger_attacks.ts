@@ -3,6 +3,7 @@ import { eventFrame } from "../../cluster/mutate.ts";
 import { framed, type Stranger } from "../../cluster/stranger.ts";
 import { pause } from "../../../../bench/serve.ts";
 import { all, type Attack } from "./attack.ts";
+import { bundle } from "./bundles.ts";
 import { helloOf, introductionOf, type Scene } from "./scene.ts";
 
 /** A connection that breaks the protocol is closed within so many ms. */
@@ -295,33 +296,38 @@ async function countClosed(
 
 /** Whether the victim closes it at once. */
 export async function closes(stranger: Stranger): Promise<boolean> {
-  const late = Symbol();
-  const end = performance.now() + AT_ONCE;
-  for (;;) {
-    const message = await Promise.race([
-      stranger.receive(),
-      pause(Math.max(0, end - performance.now())).then(() => late),
-    ]);
-    if (message === null) return true;
-    if (message === late) return false;
-  }
+  const last = await receiveUntil(stranger, AT_ONCE, (message) => !message);
+  return last === null;
 }
 
 /** Whether the victim still answers on a link. */
-export async function echoes(member: Stranger): Promise<boolean> {
-  const name = new TextEncoder().encode("echo");
-  const request = Uint8Array.of(
-    ...[0x10, 0, 0, 0, 1, 0, 1, 254, 0, 0, 0, 1, 0, 0, 0, 7],
-    ...[name.length, ...name, 0x2a],
-  );
+export async function echoes(
+  member: Stranger,
+  limit: number = AT_ONCE,
+): Promise<boolean> {
+  const request = bundle([{ type: 1, id: 7, name: "echo", data: [0x2a] }]);
   await member.write(framed(request));
-  const end = performance.now() + AT_ONCE;
-  while (performance.now() < end) {
-    const message = await member.receive();
-    if (message === null) return false;
-    if (message[0] === 0x10 && message.at(-1) === 0x2a) return true;
+  const isReply = (message: Uint8Array | null): boolean =>
+    !message || message[0] === 0x10 && message.at(-1) === 0x2a;
+  return !!await receiveUntil(member, limit, isReply);
+}
+
+/** What arrives first of what is waited for, null at the end; undefined: nothing in time. */
+async function receiveUntil(
+  stranger: Stranger,
+  limit: number,
+  isWanted: (message: Uint8Array | null) => boolean,
+): Promise<Uint8Array | null | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, limit);
+  try {
+    for (;;) {
+      const message = await Promise.race([stranger.receive(), late]);
+      if (message === undefined || isWanted(message)) return message;
+    }
+  } finally {
+    clearTimeout(timer);
   }
-  return false;
 }
 
 /** A hello that says that. */
