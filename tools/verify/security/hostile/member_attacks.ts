@@ -9,7 +9,7 @@ import { all, type Attack } from "./attack.ts";
 import { bundle, type Entry } from "./bundles.ts";
 import type { Events } from "./events.ts";
 import { news, type Rumour } from "./news.ts";
-import { Memory, type Scene } from "./scene.ts";
+import { Memory } from "./scene.ts";
 import { closes, echoes } from "./stranger_attacks.ts";
 
 /** The highest incarnation that can be told. */
@@ -32,6 +32,7 @@ export const memberAttacks: readonly Attack[] = [
           name: String(1_000_000_000 + at + i),
         }));
         await member.write(framed(bundle(entries)));
+        await pause(0); // the honest node lives in the same process
       }
       const isThrough = await echoes(member, 60_000);
       await scene.victim.ask("settle");

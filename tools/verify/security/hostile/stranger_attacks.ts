@@ -319,7 +319,7 @@ async function receiveUntil(
   isWanted: (message: Uint8Array | null) => boolean,
 ): Promise<Uint8Array | null | undefined> {
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, limit);
+  const timer = setTimeout(() => resolve(undefined), limit);
   try {
     for (;;) {
       const message = await Promise.race([stranger.receive(), late]);
