@@ -6,6 +6,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { createNode } from "@devts/devts";
 import { map } from "@devts/node/state";
+import { msgpackr } from "@devts/protocol/msgpackr";
 import { sqlite } from "@devts/node/storage/sqlite";
 import {
   collectGarbage,
@@ -88,6 +89,60 @@ class PlainStore {
   }
 }
 
+const codec = msgpackr();
+let live: ReturnType<typeof setInterval> | undefined;
+let written = 0;
+let mostUsed = 0;
+
+/** Every entry of the map as an array of key and value, each with its length in front. */
+async function sendRaw(connection: Deno.Conn): Promise<void> {
+  const chunk = new Uint8Array(262_144);
+  const view = new DataView(chunk.buffer);
+  let at = 0;
+  for (const entry of cart.entries()) {
+    const end = codec.encodeInto(entry, chunk, at + 4);
+    view.setUint32(at, end - at - 4);
+    at = end;
+    if (at < chunk.length - 1_024) continue;
+    await writeAll(connection, chunk.subarray(0, at));
+    at = 0;
+  }
+  await writeAll(connection, chunk.subarray(0, at));
+  connection.close();
+}
+
+async function writeAll(
+  connection: Deno.Conn,
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += await connection.write(bytes.subarray(at));
+  }
+}
+
+async function receiveRaw(connection: Deno.Conn): Promise<Map<string, string>> {
+  const content = new Map<string, string>();
+  const chunk = new Uint8Array(524_288);
+  const view = new DataView(chunk.buffer);
+  let filled = 0;
+  for (;;) {
+    const count = await connection.read(chunk.subarray(filled));
+    if (count === null) break;
+    filled += count;
+    let at = 0;
+    while (filled - at >= 4 && filled - at - 4 >= view.getUint32(at)) {
+      const end = at + 4 + view.getUint32(at);
+      const entry = codec.decodeAt(chunk, at + 4, end);
+      if (Array.isArray(entry)) content.set(entry[0], entry[1]);
+      at = end;
+    }
+    chunk.copyWithin(0, at, filled);
+    filled -= at;
+  }
+  connection.close();
+  return content;
+}
+
 await serve({
   listen: async () => ({ address: await node.listen("tcp://127.0.0.1:0") }),
   join: async (args) => {
@@ -128,6 +183,48 @@ await serve({
       ? cart
       : new PlainStore(new Map(keys.map((key) => [key, VALUE])));
     return reads(args.number("count"), keys, store);
+  },
+  serveRaw: () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    listener.accept().then(async (connection) => {
+      listener.close();
+      await sendRaw(connection);
+    });
+    return { port: listener.addr.port };
+  },
+  loadRaw: async (args) => {
+    const start = now();
+    const port = args.number("port");
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    const content = await receiveRaw(connection);
+    return { millis: now() - start, size: content.size };
+  },
+  load: async (args) => {
+    const start = now();
+    await node.join(args.text("address"));
+    const count = args.number("count");
+    await until(() => cart.size >= count, 120_000);
+    return { millis: now() - start, size: cart.size };
+  },
+  sync: async () => {
+    await cart.sync();
+    return {};
+  },
+  live: () => {
+    collectGarbage();
+    const base = used();
+    let most = base;
+    live = setInterval(() => {
+      for (let i = 0; i < 10; i++) cart.set(`live ${written++}`, VALUE);
+      const { heapUsed, external } = Deno.memoryUsage();
+      most = Math.max(most, heapUsed + external);
+      mostUsed = most - base;
+    }, 5);
+    return {};
+  },
+  ended: () => {
+    clearInterval(live);
+    return { written, bytes: mostUsed };
   },
   synced: async (args) => {
     // Writes that wait at the same time, as from many clients.
