@@ -57,8 +57,8 @@ export class Entries {
   // The last version hashed: an object each would be garbage.
   #low = 0;
   #high = 0;
-  #allLow = 0;
-  #allHigh = 0;
+  /** The hash over all entries; kept up to date once somebody has asked for it. */
+  #all: { low: number; high: number } | null = null;
 
   /** What has a value, by key. */
   get live(): ReadonlyMap<string, unknown> {
@@ -214,7 +214,19 @@ export class Entries {
 
   /** A hash over all that has a value: equal on nodes that hold the same. */
   digest(): Digest {
-    return { low: this.#allLow, high: this.#allHigh };
+    this.#all ??= this.#hashAll();
+    return { ...this.#all };
+  }
+
+  #hashAll(): { low: number; high: number } {
+    const all = { low: 0, high: 0 };
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.#keys[slot] === undefined || this.isTombstone(slot)) continue;
+      const { low, high } = this.versionAt(slot);
+      all.low = (all.low ^ low) >>> 0;
+      all.high = (all.high ^ high) >>> 0;
+    }
+    return all;
   }
 
   /** The tree of hashes; kept up to date from the first call on. */
@@ -284,9 +296,13 @@ export class Entries {
 
   /** What is at a slot has a value from now on, or no longer. */
   #toggle(slot: number, replica: Replica): void {
+    const all = this.#all;
+    if (!all && !this.#merkle) return;
     this.#hashVersion(slot, replica);
-    this.#allLow = (this.#allLow ^ this.#low) >>> 0;
-    this.#allHigh = (this.#allHigh ^ this.#high) >>> 0;
+    if (all) {
+      all.low = (all.low ^ this.#low) >>> 0;
+      all.high = (all.high ^ this.#high) >>> 0;
+    }
     this.#merkle?.toggleHashes(this.hashAt(slot), this.#low, this.#high);
   }
 

@@ -8,21 +8,32 @@ export function start(flags: readonly string[] = ["-A"]): Child {
 }
 
 /** The value in the middle. */
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >>> 1] ?? NaN;
 }
 
-/** Two measurements in turn, again and again; the medians of both. */
+/** What two ways of doing the same took. */
+export interface Compared {
+  /** The median of one way. */
+  readonly one: number;
+  /** The median of the other. */
+  readonly other: number;
+  /** What the one took of what the other took just after: the median. */
+  readonly ratio: number;
+}
+
+/** Two measurements in turn, again and again: what else runs meets both. */
 export async function inTurn(
   times: number,
   one: (round: number) => Promise<number>,
   other: (round: number) => Promise<number>,
-): Promise<[one: number, other: number]> {
+): Promise<Compared> {
   const ones: number[] = [];
   const others: number[] = [];
   for (let round = 0; round < times; round++) {
     ones.push(await one(round));
     others.push(await other(round));
   }
-  return [median(ones), median(others)];
+  const ratios = ones.map((value, i) => value / (others[i] ?? NaN));
+  return { one: median(ones), other: median(others), ratio: median(ratios) };
 }

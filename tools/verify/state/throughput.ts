@@ -1,5 +1,5 @@
 import type { Row } from "../runner.ts";
-import { inTurn, start } from "./shared.ts";
+import { type Compared, inTurn, start } from "./shared.ts";
 
 const KEYS = 20_000;
 
@@ -12,13 +12,13 @@ const writes: Row = {
     await using receiver = start();
     const { address } = await listening(receiver);
     await sender.ask("join", { address });
-    const count = short ? 100_000 : 500_000;
-    const [emit, set] = await inTurn(
-      short ? 3 : 7,
+    const count = short ? 60_000 : 500_000;
+    const compared = await inTurn(
+      short ? 5 : 9,
       () => micros(sender, "emit", { count, keys: KEYS }),
       () => micros(sender, "set", { count, keys: KEYS }),
     );
-    const { ratio, figure } = compare(set, emit, "emit");
+    const { ratio, figure } = compare(compared, "emit");
     const there = await receiver.ask("size");
     const here = await sender.ask("size");
     const isSame = there.number("size") === KEYS &&
@@ -38,12 +38,12 @@ const reads: Row = {
     await using reader = start();
     const count = short ? 1_000_000 : 5_000_000;
     await reader.ask("fill", { count: 1_000_000 });
-    const [plain, own] = await inTurn(
-      short ? 3 : 7,
+    const compared = await inTurn(
+      short ? 5 : 9,
       () => micros(reader, "reads", { of: "plain", count }),
       () => micros(reader, "reads", { of: "map", count }),
     );
-    const { ratio, figure } = compare(own, plain, "a plain map");
+    const { ratio, figure } = compare(compared, "a plain map");
     return { figure, held: ratio >= 0.8 };
   },
 };
@@ -58,7 +58,7 @@ const synced: Row = {
     const count = short ? 50_000 : 200_000;
     const clients = 1_000;
     try {
-      const [raw, own] = await inTurn(
+      const compared = await inTurn(
         short ? 3 : 5,
         (round) =>
           micros(writer, "raw", {
@@ -74,7 +74,7 @@ const synced: Row = {
             clients,
           }),
       );
-      const { ratio, figure } = compare(own, raw, "node:sqlite");
+      const { ratio, figure } = compare(compared, "node:sqlite");
       return { figure, held: ratio >= 0.7 };
     } finally {
       await Deno.remove(folder, { recursive: true });
@@ -101,12 +101,10 @@ async function micros(
 }
 
 function compare(
-  own: number,
-  other: number,
+  { one, other, ratio }: Compared,
   name: string,
 ): { ratio: number; figure: string } {
-  const ratio = other / own;
-  const figure = `${ratio.toFixed(2)}: ${rate(own)}; ${name} ${rate(other)}`;
+  const figure = `${ratio.toFixed(2)}: ${rate(other)}; ${name} ${rate(one)}`;
   return { ratio, figure };
 }
 

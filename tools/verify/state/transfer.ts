@@ -16,7 +16,7 @@ export const transfer: Row = {
     const address = (await source.ask("listen")).text("address");
     let most = 0;
     let lost = "";
-    const [raw, own] = await inTurn(3, async () => {
+    const { one: raw, other: own, ratio } = await inTurn(3, async () => {
       await using newcomer = start();
       const port = (await source.ask("serveRaw")).number("port");
       const answer = await newcomer.ask("loadRaw", { port });
@@ -34,7 +34,6 @@ export const transfer: Row = {
       progress(`own: ${answer.number("millis").toFixed(0)} ms`);
       return answer.number("millis");
     });
-    const ratio = raw / own;
     return {
       figure: `${ratio.toFixed(2)}: ${own.toFixed(0)} ms, raw ${
         raw.toFixed(0)
