@@ -87,6 +87,8 @@ export type Behaviour<T, E extends object = AnyEvents> = (
 export interface Scope<E extends object = AnyEvents> {
   /** The name of the behaviour; within another one, with that one's name in front. */
   readonly name: string;
+  /** How many behaviours of that name the node has had before this one. */
+  readonly generation: number;
   /** The id of the node. */
   readonly id: string;
   /** The name of its cluster. */
@@ -209,6 +211,7 @@ export class Behaviours {
   readonly #prefix: string;
   // Only this program adds names, so the table needs no bound.
   readonly #scopes = new Map<string, { close(): Promise<void> }>();
+  readonly #generations = new Map<string, number>();
   #closing: Promise<void> | null = null;
 
   constructor(host: ScopeHost, prefix = "") {
@@ -231,7 +234,9 @@ export class Behaviours {
         `Cannot use "${full}": there is a behaviour of that name`,
       );
     }
-    const scope = new NodeScope<E>(this.#host, full, () => {
+    const generation = this.#generations.get(name) ?? 0;
+    this.#generations.set(name, generation + 1);
+    const scope = new NodeScope<E>(this.#host, full, generation, () => {
       if (this.#scopes.get(name) === scope) this.#scopes.delete(name);
     });
     this.#scopes.set(name, scope);
@@ -257,6 +262,7 @@ export class Behaviours {
 /** The scope of one behaviour. */
 class NodeScope<E extends object> implements Scope<E> {
   readonly name: string;
+  readonly generation: number;
   readonly #host: ScopeHost;
   readonly #inner: Behaviours;
   readonly #ended: () => void;
@@ -267,9 +273,15 @@ class NodeScope<E extends object> implements Scope<E> {
   readonly #names = new Map<string, string>();
   #closing: Promise<void> | null = null;
 
-  constructor(host: ScopeHost, name: string, ended: () => void) {
+  constructor(
+    host: ScopeHost,
+    name: string,
+    generation: number,
+    ended: () => void,
+  ) {
     this.#host = host;
     this.name = name;
+    this.generation = generation;
     this.#ended = ended;
     this.#inner = new Behaviours(host, name + SEPARATOR);
   }

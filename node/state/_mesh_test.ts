@@ -77,6 +77,7 @@ export class Mesh {
     const nothing: Disposable = { [Symbol.dispose]: () => {} };
     const scope: Scope = {
       name: "state",
+      generation: 0,
       id,
       cluster: "test",
       incarnation: 1,

@@ -42,8 +42,8 @@ export class Persistence {
   readonly loaded: Promise<void>;
   readonly #options: PersistenceOptions;
   /** By which numbers the rows speak of replicas. */
-  readonly #numbers = new Map<Replica, number>();
-  readonly #marks = new Map<Replica, number>();
+  readonly #numbers = new WeakMap<Replica, number>();
+  readonly #marks = new WeakMap<Replica, number>();
   #lastNumber = 0;
   #table: StoredTable | null = null;
   #running: Promise<void> | null = null;

@@ -99,7 +99,11 @@ export class Replicas {
   /** Its life is over, and known everywhere. */
   settle(node: string, incarnation: number): void {
     const known = this.settled.get(`n:${node}`) ?? -1;
-    if (incarnation > known) this.settled.set(`n:${node}`, incarnation);
+    if (incarnation <= known) return;
+    this.settled.set(`n:${node}`, incarnation);
+    if (this.settled.size <= MAX_REPLICAS) return;
+    const [oldest] = this.settled.keys();
+    if (oldest !== undefined) this.settled.delete(oldest);
   }
 
   /** Forgets one that nothing is left of. */

@@ -53,6 +53,10 @@ const SCANNED = 4;
 const FEW = 1_024;
 /** How long a deletion is remembered, in ms. */
 const TOMBSTONE_AGE = 900_000;
+/** A life of a node that a later one has followed is over after so long without news, in ms. */
+const SETTLED_AFTER = 300_000;
+/** The last life of a node that is gone, likewise. */
+const GONE_AFTER = 86_400_000;
 /** How often what is no longer needed is given up, in ms. */
 const SWEEP_EVERY = 10_000;
 /** After so much time of day, in ms, the clocks are judged anew. */
@@ -81,6 +85,8 @@ export class Replication {
   readonly #carriesBytes: boolean;
   readonly #watchers = new Set<Changed>();
   readonly #due = new Map<string, Due>();
+  /** How far each member was with each replica, when it last asked. */
+  readonly #known = new Map<string, ReadonlyMap<string, number>>();
   /** Writers that wait to hear that this node holds so many of their writes, by replica. */
   readonly #owed = new Map<
     string,
@@ -109,7 +115,8 @@ export class Replication {
     const now = (): number => clock.now();
     this.#clocks = new PeerClocks(wallClock, now);
     this.store = new Store({
-      replica: replicaId(scope.id, scope.incarnation),
+      // Another one each time, also where one node uses a name again.
+      replica: replicaId(scope.id, scope.incarnation + scope.generation),
       codec,
       wallClock: () => this.#wall,
       clusterTime: () => wallClock() + this.#offset,
@@ -143,6 +150,7 @@ export class Replication {
     return {
       ...counters,
       ...this.#counts,
+      replicas: this.store.marks().size,
       refused: counters.refused + this.#counts.refused,
     };
   }
@@ -414,7 +422,10 @@ export class Replication {
     scope.on("held", (data, { from }) => this.#takeHeld(from, data));
     scope.on("hold", (data, { from }) => this.#takeHold(from, data));
     scope.onSystem("join", ({ id }) => void this.#transfer(id));
-    scope.onSystem("leave", ({ member }) => this.#clocks.forget(member.id));
+    scope.onSystem("leave", ({ member: { id } }) => {
+      this.#clocks.forget(id);
+      this.#known.delete(id);
+    });
   }
 
   #takeDelta(from: string, data: Wire): void {
@@ -441,6 +452,14 @@ export class Replication {
       error,
       `refused what node "${from}" tells: ${reasonOf(error)}`,
     );
+  }
+
+  #answerPull(from: string, asked: Head): Uint8Array {
+    this.#known.set(
+      from,
+      new Map(asked.spans.map(({ id, to }) => [`r:${id}`, to])),
+    );
+    return this.store.answerPull(asked);
   }
 
   #answer(
@@ -739,9 +758,23 @@ export class Replication {
 
   #sweep(): void {
     const time = this.#scope.wallClock() + this.#offset;
-    if (this.store.entries.bury(time - TOMBSTONE_AGE) > 0) {
-      this.#persistence?.touch();
+    const buried = this.store.entries.bury(time - TOMBSTONE_AGE);
+    const settled = this.store.settle((replica, isLast) =>
+      this.#isOver(replica, isLast)
+    );
+    if (buried + settled > 0) this.#persistence?.touch();
+  }
+
+  /** Whether a life of a node is over, and all that it wrote is known to every member. */
+  #isOver({ id, node, mark, moved }: Replica, isLast: boolean): boolean {
+    const { clock, members } = this.#scope;
+    const since = clock.now() - moved;
+    if (since < (isLast ? GONE_AFTER : SETTLED_AFTER)) return false;
+    if (isLast && members.has(node)) return false;
+    for (const known of this.#known.values()) {
+      if ((known.get(`r:${id}`) ?? mark) < mark) return false;
     }
+    return true;
   }
 
   async #close(): Promise<void> {

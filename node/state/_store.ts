@@ -460,7 +460,46 @@ export class Store {
         replicas.settle(node, incarnation);
       }
     }
+    this.#forgetEmpty();
     return moved;
+  }
+
+  /**
+   * Speaks no more of lives of nodes that are over: in the order of the lives, as long
+   * as `isOver` says so of each. `isLast`: no later life is known.
+   *
+   * @returns How many.
+   */
+  settle(isOver: (replica: Replica, isLast: boolean) => boolean): number {
+    const { replicas } = this.entries;
+    const lives = [...replicas]
+      .filter((one) => one !== this.self && !replicas.isSettled(one))
+      .sort((a, b) => a.incarnation - b.incarnation);
+    const running = new Set<string>();
+    let count = 0;
+    for (const replica of lives) {
+      const { node, incarnation } = replica;
+      if (running.has(node)) continue;
+      const isLast = node !== this.self.node &&
+        lives.every((one) =>
+          one.node !== node || one.incarnation <= incarnation
+        );
+      if (isOver(replica, isLast)) {
+        replicas.settle(node, incarnation);
+        count++;
+      } else running.add(node);
+    }
+    this.#forgetEmpty();
+    return count;
+  }
+
+  /** Forgets lives that are over and of whose writes none is left. */
+  #forgetEmpty(): void {
+    const { replicas } = this.entries;
+    for (const replica of [...replicas]) {
+      const isOver = replica !== this.self && replicas.isSettled(replica);
+      if (isOver && replica.log.live === 0) replicas.forget(replica);
+    }
   }
 
   // -- Transfers: answering --

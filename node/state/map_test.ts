@@ -3,6 +3,8 @@ import { json } from "@devts/protocol/json";
 import type { Codec } from "@devts/protocol";
 import { pass, passFor, passUntil } from "../_support_test.ts";
 import { type Tested, virtualWorld, type World } from "../_world_test.ts";
+import { START } from "../_support_test.ts";
+import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { WriteError } from "./errors.ts";
 import { map, type MapChange, type ReplicatedMap } from "./map.ts";
 import type { StateOptions } from "./types.ts";
@@ -325,4 +327,55 @@ Deno.test("map() compares hashes where lists of changes do not reach back so far
   assertEquals([a.cart.get("key 70"), a.cart.get("key 120")], [-70, -120]);
   assert(b.cart.counters.comparisons > 0);
   assert(b.cart.counters.pages < 20);
+});
+
+Deno.test("map() used again on the same node loses no write", async () => {
+  await using world = virtualWorld();
+  const [a, b] = await cluster(world, 2);
+  assert(a && b);
+  await b.cart.set("first", 1);
+  await pass(world.clock, 10);
+  await b.cart.close();
+  const again = b.tested.node.use("cart", map<Value>());
+  await again.set("second", 2);
+  await pass(world.clock, 5_000);
+  assertEquals(contents(a.cart), [["first", 1], ["second", 2]]);
+  assertEquals(contents(again), contents(a.cart));
+});
+
+Deno.test("map() speaks no more of lives of nodes that are over", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2);
+  const [a, b] = nodes;
+  assert(a && b);
+  for (let life = 1; life <= 5; life++) {
+    const { node } = world.add("c", {
+      incarnations: {
+        first: START + 4_096_000 * life,
+        next: nextIncarnation,
+        above: incarnationAbove,
+      },
+    });
+    const cart = node.use("cart", map<Value>());
+    await passFor(world.clock, node.listen("memory://c"));
+    await passFor(world.clock, node.join("memory://a"));
+    await cart.set(`life ${life}`, life);
+    await cart.set("shared", life);
+    await pass(world.clock, 5_000);
+    await passFor(world.clock, node.close());
+    await pass(world.clock, 1_000);
+  }
+  assertEquals(a.cart.counters.replicas, 7);
+  await pass(world.clock, 900_000);
+  assertEquals([a.cart.counters.replicas, b.cart.counters.replicas], [3, 3]);
+  await a.cart.set("after", 1);
+  const newcomer = await add(world, "d");
+  await pass(world.clock, 10_000);
+  nodes.push(newcomer);
+  assertEquals(newcomer.cart.size, 7);
+  assertSame(nodes);
+  for (let life = 1; life <= 5; life++) await a.cart.delete(`life ${life}`);
+  await pass(world.clock, 1_000_000);
+  assertEquals(newcomer.cart.get("shared"), 5);
+  assertSame(nodes);
 });

@@ -80,6 +80,8 @@ export interface StateCounters {
   readonly pages: number;
   /** Bytes of those pages and of comparisons. */
   readonly pageBytes: number;
+  /** Lives of nodes whose writes are told apart: those that are over go after a while. */
+  readonly replicas: number;
   /** Comparisons by hashes, where lists of changes did not reach back so far. */
   readonly comparisons: number;
 }
