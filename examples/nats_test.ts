@@ -122,6 +122,53 @@ test("nodes recover once a killed NATS server is back", async () => {
   assertEquals(await waiting, "ada says 2");
 });
 
+test("groups are queue groups of NATS: who is gone gets nothing more", async () => {
+  await using server = await natsServer();
+  const { port } = server;
+  const handled = new Map<string, number[]>();
+  await using sender = web(port, "sender");
+  const workers = ["w1", "w2", "w3"].map((id) => web(port, id));
+  await using stack = new AsyncDisposableStack();
+  for (const worker of workers) {
+    stack.use(worker);
+    worker.on("test_broadcast", (text) => {
+      const known = handled.get(worker.id) ?? [];
+      handled.set(worker.id, [...known, Number(text)]);
+    }, { group: "workers" });
+    await worker.join();
+  }
+  await sender.join();
+  await sender.ready({ members: 3, handles: "test_broadcast" });
+  const answers = (ids: readonly string[]): Promise<unknown> =>
+    Promise.allSettled(ids.map((id) => sender.request(id, "test_event", "x")));
+  // Nobody handles this, once it is known what all of them handle.
+  while ((await sender.emit("test_event", "x")).nodes > 0) await pause(10);
+  for (let i = 0; i < 300; i++) {
+    const { nodes } = await sender.emit("test_broadcast", `${i}`);
+    assertEquals(nodes, 1);
+  }
+  await answers(["w1", "w2", "w3"]);
+  const all = [...handled.values()];
+  assertEquals(all.flat().sort((a, b) => a - b), numbers(300));
+  assertEquals(all.length, 3);
+  for (const one of all) assertEquals(one, one.toSorted((a, b) => a - b));
+
+  handled.clear();
+  await workers[0]?.close();
+  for (let i = 0; i < 60; i++) sender.emit("test_broadcast", `${i}`);
+  await answers(["w2", "w3"]);
+  const rest = [...handled.values()].flat();
+  assertEquals(rest.sort((a, b) => a - b), numbers(60));
+});
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function numbers(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
 test("join() says where no NATS server is", async () => {
   const server = await natsServer();
   await server[Symbol.asyncDispose]();

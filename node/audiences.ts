@@ -1,5 +1,10 @@
 import type { NodeId } from "@devts/routing";
-import { type Chosen, writeChosen } from "./chosen.ts";
+import {
+  type Chosen,
+  NETWORKS_CHOICE,
+  writeChosen,
+  writeNetworksChoice,
+} from "./chosen.ts";
 import { type Choice, Groups } from "./groups.ts";
 import type { Interest } from "./interest.ts";
 import type { Group } from "./interest_table.ts";
@@ -22,7 +27,17 @@ export interface Audience {
   readonly extras: Uint8Array | null;
   /** What it carries to this node, where a group has chosen it; null: none has. */
   readonly own: Uint8Array | null;
+  /** Groups of which the network chooses the member. */
+  readonly queues: readonly Queue[];
 }
+
+/** A group of which the network chooses the member. */
+export interface Queue {
+  readonly target: Target;
+  readonly extras: Uint8Array;
+}
+
+const NO_QUEUES: readonly Queue[] = [];
 
 /** Where the events of a name go. */
 export interface Route {
@@ -44,6 +59,8 @@ export interface AudiencesOptions {
   readonly interest: Interest;
   /** The nodes there is a way to. */
   nodes(): ReadonlySet<NodeId>;
+  /** Whether the network itself can choose members of groups. */
+  queues(): boolean;
 }
 
 /**
@@ -144,7 +161,12 @@ export class Audiences {
       combinations: new Map<string, Audience>(),
     };
     const audience = groups.length === 0 && stranger === null
-      ? { target: this.#targetOf(route.nodes), extras: null, own: null }
+      ? {
+        target: this.#targetOf(route.nodes),
+        extras: null,
+        own: null,
+        queues: NO_QUEUES,
+      }
       : null;
     return { ...route, audience };
   }
@@ -161,23 +183,37 @@ export class Audiences {
   #choose(name: string, route: Route, choice: Choice): Audience {
     const chosen: Chosen[] = [];
     for (const group of route.groups) {
-      const member = this.#groups.choose(name, group, choice);
+      const member = this.#isQueue(group)
+        ? NETWORKS_CHOICE
+        : this.#groups.choose(name, group, choice);
       if (member !== null) chosen.push([group.of.name, member]);
     }
     if (route.stranger !== null) chosen.push(["", route.stranger]);
     const key = chosen.map(([, member]) => member).join(" ");
     let audience = route.combinations.get(key);
     if (audience === undefined) {
-      audience = this.#combine(route, chosen);
+      audience = this.#combine(name, route, chosen);
       if (route.combinations.size >= COMBINATIONS) route.combinations.clear();
       route.combinations.set(key, audience);
     }
     return audience;
   }
 
-  #combine({ nodes }: Route, chosen: readonly Chosen[]): Audience {
+  /** The network leaves out who sends: where that is the only member, it gets the event. */
+  #isQueue({ of: { strategy }, members }: Group): boolean {
+    if (!this.#options.queues()) return false;
+    if (strategy !== "round-robin" && strategy !== "random") return false;
+    return members.some((member) => member !== this.#options.id);
+  }
+
+  #combine(
+    name: string,
+    { nodes }: Route,
+    chosen: readonly Chosen[],
+  ): Audience {
     const { id } = this.#options;
-    const members = chosen.map(([, member]) => member);
+    const members = chosen.map(([, member]) => member)
+      .filter((member) => member !== NETWORKS_CHOICE);
     const all = nodes === null
       ? null
       : [...new Set([...nodes, ...members.filter((one) => one !== id)])];
@@ -185,6 +221,11 @@ export class Audiences {
       target: this.#targetOf(all),
       extras: writeChosen(chosen, false),
       own: members.includes(id) ? writeChosen(chosen, true) : null,
+      queues: chosen.filter(([, member]) => member === NETWORKS_CHOICE)
+        .map(([group]) => ({
+          target: { to: [`${group} ${name}`], queue: { group, name } },
+          extras: writeNetworksChoice(group),
+        })),
     };
   }
 

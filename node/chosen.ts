@@ -3,14 +3,20 @@
  *
  * ```text
  * chosen   flags u8 · (group length u8 and bytes · node length u8 and bytes)…
- * flags    1: for groups alone, not for handlers without one
+ * flags    1: for groups alone, not for handlers without one; 2: the network has chosen
+ *          whoever gets it, for the groups whose node is ""
  * group    "": every group of that node that is not in the list
+ * node     "": whom the network chooses
  * ```
  */
 import type { NodeId } from "@devts/routing";
 import { EXTRA_GROUPS, extraIn, writeExtras } from "./extras.ts";
 
 const GROUPS_ALONE = 1;
+const BY_NETWORK = 2;
+
+/** Instead of a member: the one that the network hands the event to. */
+export const NETWORKS_CHOICE = "";
 
 /** A group, and the member that gets an event. */
 export type Chosen = readonly [group: string, member: NodeId];
@@ -36,7 +42,16 @@ export function writeChosen(
   chosen: readonly Chosen[],
   alone: boolean,
 ): Uint8Array {
-  const bytes = [alone ? GROUPS_ALONE : 0];
+  return write(chosen, alone ? GROUPS_ALONE : 0);
+}
+
+/** The extras of an event for the one member of a group that the network hands it to. */
+export function writeNetworksChoice(group: string): Uint8Array {
+  return write([[group, NETWORKS_CHOICE]], GROUPS_ALONE | BY_NETWORK);
+}
+
+function write(chosen: readonly Chosen[], flags: number): Uint8Array {
+  const bytes = [flags];
   for (const pair of chosen) {
     for (const text of pair) {
       const encoded = encoder.encode(text);
@@ -55,6 +70,9 @@ export function readChosen(
 ): ForGroups {
   const bytes = extraIn(payload, start, end, EXTRA_GROUPS);
   if (bytes === null) return NO_GROUPS;
+  const flags = bytes[0] ?? 0;
+  const isOwn = (node: string): boolean =>
+    node === self || node === NETWORKS_CHOICE && (flags & BY_NETWORK) !== 0;
   const listed: string[] = [];
   const own: string[] = [];
   for (let at = 1; at < bytes.length;) {
@@ -64,11 +82,11 @@ export function readChosen(
     const group = decoder.decode(bytes.subarray(at + 1, groupEnd));
     const node = decoder.decode(bytes.subarray(groupEnd + 1, nodeEnd));
     listed.push(group);
-    if (node === self) own.push(group);
+    if (isOwn(node)) own.push(group);
     at = nodeEnd;
   }
   return {
-    alone: ((bytes[0] ?? 0) & GROUPS_ALONE) !== 0,
+    alone: (flags & GROUPS_ALONE) !== 0,
     includes: (group) =>
       own.includes(group) || own.includes("") && !listed.includes(group),
   };

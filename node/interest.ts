@@ -24,9 +24,9 @@ import { Latencies } from "./latencies.ts";
 const FIRST_DIGEST = 1_000;
 const LAST_DIGEST = 30_000;
 /** A node is not told the same more often than this, in ms. */
-const TELL_INTERVAL = 500;
+const TELL_INTERVAL = 100;
 /** The first and the longest pause between two questions to those who do not answer, in ms; ± 10 %. */
-const FIRST_QUESTION = 500;
+const FIRST_QUESTION = 200;
 const LAST_QUESTION = 30_000;
 /** Nodes that are asked at a time. */
 const ASKED_AT_ONCE = 32;
@@ -215,6 +215,8 @@ export class Interest {
     if (this.#closed) return;
     if (this.#telling) this.#tellChange();
     this.#tellAll(id);
+    // What it told may have come before there was a way to it.
+    if (!this.knows(id)) this.#askLater(id);
     this.#hurry();
   }
 
@@ -357,7 +359,11 @@ export class Interest {
   /** Asks a node for all, again and again until it answers. */
   #want(from: NodeId): void {
     this.#options.send([from], writeWant());
-    this.#asked.add(from);
+    this.#askLater(from);
+  }
+
+  #askLater(id: NodeId): void {
+    this.#asked.add(id);
     this.#question = FIRST_QUESTION;
     this.#cancelQuestion ??= this.#planQuestion();
   }

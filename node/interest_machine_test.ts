@@ -238,7 +238,7 @@ Deno.test("Interest takes no older news, and asks where some is missing", () => 
   interest.close();
 });
 
-Deno.test("Interest answers whoever asks again and again only twice a second", () => {
+Deno.test("Interest answers whoever asks again and again only ten times a second", () => {
   const net = new Net("ab");
   net.clock.tick(1_000);
   const before = net.sent;

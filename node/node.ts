@@ -10,13 +10,14 @@ import type {
   MembershipContext,
   NodeId,
   Peer,
+  QueueingRouter,
   Router,
   RouterContext,
   SelectiveRouter,
   Topology,
 } from "@devts/routing";
 import { type Reach, reachOfRemote } from "./address.ts";
-import { Audiences } from "./audiences.ts";
+import { Audiences, type Queue } from "./audiences.ts";
 import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
 import {
   type Bundle,
@@ -136,6 +137,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #router: Router;
   /** The router, where it brings its own links. */
   readonly #linking: LinkingRouter | null;
+  /** The router, where its network chooses members of groups. */
+  readonly #queueing: QueueingRouter | null;
+  /** What this node waits for in groups. */
+  readonly #waiting = new Set<Disposable>();
   readonly #membership: Membership;
   readonly #doors: Doors;
   readonly #joining: Joining;
@@ -263,6 +268,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       random,
       interest: this.#interest,
       nodes: () => this.#router.nodes,
+      queues: () => this.#queueing !== null,
     });
     this.#readiness = new Readiness({
       id: parts.id,
@@ -305,6 +311,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const router = parts.router(this.#routerContext());
     this.#router = router;
     this.#linking = isLinking(router) ? router : null;
+    this.#queueing = isQueueing(router) ? router : null;
     this.#membership = parts.membership(this.#membershipContext());
     this.#explainer = new Explainer({
       self: parts.id,
@@ -743,13 +750,16 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
     try {
       const topic = this.#topics.of(name);
-      const { target, extras, own } = this.#audiences.of(
+      const { target, extras, own, queues } = this.#audiences.of(
         topic,
         data,
         options?.key,
       );
       if (target.to.length > 0) {
         this.#outbound.emit(target, topic.bytes, data, extras);
+      }
+      for (let i = 0; i < queues.length; i++) {
+        this.#emitToQueue(queues[i], topic.bytes, data);
       }
       const self = options?.self === true;
       const isOwn = self ? this.#handlers.get(name) !== null : own !== null;
@@ -758,10 +768,21 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         this.#outbound.add(MYSELF, EVENT, topic.bytes, 0, data, carried);
       }
       this.#counts.sent++;
-      return this.#outcomes.ofSome(target, isOwn);
+      return this.#outcomes.ofSome(target, isOwn, queues.length);
     } catch (error) {
       throw refused("emit", name, error);
     }
+  }
+
+  /** Each in a message of its own: the network chooses for each. */
+  #emitToQueue(
+    queue: Queue | undefined,
+    name: Uint8Array,
+    data: unknown,
+  ): void {
+    if (queue === undefined) return;
+    this.#outbound.add(queue.target, EVENT, name, 0, data, queue.extras);
+    this.#outbound.flush();
   }
 
   #handle(
@@ -783,12 +804,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     Pattern.of(name);
     const subscription = { name, group };
     this.#interest.add(subscription);
-    return this.#handlers.add(
-      name,
-      handler,
-      group?.name ?? null,
-      () => this.#interest.remove(subscription),
-    );
+    const waiting = group && this.#queueing?.wait(group.name, name);
+    if (waiting) this.#waiting.add(waiting);
+    return this.#handlers.add(name, handler, group?.name ?? null, () => {
+      if (waiting && this.#waiting.delete(waiting)) waiting[Symbol.dispose]();
+      this.#interest.remove(subscription);
+    });
   }
 
   #targetOf(id: NodeId): Target {
@@ -883,6 +904,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (target === MYSELF) {
       if (!this.#loopback.take(bundle)) this.#counts.dropped += count;
       slab?.release();
+      return;
+    }
+    if (target.queue !== undefined) {
+      const { group, name } = target.queue;
+      if (!this.#queueing?.sendToOne(group, name, payload)) {
+        this.#counts.dropped += count;
+      }
       return;
     }
     const to = this.#cheapest(target);
@@ -1765,6 +1793,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   async #shutDown(behaviours: Promise<void>): Promise<void> {
     this.#joining.close();
+    // What comes from now on is for the other members.
+    for (const waiting of this.#waiting) waiting[Symbol.dispose]();
+    this.#waiting.clear();
     this.#interest.close();
     this.#readiness.close(new ClosedError("the node is closing"));
     this.#outbound.close();
@@ -1808,6 +1839,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
 function isDirect(router: Router): router is DirectRouter {
   return "direct" in router && router.direct === true;
+}
+
+function isQueueing(router: Router): router is QueueingRouter {
+  return "sendToOne" in router && typeof router.sendToOne === "function";
 }
 
 function isSelective(router: Router): router is SelectiveRouter {

@@ -15,6 +15,8 @@ import { Readers } from "./readers.ts";
 export interface Target {
   /** The nodes, or all others; none: only this node. */
   readonly to: readonly NodeId[] | "all";
+  /** Instead of nodes: one member of a group, whom the network chooses; `to` names it. */
+  readonly queue?: { readonly group: string; readonly name: string };
 }
 
 /** Every other node. */

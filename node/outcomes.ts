@@ -79,8 +79,12 @@ export class Outcomes {
     return this.#distant;
   }
 
-  /** For an event to some others, or all, and where `self` says so to this node. */
-  ofSome(target: Target, self: boolean): Promise<Outcome> {
+  /**
+   * For an event to some others, or all, and where `self` says so to this node; and to
+   * as many members of groups as the network chooses.
+   */
+  ofSome(target: Target, self: boolean, queues: number): Promise<Outcome> {
+    if (queues > 0) return this.#ofQueues(target, self, queues);
     if (!this.#isHeldUp(target, self)) return this.#ofSomeNow(target, self);
     const waiting = self ? this.#withSelf : this.#without;
     let outcome = waiting.get(target);
@@ -103,6 +107,15 @@ export class Outcomes {
   #ofLinkNow(link: Link): Promise<Outcome> {
     const dropped = link.dropping || !link.open ? 1 : 0;
     return this.#now(1 - dropped, dropped);
+  }
+
+  async #ofQueues(
+    target: Target,
+    self: boolean,
+    queues: number,
+  ): Promise<Outcome> {
+    const { nodes, dropped } = await this.ofSome(target, self, 0);
+    return { nodes: nodes + queues, dropped };
   }
 
   #isHeldUp(target: Target, self: boolean): boolean {

@@ -18,6 +18,7 @@ import {
   connect,
   type Msg,
   type NatsConnection,
+  type Subscription,
 } from "@nats-io/transport-node";
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { readContent, readId, writePeer } from "./_peer_codec.ts";
@@ -33,6 +34,7 @@ import {
   type NodeId,
   NodeNotFoundError,
   type Peer,
+  type QueueingRouter,
   type RouterContext,
   type RouterFactory,
   type SelectiveRouter,
@@ -98,6 +100,7 @@ const CONTROL = 3;
 const HERE = 4;
 const LOST = 5;
 const BYE = 6;
+const TO_QUEUE = 7;
 /** Flag of `HERE`: answer with yours. */
 const ASK = 1;
 
@@ -131,6 +134,9 @@ const MAX_PENDING = 8 * MIB;
 const MAX_PAYLOAD = MIB;
 /** What stands before the payload of a unicast, in bytes. */
 const TO_ONE_HEADER = 2 + 3 * 8;
+/** Where the subject of a group says so, and where its sender stands. */
+const QUEUE_AT = 3;
+const FROM_AT = 5;
 const PRINTABLE = /^[\x21-\x7e]{1,64}$/;
 
 /**
@@ -143,6 +149,10 @@ const PRINTABLE = /^[\x21-\x7e]{1,64}$/;
  *   `devts.1.CLUSTER.to.ID.FROM`; a node listens to `all.*` and `to.ITS-ID.*`. So
  *   a server's permissions can keep a user to one id. Characters other than letters,
  *   digits, `_` and `-` stand there as in a URL: `%2E`.
+ * - **Groups** are queue groups of NATS: what is for one member of a group goes to
+ *   `devts.1.CLUSTER.one.GROUP.FROM.NAME`, and the server hands it to one of those who
+ *   wait, so that none goes to a member that has just died. It is not numbered and not
+ *   sent again; while there is no connection, it is dropped.
  * - **Nodes** announce themselves every 2 s; who is silent for 7 s is forgotten. What
  *   the membership gives up is forgotten, too, until it is heard again.
  * - **Order.** A server keeps the order of a connection. Packets are numbered: what is
@@ -229,8 +239,20 @@ interface Known {
 /** How far the packets of a node that fell silent had come. */
 type Heard = Pick<Known, "epoch" | "all" | "one">;
 
+/** A queue group that this node is in. */
+interface Queue {
+  readonly group: string;
+  count: number;
+  subscription: Subscription | null;
+}
+
 class NatsRouter
-  implements LinkingRouter, ExplainingRouter, SelectiveRouter, Counted {
+  implements
+    LinkingRouter,
+    ExplainingRouter,
+    SelectiveRouter,
+    QueueingRouter,
+    Counted {
   readonly #context: RouterContext;
   readonly #settings: Settings;
   readonly #allSubject: string;
@@ -241,6 +263,8 @@ class NatsRouter
   /** The last life of nodes that said goodbye. */
   readonly #gone = new Map<NodeId, number>();
   readonly #unconfirmed = new Unconfirmed();
+  /** What this node waits for in groups, by subject; only its program adds to it. */
+  readonly #queues = new Map<string, Queue>();
   readonly #heads = new UnicastHeads();
   readonly #ended = Promise.withResolvers<void>();
   /** The epoch of this node minus the clock at its start. */
@@ -367,6 +391,23 @@ class NatsRouter
     const self = tokenOf(this.#context.self.id);
     connection.subscribe(`${root}.to.${self}.*`, { callback });
     connection.subscribe(`${root}.all.*`, { callback });
+    for (const [subject, queue] of this.#queues) {
+      this.#subscribeTo(connection, subject, queue);
+    }
+  }
+
+  #subscribeTo(
+    connection: NatsConnection,
+    subject: string,
+    queue: Queue,
+  ): void {
+    queue.subscription = connection.subscribe(subject, {
+      queue: tokenOf(queue.group),
+      callback: (error, message) => {
+        if (error === null) this.#arrived(message);
+        else this.counters.errors++;
+      },
+    });
   }
 
   async #watch(connection: NatsConnection): Promise<void> {
@@ -536,6 +577,44 @@ class NatsRouter
     const why = `it was heard at the NATS server ${age} ms ago; ${pending}`;
     const nodes = [this.#context.self.id, target];
     return { how: "server", why, ways: [{ nodes, isWhole: false }] };
+  }
+
+  wait(group: string, name: string): Disposable {
+    const subject = this.#queueSubject(group, "*", name);
+    const known = this.#queues.get(subject);
+    const queue = known ?? { group, count: 0, subscription: null };
+    queue.count++;
+    this.#queues.set(subject, queue);
+    if (known === undefined && this.#connection !== null && !this.#closed) {
+      this.#subscribeTo(this.#connection, subject, queue);
+    }
+    return {
+      [Symbol.dispose]: (): void => {
+        if (--queue.count > 0 || this.#queues.get(subject) !== queue) return;
+        this.#queues.delete(subject);
+        if (!this.#closed) queue.subscription?.unsubscribe();
+      },
+    };
+  }
+
+  sendToOne(group: string, name: string, payload: Uint8Array): boolean {
+    if (this.#closed) return false;
+    // What is held back must not be overtaken.
+    if (!this.#flows) {
+      this.counters.dropped++;
+      return false;
+    }
+    const from = tokenOf(this.#context.self.id);
+    const subject = this.#queueSubject(group, from, name);
+    return this.#control(subject, join(this.#start(TO_QUEUE), payload));
+  }
+
+  #queueSubject(group: string, from: string, name: string): string {
+    const tokens = name.split(".").map((token) =>
+      token === "*" || token === ">" ? token : `_${tokenOf(token)}`
+    );
+    const { root } = this.#settings;
+    return `${root}.one.${tokenOf(group)}.${from}.${tokens.join(".")}`;
   }
 
   /** Each packet goes to the server, and from there to whom it is for. */
@@ -770,11 +849,13 @@ class NatsRouter
   }
 
   #read(subject: string, data: Uint8Array): void {
-    const from = idOf(subject.slice(subject.lastIndexOf(".") + 1));
+    const tokens = subject.split(".");
+    const isForGroup = tokens[QUEUE_AT] === "one";
+    const from = idOf(tokens.at(isForGroup ? FROM_AT : -1) ?? "");
     const reader = new Reader(data);
     const version = reader.u8();
     const type = reader.u8();
-    if (version !== VERSION || type < TO_ALL || type > BYE) {
+    if (version !== VERSION || type < TO_ALL || type > TO_QUEUE) {
       this.counters.unknown++;
       return;
     }
@@ -789,8 +870,9 @@ class NatsRouter
     known.heardAt = this.#context.clock.now();
     if (type === TO_ALL) this.#readBroadcast(known, reader);
     else if (type === TO_ONE) this.#readUnicast(known, reader);
-    else if (type === CONTROL) this.#deliver(known, reader);
-    else if (type === LOST) this.#readLost(known, reader);
+    else if (type === CONTROL || type === TO_QUEUE) {
+      this.#deliver(known, reader);
+    } else if (type === LOST) this.#readLost(known, reader);
     else this.#readBye(known, reader);
   }
 

@@ -115,6 +115,24 @@ export interface SelectiveRouter extends Router {
 }
 
 /**
+ * Optional beside a {@linkcode Router}: one whose network itself hands a payload to one of
+ * those who wait for it, and knows at once who is gone.
+ */
+export interface QueueingRouter extends Router {
+  /**
+   * This node waits for payloads of a group that are sent under a name, or under one that
+   * a pattern stands for: `*` is one token between dots, `>` at the end one or more. Once
+   * more where it does already; disposing ends it.
+   */
+  wait(group: string, name: string): Disposable;
+  /**
+   * Sends to one node of those that wait, this one left out, after what was sent before.
+   * False: it was dropped.
+   */
+  sendToOne(group: string, name: string, payload: Uint8Array): boolean;
+}
+
+/**
  * Optional beside a {@linkcode Router}: one that brings its own links, to a server for
  * example. It makes no use of those of its context, and tells `up.link` of its own.
  */
