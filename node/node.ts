@@ -1445,7 +1445,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #makeStreams(streams: number, longest: number): Streams {
     const { clock, random, codec, protocol } = this.#parts;
     return new Streams({
-      self: this.id,
       clock,
       random,
       codec,
@@ -1458,6 +1457,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       ship: (to, message, slab, lane) =>
         this.#shipStream(to, message, slab, lane),
       hasRoom: (to) => this.#hasRoom(to),
+      isDirect: () => isDirect(this.#router),
       failed: (name, from, error) => {
         this.#counts.handlerErrors++;
         const message =

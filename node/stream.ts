@@ -28,8 +28,8 @@ const WINDOW = 2_097_152;
 const LEAST_WINDOW = 16_384;
 /** Credit that all streams of one peer share, in bytes; each has the least in any case. */
 const PEER_CREDIT = 16_777_216;
-/** What has come is acknowledged after so many bytes, or a little later. */
-const ACKNOWLEDGE = 524_288;
+/** Acknowledgements for what is on its way at most; a little later for what is less. */
+const ACKNOWLEDGEMENTS = 4;
 // Data of a piece, in bytes: of one that is begun for little, and of others. With what
 // is put in front, it fits in the shortest message that a node must accept, 128 KiB.
 const SMALL_PIECE = 2_048;
@@ -135,6 +135,8 @@ export interface StreamOwner {
   readonly headroom: number;
   /** The longest message that is taken, in bytes. */
   readonly longest: number;
+  /** What is on its way to one node without an acknowledgement at most, in bytes. */
+  readonly inFlight: number;
   /** Milliseconds that never go back. */
   now(): number;
   /** Memory for a piece, retained once. */
@@ -429,7 +431,8 @@ export class StreamEnd implements Stream {
     }
     if (this.#isOver) return;
     this.#letGoOn();
-    if (this.#received - this.#told >= ACKNOWLEDGE) this.tell();
+    const untold = this.#received - this.#told;
+    if (untold >= this.#owner.inFlight / ACKNOWLEDGEMENTS) this.tell();
     else this.#owner.acknowledge(this);
   }
 

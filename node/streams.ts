@@ -33,8 +33,10 @@ import {
 } from "./stream_wire.ts";
 import type { HandlerContext } from "./types.ts";
 
-/** What is on its way to one node without an acknowledgement, in bytes. */
+/** What is on its way to one node without an acknowledgement, in bytes: over its link. */
 const IN_FLIGHT = 2_097_152;
+/** Through others, whose links are shared, and slower. */
+const IN_FLIGHT_RELAYED = 524_288;
 /** What has come is acknowledged after so long, in ms, where little follows. */
 const ACKNOWLEDGE_AFTER = 20;
 /** How often the streams are looked at, in ms. */
@@ -63,7 +65,6 @@ export interface StreamCounts {
 
 /** What the streams are made with. */
 export interface StreamsOptions {
-  readonly self: NodeId;
   readonly clock: Clock;
   readonly random: () => number;
   readonly codec: Codec;
@@ -89,6 +90,8 @@ export interface StreamsOptions {
   ): boolean;
   /** Whether what is sent to a node now leaves soon. */
   hasRoom(to: NodeId): boolean;
+  /** Whether what is sent goes straight to its target. */
+  isDirect(): boolean;
   /** A handler failed. */
   failed(name: string, from: NodeId, error: unknown): void;
   /** Sees to it that a rejection of which nobody takes notice ends nothing. */
@@ -109,8 +112,9 @@ interface Peer extends StreamPeer {
 /**
  * The streams of a node: who has which, whose turn it is, and who is silent.
  *
- * - **Fairness.** At most 2 MiB is on its way to one node without an acknowledgement,
- *   however many streams there are: an event waits behind no more than that. Streams with
+ * - **Fairness.** At most 2 MiB is on its way to one node without an acknowledgement
+ *   (512 KiB through relays), however many streams there are: an event waits behind no
+ *   more than that. Streams with
  *   one node send a piece of 120 KiB each in turn.
  * - **Bounds.** What a peer may send without the program receiving it: 16 MiB, and 16 KiB
  *   for each further stream.
@@ -311,6 +315,10 @@ export class Streams implements StreamOwner {
 
   get longest(): number {
     return this.#options.longest;
+  }
+
+  get inFlight(): number {
+    return this.#options.isDirect() ? IN_FLIGHT : IN_FLIGHT_RELAYED;
   }
 
   now(): number {
@@ -558,7 +566,8 @@ export class Streams implements StreamOwner {
     const { ready } = peer;
     if (peer.isPumping || ready.size === 0) return;
     peer.isPumping = true;
-    while (peer.inFlight < IN_FLIGHT && this.#options.hasRoom(peer.id)) {
+    const most = this.inFlight;
+    while (peer.inFlight < most && this.#options.hasRoom(peer.id)) {
       const stream = ready.shift();
       if (stream === undefined) break;
       stream.isReady = false;

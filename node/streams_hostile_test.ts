@@ -50,7 +50,6 @@ class Scene {
 
   constructor(handler: (stream: Stream) => unknown = () => {}) {
     this.streams = new Streams({
-      self: "ada",
       clock: this.clock,
       random: seededRandom(1),
       codec: msgpackr(),
@@ -65,6 +64,7 @@ class Scene {
         return true;
       },
       hasRoom: () => true,
+      isDirect: () => true,
       failed: () => {},
       quiet: (promise) => {
         promise.catch(() => {});
