@@ -119,7 +119,16 @@ export class NodeCredentials implements Credentials {
   async change(id: string, by: Authority): Promise<void> {
     const next = await certificatesOf(id, by);
     const caCerts = [...this.#certificates.caCerts, by.cert];
-    this.#certificates = { ...next, caCerts };
+    this.#show({ ...next, caCerts });
+  }
+
+  /** Shows a certificate that is none. */
+  spoil(): void {
+    this.#show({ ...this.#certificates, cert: "none" });
+  }
+
+  #show(certificates: Certificates): void {
+    this.#certificates = certificates;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -27,10 +27,8 @@ export interface QuicPortContext {
   ended(port: QuicPort): void;
 }
 
-interface Shown {
-  readonly cert: string;
-  readonly key: string;
-}
+/** A certificate to listen with. */
+type Shown = ReturnType<typeof ownCertificate>;
 
 /**
  * A UDP port: it listens and dials. It outlives its listener for as long as sessions

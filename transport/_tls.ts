@@ -15,10 +15,12 @@ import type {
 
 /** How long a TLS handshake may take, in ms. The runtime has no limit of its own. */
 const HANDSHAKE_TIMEOUT = 5_000;
-/** How long the port of a listener may take to be free for the next one, in ms. */
-const RELISTEN_TIMEOUT = 5_000;
-/** How long to wait before trying that again, in ms. */
-const RELISTEN_PAUSE = 5;
+/** How long to wait for a port that a listener has just left, in ms; doubled each time. */
+const MIN_PAUSE = 5;
+const MAX_PAUSE = 1_000;
+
+/** A certificate to listen with. */
+type Shown = ReturnType<typeof ownCertificate>;
 
 /** Messages over TLS over TCP, for one scheme. */
 export class TlsTransport implements Transport {
@@ -156,7 +158,7 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
   readonly #encryption: Encryption;
   readonly #hostname: string;
   #port = 0;
-  #shown: { readonly cert: string; readonly key: string } | undefined;
+  #shown: Shown | undefined;
   #listener: Deno.TlsListener | undefined;
   #changes: Disposable | undefined;
   /** Settles once no change is under way; never rejects. */
@@ -205,9 +207,7 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
     this.#listener = undefined;
   }
 
-  async #ownCertificate(): Promise<
-    { readonly cert: string; readonly key: string }
-  > {
+  async #ownCertificate(): Promise<Shown> {
     try {
       const certificates = await this.#encryption.certificates();
       return ownCertificate(certificates, this.#address);
@@ -223,6 +223,8 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
       const next = await this.#ownCertificate();
       const { cert, key } = this.#shown ?? {};
       if (this.#closed || next.cert === cert && next.key === key) return;
+      // One that cannot be used throws here, while the former still listens.
+      this.#bind(0, next).close();
       this.#listener?.close();
       this.#listener = undefined;
       this.#listener = await this.#rebind(next);
@@ -233,24 +235,20 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
   }
 
   /** Listens on the same port again, as soon as the former listener has left it. */
-  async #rebind(
-    shown: { readonly cert: string; readonly key: string },
-  ): Promise<Deno.TlsListener | undefined> {
-    const end = performance.now() + RELISTEN_TIMEOUT;
-    while (!this.#closed) {
+  async #rebind(shown: Shown): Promise<Deno.TlsListener | undefined> {
+    for (let pause = MIN_PAUSE; !this.#closed; pause *= 2) {
       try {
         return this.#bind(this.#port, shown);
-      } catch (error) {
-        if (performance.now() > end) throw error;
+      } catch {
+        // Whoever took the port meanwhile may leave it, too.
+        await new Promise((resolve) =>
+          setTimeout(resolve, Math.min(pause, MAX_PAUSE))
+        );
       }
-      await new Promise((resolve) => setTimeout(resolve, RELISTEN_PAUSE));
     }
   }
 
-  #bind(
-    port: number,
-    shown: { readonly cert: string; readonly key: string },
-  ): Deno.TlsListener {
+  #bind(port: number, shown: Shown): Deno.TlsListener {
     return Deno.listenTls({
       hostname: this.#hostname,
       port,

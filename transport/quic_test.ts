@@ -435,6 +435,17 @@ Deno.test("quic().secure() shows its new certificate from a change on, and keeps
   assertEquals(live.listeners, 0);
 });
 
+Deno.test("quic().secure() keeps its certificate where the next one is none", async () => {
+  const live = await NodeCredentials.create("one", authority);
+  await using listener = await quic().secure(live).listen(ADDRESS);
+  live.spoil();
+  const { dialled, accepted } = await open(
+    quic().secure(credentials),
+    listener,
+  );
+  await Promise.all([dialled.close(), accepted.close()]);
+});
+
 Deno.test({
   name: "quic() keeps one socket for all that it dials",
   ignore: Deno.build.os !== "linux",

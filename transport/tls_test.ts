@@ -235,6 +235,17 @@ Deno.test("a listener that cannot have its certificate says why", async () => {
   );
 });
 
+Deno.test("tcp().secure() keeps its certificate where the next one is none", async () => {
+  const live = await NodeCredentials.create("one", authority);
+  await using listener = await tcp().secure(live).listen("tcp://127.0.0.1:0");
+  live.spoil();
+  const { dialled, accepted } = await open(
+    tcp().secure(credentials),
+    listener,
+  );
+  await Promise.all([dialled.close(), accepted.close()]);
+});
+
 interface Pair {
   readonly dialled: Connection;
   readonly accepted: Connection;
