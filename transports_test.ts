@@ -12,18 +12,24 @@ interface Talk {
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** Told what a node hears. */
+const ears = new WeakMap<Node<Talk>, (text: string, from: string) => void>();
+
+/** A node that listens to what others say, from before it meets any. */
 function make(
   id: string,
   transport: Transport,
-  secret?: ReturnType<typeof createSecret>,
+  secret?: Uint8Array,
 ): Node<Talk> {
-  return createNode<Talk>({
+  const node = createNode<Talk>({
     cluster: "test",
     id,
     transport,
     logger: quiet,
     ...(secret && { secret }),
   });
+  node.on("say", (text, { from }) => ears.get(node)?.(text, from));
+  return node;
 }
 
 /** Who can reach whom. */
@@ -42,18 +48,18 @@ async function met(reach: Reach): Promise<void> {
   }));
 }
 
-/** Has one node say something; resolves once all others have heard it. */
+/** Has one node say something; resolves to what all others have heard of it. */
 async function heard(
   speaker: Node<Talk>,
   others: readonly Node<Talk>[],
 ): Promise<string[]> {
-  const hearing = others.map((node) => {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    const handler = node.on("say", (text, { from }) => {
-      if (from === speaker.id) resolve(text);
-    });
-    return promise.finally(() => handler[Symbol.dispose]());
-  });
+  const hearing = others.map((node) =>
+    new Promise<string>((resolve) => {
+      ears.set(node, (text, from) => {
+        if (from === speaker.id) resolve(text);
+      });
+    })
+  );
   await speaker.emit("say", `from ${speaker.id}`);
   return await Promise.all(hearing);
 }
