@@ -76,13 +76,31 @@ function anyFault(random: () => number): Fault {
   const node = ids[Math.floor(NODES * random())] ?? "";
   const others = ids.filter((id) => id !== node);
   const length = Math.floor(5_000 * random());
-  switch (Math.floor(4 * random())) {
+  switch (Math.floor(7 * random())) {
     case 0:
       return { at, do: "crash", node, how: "links", for: length };
     case 1:
       return { at, do: "crash", node, how: "silence", for: length };
     case 2:
       return { at, do: "stall", node, for: length };
+    case 3:
+      return { at, do: "slow", node, pace: 1 + 4 * random(), for: length };
+    case 4:
+      // The wall clock is set, by up to an hour either way.
+      return {
+        at,
+        do: "clock",
+        node,
+        skew: { offset: Math.floor(7_200_000 * (random() - 0.5)) },
+      };
+    case 5:
+      return {
+        at,
+        do: "shape",
+        shape: { loss: 0.3, latency: 20, jitter: 50 },
+        link: { from: node, to: others[0] ?? "" },
+        for: length,
+      };
     default:
       return { at, do: "cut", from: [node], to: others, for: length };
   }
@@ -94,14 +112,18 @@ function start(network: VirtualNetwork, parts: Parts): Map<string, Running> {
   for (const id of names(NODES)) {
     network.machine(id, {
       connectionError: ConnectionError,
-      start: (machine) => running.set(id, boot(machine, parts)),
+      start: (machine) => running.set(id, boot(machine, network, parts)),
     });
   }
   return running;
 }
 
-function boot(machine: VirtualMachine, parts: Parts): Running {
-  const { id, clock } = machine;
+function boot(
+  machine: VirtualMachine,
+  { clock }: VirtualNetwork,
+  parts: Parts,
+): Running {
+  const { id } = machine;
   const node = wholeNode<Events>(machine, {
     router: parts.router.make(),
     membership: parts.membership(),

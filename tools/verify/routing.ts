@@ -73,14 +73,17 @@ export const rows: readonly Row[] = [
     membership: "heartbeat",
     seeds: [20, 1],
   }),
-  simulated({
-    what: "whole nodes under crashes, stalls and cuts",
-    target: "every event once and in order after the faults",
-    scenario: "nodes",
-    router: "peer",
-    membership: "heartbeat",
-    seeds: [1_000, 10],
-  }),
+  ...["peer", ...RELAYING].map((router) =>
+    simulated({
+      what:
+        `whole nodes under crashes, stalls, cuts, loss and clocks that are set, ${router}Router(), swim()`,
+      target: "every event once and in order after the faults",
+      scenario: "nodes",
+      router,
+      membership: "swim",
+      seeds: [1_000, 10],
+    })
+  ),
   ...["peer", ...RELAYING].map(hostileNeighbour),
   sameSeed,
   simulatorSpeed,

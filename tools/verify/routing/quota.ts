@@ -24,7 +24,12 @@ export interface Quota extends AsyncDisposable {
  */
 export async function quota(part: number): Promise<Quota> {
   const group = await makeGroup(part);
-  return group ?? new Turns(part);
+  return group ?? turns(part);
+}
+
+/** Stops processes and lets them go on, in turns of a tenth of a second. */
+export function turns(part: number): Quota {
+  return new Turns(part);
 }
 
 /** A file system of control groups. */
@@ -121,7 +126,6 @@ class Groups implements Quota {
   }
 }
 
-/** Stops processes and lets them go on, in turns of a tenth of a second. */
 class Turns implements Quota {
   readonly means = "SIGSTOP and SIGCONT in turns, control groups not allowed";
   readonly #pids = new Set<number>();
