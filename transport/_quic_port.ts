@@ -56,13 +56,14 @@ export class QuicPort {
     return this.#endpoint.addr.port;
   }
 
-  /** Whether a host can be dialled from here: names may stand for any address. */
+  /** Whether an address can be dialled from here; a name may stand for any. */
   reaches(hostname: string): boolean {
     const from = this.#endpoint.addr.hostname;
     if (from === "::") return true;
-    if (!/^[\d.]+$/.test(hostname)) return from === hostname;
-    if (from === "0.0.0.0") return true;
-    return from.startsWith("127.") && hostname.startsWith("127.");
+    const isIpv6 = hostname.includes(":");
+    if (!isIpv6 && !/^[\d.]+$/.test(hostname)) return false;
+    if (isIpv6 !== from.includes(":")) return false;
+    return from === "0.0.0.0" || isLoopback(from) === isLoopback(hostname);
   }
 
   /** Starts a session from here. */
@@ -239,6 +240,10 @@ class QuicListener implements Listener {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "::1" || hostname.startsWith("127.");
 }
 
 function refuse(incoming: Deno.QuicIncoming): void {

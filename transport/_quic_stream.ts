@@ -125,6 +125,7 @@ export class QuicStream implements ByteStream {
 
   /** Begins to read ahead if nobody asks for more in time. */
   #wait(): void {
+    if (this.#over || this.#closing) return;
     this.#patience ??= setTimeout(() => {
       this.#patience = undefined;
       if (this.#wake === undefined) this.#readAhead();

@@ -215,8 +215,12 @@ class QuicTransport implements Transport {
           endpoint,
         }),
       );
-    for (const port of this.#ports.values()) {
-      if (port.reaches(target.hostname)) return await port.use(connect);
+    const ports = [...this.#ports.values()].filter((port) =>
+      port.reaches(target.hostname)
+    );
+    // Of several, only the system knows which one leads there.
+    if (ports[0] !== undefined && ports.length === 1) {
+      return await ports[0].use(connect);
     }
     this.#dialling ??= bindAny();
     return await connect(this.#dialling);
