@@ -14,6 +14,7 @@
  *
  * @module
  */
+export * from "./clock.ts";
 export * from "./counter.ts";
 export * from "./errors.ts";
 export * from "./hlc.ts";
