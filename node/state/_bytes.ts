@@ -1,4 +1,5 @@
 /** Bytes of the messages of replicated state: written and read by offsets. */
+import { getU32, putU32 } from "../_u32.ts";
 import type { BufferCodec, Codec, ViewCount } from "@devts/protocol";
 
 const encoder = new TextEncoder();
@@ -185,18 +186,6 @@ export function decodeValue(
   return codec.decode(source.slice(start, end));
 }
 
-/** How many bytes a text takes in UTF-8. */
-export function textSize(text: string): number {
-  let size = text.length;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code < 0x80) continue;
-    // A half of a pair counts 2 here, so that the pair counts 4.
-    size += code < 0x800 || (code >= 0xd800 && code < 0xe000) ? 1 : 2;
-  }
-  return size;
-}
-
 /** The error for bytes that make no sense. */
 export function malformed(why: string): SyntaxError {
   return new SyntaxError(`Cannot read replicated state: ${why}`);
@@ -204,18 +193,6 @@ export function malformed(why: string): SyntaxError {
 
 function isBufferCodec<C extends Codec>(codec: C): codec is C & BufferCodec {
   return "encodeInto" in codec && "decodeAt" in codec;
-}
-
-function putU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
-}
-
-function getU32(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 24 | (bytes[at + 1] ?? 0) << 16 |
-    (bytes[at + 2] ?? 0) << 8 | (bytes[at + 3] ?? 0)) >>> 0;
 }
 
 function putText(bytes: Uint8Array, start: number, text: string): number {

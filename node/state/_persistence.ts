@@ -246,7 +246,7 @@ export class Persistence {
         }
       }
     } catch (error) {
-      for (let slot = 0; slot < entries.slots; slot++) entries.drop(slot);
+      this.#options.store.reset();
       await table.close();
       throw error;
     } finally {

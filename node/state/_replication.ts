@@ -46,7 +46,7 @@ const PULL_EVERY = 2_000;
 /** The same, more or less by so much. */
 const JITTER = 0.2;
 /** How long a page of a transfer may take, in ms. */
-const PAGE_TIMEOUT = 10_000;
+const PAGE_TIMEOUT = 5_000;
 /** Nodes from which a newcomer takes over everything at once. */
 const SCANNED = 4;
 /** A node that has more entries is no newcomer. */

@@ -177,6 +177,17 @@ export class Store {
     return replica;
   }
 
+  /** Forgets everything: what was read of a storage cannot be relied on. */
+  reset(): void {
+    const { entries } = this;
+    for (let slot = 0; slot < entries.slots; slot++) entries.drop(slot);
+    entries.replicas.settled.clear();
+    for (const replica of entries.replicas) {
+      replica.mark = 0;
+      replica.floor = 0;
+    }
+  }
+
   // -- Writing --
 
   /** How many bytes the writes take that have not been told to others. */

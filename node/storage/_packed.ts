@@ -1,4 +1,5 @@
 /** Rows in one piece of memory, for the way to a worker and back. */
+import { getU32, putU32 } from "../_u32.ts";
 import type { StoredRow } from "./types.ts";
 
 const REMOVED = 0xffff_ffff;
@@ -66,16 +67,4 @@ function putText(bytes: Uint8Array, start: number, text: string): number {
     bytes[start + i] = code;
   }
   return start + text.length;
-}
-
-function putU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
-}
-
-function getU32(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 24 | (bytes[at + 1] ?? 0) << 16 |
-    (bytes[at + 2] ?? 0) << 8 | (bytes[at + 3] ?? 0)) >>> 0;
 }
