@@ -98,13 +98,17 @@ export class Audiences {
 
   /** Where an event goes; `data` and `key` are what sticky groups go by. */
   of(topic: Topic, data: unknown, key: unknown): Audience {
-    if (!this.#looked) this.see();
-    let { route } = topic;
-    if (route === null || route.version !== this.#version) {
-      route = topic.route = this.#find(topic.name);
-    }
+    const route = this.route(topic);
     return route.audience ??
       this.#choose(topic.name, route, { data, key });
+  }
+
+  /** Where the events of a name go. */
+  route(topic: Topic): Route {
+    if (!this.#looked) this.see();
+    const { route } = topic;
+    if (route !== null && route.version === this.#version) return route;
+    return topic.route = this.#find(topic.name);
   }
 
   /** The other nodes that are known to handle a name, in a group or not. */

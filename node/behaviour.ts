@@ -9,6 +9,8 @@ import type {
   DataArg,
   DataArgs,
   DataOf,
+  DeliverOptions,
+  DeliveryOutcome,
   EmitOptions,
   EventName,
   Handled,
@@ -145,6 +147,11 @@ export interface Scope<E extends object = AnyEvents> {
     name: K,
     ...rest: DataArgs<E, K, RequestOptions>
   ): Promise<ReplyOf<E, K>>;
+  /** As {@linkcode Node.deliver}. */
+  deliver<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, DeliverOptions>
+  ): Promise<DeliveryOutcome>;
   /** As {@linkcode Node.open}. */
   open<K extends StreamName<E>>(
     to: string,
@@ -200,6 +207,11 @@ export interface ScopeHost {
     data?: unknown,
     options?: RequestOptions,
   ): Promise<unknown>;
+  deliver(
+    name: string,
+    data?: unknown,
+    options?: DeliverOptions,
+  ): Promise<DeliveryOutcome>;
   open(to: string, name: string, options?: OpenOptions): Promise<Stream>;
   onOpen(name: string, handler: StreamHandler): Disposable;
   fault(error: unknown, message: string): void;
@@ -392,6 +404,18 @@ class NodeScope<E extends object> implements Scope<E> {
     options?: RequestOptions,
   ): Promise<unknown> {
     return this.#host.request(to, this.#nameOf(name), data, options);
+  }
+
+  deliver<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, DeliverOptions>
+  ): Promise<DeliveryOutcome>;
+  deliver(
+    name: string,
+    data?: unknown,
+    options?: DeliverOptions,
+  ): Promise<DeliveryOutcome> {
+    return this.#host.deliver(this.#nameOf(name), data, options);
   }
 
   open<K extends StreamName<E>>(

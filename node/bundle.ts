@@ -4,12 +4,14 @@
  * ```text
  * bundle   kind u8 = 1 · flags u8 = 0 · entry…
  * entry    type u8 · name u8 · length u32 · [id u32] · [name bytes] · [extras] · data
- * type     0 event, 1 request, 2 reply, 3 failure; + 0x80: there is no data;
- *          + 0x40: there are extras; + 0x20: an event for this node alone
+ * type     0 event, 1 request, 2 reply, 3 failure, 4 delivery, 5 receipt; + 0x80:
+ *          there is no data; + 0x40: there are extras; + 0x20: an event for this node
+ *          alone
  * name     0…253: the nth name of this bundle; 254: a new one follows as
- *          length u8 and bytes; 255: none (replies and failures)
+ *          length u8 and bytes; 255: none (replies, failures and receipts)
  * length   of the data, in bytes
- * id       of the request, in requests, replies and failures
+ * id       of the request, in requests, replies and failures; in deliveries and
+ *          receipts see `delivery_wire.ts`
  * extras   length u16 and bytes: what few entries carry; see `extras.ts`
  * ```
  *
@@ -37,6 +39,10 @@ export const REQUEST = 1;
 export const REPLY = 2;
 /** Why there is no reply. */
 export const FAILURE = 3;
+/** An event that wants a receipt. */
+export const DELIVERY = 4;
+/** What became of deliveries. */
+export const RECEIPT = 5;
 
 const NOTHING = new Uint8Array(0);
 const NO_DATA = 0x80;
@@ -438,6 +444,10 @@ export interface BundleVisitor<Name> {
   ): void;
   /** A reply, or a failure. */
   reply(id: number, failed: boolean, start: number, end: number): void;
+  /** A delivery; its extras come before. */
+  delivery(name: Name, id: number, start: number, end: number): void;
+  /** What became of deliveries. */
+  receipt(id: number, start: number, end: number): void;
 }
 
 /** In {@linkcode BundleVisitor.event}: the event wants no reply. */
@@ -466,7 +476,7 @@ export function readBundle<Name>(
     at += ENTRY_HEADER;
     let id = NO_REQUEST;
     if (type !== EVENT) {
-      if (type > FAILURE || (flags & ALONE) !== 0) throw malformed("type");
+      if (type > RECEIPT || (flags & ALONE) !== 0) throw malformed("type");
       if (payload.length - at < 4) throw malformed("id");
       id = uint32At(payload, at);
       at += 4;
@@ -502,9 +512,13 @@ export function readBundle<Name>(
       if (name === undefined) throw malformed("name");
       const alone = type === REQUEST || (flags & ALONE) !== 0;
       visitor.event(name, id, alone, start, end);
+    } else if (type === DELIVERY) {
+      if (name === undefined) throw malformed("name");
+      visitor.delivery(name, id, start, end);
     } else {
       if (ref !== NO_NAME) throw malformed("name");
-      visitor.reply(id, type === FAILURE, start, end);
+      if (type === RECEIPT) visitor.receipt(id, start, end);
+      else visitor.reply(id, type === FAILURE, start, end);
     }
     at = end;
   }
@@ -512,6 +526,15 @@ export function readBundle<Name>(
 
 /** The ids of the requests in the head of a bundle, as far as it shows them. */
 export function requestsIn(head: Uint8Array): number[] {
+  return idsIn(head, REQUEST);
+}
+
+/** The ids of the deliveries in the head of a bundle, as far as it shows them. */
+export function deliveriesIn(head: Uint8Array): number[] {
+  return idsIn(head, DELIVERY);
+}
+
+function idsIn(head: Uint8Array, wanted: number): number[] {
   const ids: number[] = [];
   let at = BUNDLE_HEADER;
   while (at + ENTRY_HEADER + 4 <= head.length) {
@@ -520,7 +543,7 @@ export function requestsIn(head: Uint8Array): number[] {
     const isNamed = byteAt(head, at + 1) === NEW_NAME;
     const length = uint32At(head, at + 2);
     at += ENTRY_HEADER;
-    if (type === REQUEST) ids.push(uint32At(head, at));
+    if (type === wanted) ids.push(uint32At(head, at));
     if (type !== EVENT) at += 4;
     if (isNamed) at += 1 + byteAt(head, at);
     if ((flags & EXTRAS) !== 0) at += 2 + uint16At(head, at);

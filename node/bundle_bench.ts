@@ -24,6 +24,8 @@ const decoding: BundleVisitor<string> & { payload: Uint8Array } = {
   },
   extras: () => {},
   reply: () => {},
+  delivery: () => {},
+  receipt: () => {},
 };
 
 for (const [what, value] of VALUES) {

@@ -13,10 +13,12 @@ import {
   type Bundle,
   BUNDLE_SIZE,
   BundleWriter,
+  DELIVERY,
   EVENT,
   FAILURE,
   NO_REQUEST,
   readBundle,
+  RECEIPT,
   REPLY,
   REQUEST,
   requestsIn,
@@ -49,6 +51,12 @@ type Entry =
       readonly failed: boolean;
       readonly data: Uint8Array | null;
     }
+    | {
+      readonly delivery: string;
+      readonly id: number;
+      readonly data: Uint8Array | null;
+    }
+    | { readonly receipt: number; readonly data: Uint8Array | null }
   );
 
 function read(payload: Uint8Array): Entry[] {
@@ -69,6 +77,9 @@ function read(payload: Uint8Array): Entry[] {
       push({ event, request, data: cut(start, end) }),
     reply: (reply, failed, start, end) =>
       push({ reply, failed, data: cut(start, end) }),
+    delivery: (delivery, id, start, end) =>
+      push({ delivery, id, data: cut(start, end) }),
+    receipt: (receipt, start, end) => push({ receipt, data: cut(start, end) }),
   });
   return entries;
 }
@@ -83,6 +94,8 @@ function mixed(headroom = 0): Uint8Array {
   writer.add(REPLY, null, 0xfffffffe, true);
   writer.add(REPLY, null, 5, undefined);
   writer.addBytes(FAILURE, null, 6, Uint8Array.of(2, 0x78));
+  writer.addBytes(DELIVERY, say, 7, Uint8Array.of(1));
+  writer.addBytes(RECEIPT, null, 8, Uint8Array.of(0));
   return writer.take().payload;
 }
 
@@ -98,6 +111,8 @@ Deno.test("BundleWriter writes the documented bytes", () => {
       2, 255, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe, 0xc3,
       0x82, 255, 0, 0, 0, 0, 0, 0, 0, 5,
       3, 255, 0, 0, 0, 2, 0, 0, 0, 6, 2, 0x78,
+      4, 0, 0, 0, 0, 1, 0, 0, 0, 7, 1,
+      5, 255, 0, 0, 0, 1, 0, 0, 0, 8, 0,
     ),
   );
 });
@@ -110,6 +125,8 @@ Deno.test("readBundle() reads every kind of entry", () => {
     { reply: 0xfffffffe, failed: false, data: codec.encode(true) },
     { reply: 5, failed: false, data: null },
     { reply: 6, failed: true, data: Uint8Array.of(2, 0x78) },
+    { delivery: "say", id: 7, data: Uint8Array.of(1) },
+    { receipt: 8, data: Uint8Array.of(0) },
   ]);
 });
 

@@ -1,3 +1,5 @@
+import type { DeliveryOutcome } from "./types.ts";
+
 /** Why a request failed. */
 export type RequestFailure =
   /** The node has no handler for the event. */
@@ -23,6 +25,40 @@ export class RequestError extends Error {
     super(message, options);
     this.name = "RequestError";
     this.reason = reason;
+  }
+}
+
+/** Why somebody is not known to have a delivery. */
+export type DeliveryFailure =
+  /** The node does not handle the name. */
+  | "unhandled"
+  /** A handler threw or rejected; in a group, of every member. */
+  | "handler"
+  /** The node, or this one, is a guest that has no right to it. */
+  | "forbidden"
+  /** The node left the cluster. */
+  | "left"
+  /** There was no way to the node, or the group had no member, when the time was over. */
+  | "unreachable"
+  /** No receipt came in the time given: it may have been handled. */
+  | "timeout"
+  /** The signal aborted: it may have been handled. */
+  | "aborted"
+  /** This node was closed: it may have been handled. */
+  | "closed"
+  /** Enough others have it; this one is still tried. */
+  | "pending";
+
+/** Not as many have a delivery as were to. */
+export class DeliveryError extends Error {
+  /** Who has it, who does not, and why. */
+  readonly outcome: DeliveryOutcome;
+
+  /** Makes the error; `message` is a sentence that names the event. */
+  constructor(message: string, outcome: DeliveryOutcome) {
+    super(message);
+    this.name = "DeliveryError";
+    this.outcome = outcome;
   }
 }
 

@@ -21,7 +21,8 @@ export const EXTRA_CODEC = 4;
 /** What the extras of one event take at most, in bytes. */
 export const MAX_EXTRAS = 4_096;
 
-const HEADER = 3;
+/** What an extra takes beyond its bytes. */
+export const EXTRAS_HEADER = 3;
 
 /**
  * Joins extras into what a bundle carries.
@@ -32,7 +33,7 @@ export function writeExtras(
   extras: readonly (readonly [tag: number, bytes: Uint8Array])[],
 ): Uint8Array {
   let length = 0;
-  for (const [, bytes] of extras) length += HEADER + bytes.length;
+  for (const [, bytes] of extras) length += EXTRAS_HEADER + bytes.length;
   if (length > MAX_EXTRAS) {
     throw new RangeError(
       `what it carries beside its data takes ${length} bytes, and at most ${MAX_EXTRAS} may`,
@@ -44,8 +45,8 @@ export function writeExtras(
     written[at] = tag;
     written[at + 1] = bytes.length >>> 8;
     written[at + 2] = bytes.length;
-    written.set(bytes, at + HEADER);
-    at += HEADER + bytes.length;
+    written.set(bytes, at + EXTRAS_HEADER);
+    at += EXTRAS_HEADER + bytes.length;
   }
   return written;
 }
@@ -57,7 +58,7 @@ export function areExtras(
   end: number,
 ): boolean {
   let at = start;
-  while (at + HEADER <= end) at += HEADER + lengthAt(source, at);
+  while (at + EXTRAS_HEADER <= end) at += EXTRAS_HEADER + lengthAt(source, at);
   return at === end;
 }
 
@@ -69,7 +70,7 @@ export function extraIn(
   tag: number,
 ): Uint8Array | null {
   for (let at = start; at < end;) {
-    const from = at + HEADER;
+    const from = at + EXTRAS_HEADER;
     const to = from + lengthAt(source, at);
     if (source[at] === tag) return source.subarray(from, to);
     at = to;

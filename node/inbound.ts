@@ -12,9 +12,12 @@ import {
   NO_GROUPS,
   readChosen,
 } from "./chosen.ts";
+import { DONE, FAILED, readDelivery, UNHANDLED } from "./delivery_wire.ts";
 import { reasonOf } from "./errors.ts";
+import { EXTRA_DELIVERY, extraIn } from "./extras.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
+import type { Receipts, Window } from "./receipts.ts";
 import type { Handler, HandlerContext } from "./types.ts";
 
 /** A handler that has not ended after this long, in ms, is reported and waited for no longer. */
@@ -41,6 +44,8 @@ export interface InboundOwner {
   replied(from: NodeId, request: number, value: unknown): void;
   /** A failure came. */
   failed(from: NodeId, request: number, bytes: Uint8Array): void;
+  /** A receipt of deliveries came. */
+  receipt(from: NodeId, id: number, bytes: Uint8Array): void;
 }
 
 /** What the inbound side is made with. */
@@ -49,6 +54,7 @@ export interface InboundOptions {
   readonly id: NodeId;
   readonly codec: Codec;
   readonly handlers: Handlers;
+  readonly receipts: Receipts;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Asynchronous handlers per peer. */
@@ -82,6 +88,41 @@ interface Resolved {
 }
 
 const NOBODY: readonly Handler[] = [];
+const NO_BYTES = new Uint8Array(0);
+
+/** What a handler is told of a delivery. */
+class DeliveryContext implements HandlerContext {
+  readonly from: NodeId;
+  readonly name: string;
+  readonly signal: AbortSignal;
+  readonly #run: number;
+  readonly #number: number;
+
+  constructor(
+    { from, name, signal }: HandlerContext,
+    run: number,
+    number: number,
+  ) {
+    this.from = from;
+    this.name = name;
+    this.signal = signal;
+    this.#run = run;
+    this.#number = number;
+  }
+
+  get delivery(): string {
+    return `${this.from}/${this.#run.toString(36)}/${this.#number}`;
+  }
+}
+
+/** A delivery whose handlers have not all ended. */
+interface Handling {
+  readonly window: Window;
+  readonly sequence: number;
+  open: number;
+  /** Why one failed, of those that did; null: none. */
+  failure: string | null;
+}
 
 /** Takes bundles apart and calls the handlers. */
 export class Inbound implements BundleVisitor<Resolved> {
@@ -177,12 +218,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     start: number,
     end: number,
   ): void {
-    const { handlers } = this.#options;
-    // An earlier event of the bundle may have brought a handler, or taken one away.
-    if (resolved.version !== handlers.version) {
-      resolved.version = handlers.version;
-      resolved.registration = handlers.get(resolved.name);
-    }
+    this.#renew(resolved);
     const { registration } = resolved;
     const isPlain = registration?.groups === null && this.#extras < 0;
     const chosen = isPlain
@@ -193,14 +229,112 @@ export class Inbound implements BundleVisitor<Resolved> {
     else if (alone) this.#unhandled(resolved.name, request);
   }
 
+  delivery(
+    resolved: Resolved,
+    low: number,
+    start: number,
+    end: number,
+  ): void {
+    const { receipts } = this.#options;
+    const extra = this.#extras < 0
+      ? null
+      : extraIn(this.#payload, this.#extras, this.#extrasEnd, EXTRA_DELIVERY);
+    const id = readDelivery(extra, low);
+    const forGroups = this.#forGroups();
+    this.#extras = -1;
+    this.received++;
+    const { from } = this.#origin;
+    const window = receipts.accept(from, id);
+    if (window === null) return;
+    this.#renew(resolved);
+    const chosen = this.#chosenFor(resolved.registration, forGroups);
+    if (chosen.length === 0) {
+      this.#owner.unhandled(resolved.name, from);
+      return receipts.settle(window, UNHANDLED, id.sequence);
+    }
+    const { name, context } = resolved;
+    const told = new DeliveryContext(context, id.run, id.number);
+    const handling = { window, sequence: id.sequence, open: 1, failure: null };
+    const data = this.#dataOf(handling, start, end);
+    for (const handler of chosen) {
+      const result = invoke(handler, data, told);
+      if (result instanceof Promise) this.#attend(result, name, handling);
+    }
+    this.#handled(handling);
+  }
+
+  receipt(id: number, start: number, end: number): void {
+    this.received++;
+    this.#extras = -1;
+    const bytes = start < 0 ? NO_BYTES : this.#payload.subarray(start, end);
+    this.#owner.receipt(this.#origin.from, id, bytes);
+  }
+
+  #dataOf(
+    { window, sequence }: Handling,
+    start: number,
+    end: number,
+  ): unknown {
+    if (start < 0) return undefined;
+    try {
+      return this.#decodeAt(this.#payload, start, end);
+    } catch (error) {
+      this.#options.receipts.settle(window, FAILED, sequence, reasonOf(error));
+      throw error;
+    }
+  }
+
+  /** A receipt leaves once all handlers have ended. */
+  #attend(result: Promise<unknown>, name: string, handling: Handling): void {
+    handling.open++;
+    const running = this.#begin(name);
+    result.then(
+      () => {
+        this.#ended(running);
+        this.#handled(handling);
+      },
+      (error) => {
+        this.#ended(running);
+        this.#owner.handlerFailed(name, running.origin.from, error);
+        handling.failure ??= reasonOf(error);
+        this.#handled(handling);
+      },
+    );
+  }
+
+  #handled(handling: Handling): void {
+    if (--handling.open > 0) return;
+    const { window, sequence, failure } = handling;
+    const { receipts } = this.#options;
+    if (failure === null) receipts.settle(window, DONE, sequence);
+    else receipts.settle(window, FAILED, sequence, failure);
+  }
+
+  /** An earlier event of the bundle may have brought a handler, or taken one away. */
+  #renew(resolved: Resolved): void {
+    const { handlers } = this.#options;
+    if (resolved.version === handlers.version) return;
+    resolved.version = handlers.version;
+    resolved.registration = handlers.get(resolved.name);
+  }
+
   /** The handlers that an event is for, where some are in groups. */
   #chosen(
     registration: Registration | null,
     alone: boolean,
   ): readonly Handler[] {
+    return this.#chosenFor(
+      registration,
+      alone ? EVERY_GROUP : this.#forGroups(),
+    );
+  }
+
+  #chosenFor(
+    registration: Registration | null,
+    forGroups: ForGroups,
+  ): readonly Handler[] {
     if (registration === null) return NOBODY;
     const { handlers, groups } = registration;
-    const forGroups = alone ? EVERY_GROUP : this.#forGroups();
     const chosen = forGroups.alone ? [] : [...handlers];
     for (const group of groups ?? []) {
       if (!forGroups.includes(group.group)) continue;
@@ -244,9 +378,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#extras = -1;
     const { from } = this.#origin;
     if (failed) {
-      const bytes = start < 0
-        ? new Uint8Array(0)
-        : this.#payload.subarray(start, end);
+      const bytes = start < 0 ? NO_BYTES : this.#payload.subarray(start, end);
       return this.#owner.failed(from, id, bytes);
     }
     const value = start < 0
@@ -285,13 +417,18 @@ export class Inbound implements BundleVisitor<Resolved> {
     return origin;
   }
 
-  #follow(result: Promise<unknown>, name: string, request: number): void {
+  #begin(name: string): Running {
     const origin = this.#origin;
-    const { from } = origin;
     const running: Running = { origin, name, since: this.#options.clock.now() };
     this.#running.add(running);
     origin.running++;
     this.#watch();
+    return running;
+  }
+
+  #follow(result: Promise<unknown>, name: string, request: number): void {
+    const running = this.#begin(name);
+    const { from } = running.origin;
     result.then(
       (value) => {
         this.#ended(running);

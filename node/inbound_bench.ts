@@ -7,6 +7,7 @@ import { BundleWriter, EVENT } from "./bundle.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { noneMet } from "./limits.ts";
+import { Receipts } from "./receipts.ts";
 
 const COUNT = 10_000;
 const NAME = new TextEncoder().encode("event");
@@ -54,10 +55,17 @@ function make(handler: () => unknown): Inbound {
     refuse: () => {},
     replied: () => {},
     failed: () => {},
+    receipt: () => {},
   }, {
     id: "self",
     codec,
     handlers,
+    receipts: new Receipts({
+      limit: 2,
+      met: noneMet(),
+      counts: { duplicates: 0 },
+      send: () => {},
+    }),
     clock,
     signal: new AbortController().signal,
     running: Infinity,

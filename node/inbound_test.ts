@@ -11,9 +11,11 @@ import {
   REQUEST,
   SENT_EVENT,
 } from "./bundle.ts";
+import { readReceipt } from "./delivery_wire.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { noneMet } from "./limits.ts";
+import { Receipts } from "./receipts.ts";
 import type { Handler } from "./types.ts";
 import { isSettled, pass, turn } from "./_support_test.ts";
 
@@ -40,10 +42,18 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
     replied: (...args) => calls.push(["replied", ...args]),
     failed: (from, request, bytes) =>
       calls.push(["failure", from, request, [...bytes]]),
+    receipt: (...args) => calls.push(["receipt", ...args]),
   }, {
     id: "self",
     codec,
     handlers,
+    receipts: new Receipts({
+      limit: 2,
+      met: noneMet(),
+      counts: { duplicates: 0 },
+      send: (to, run, receipt) =>
+        calls.push(["owed", to, run, readReceipt(receipt)]),
+    }),
     clock,
     signal: abort.signal,
     running,

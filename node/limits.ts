@@ -159,6 +159,19 @@ export interface TableLimits {
    */
   readonly requests?: number;
   /**
+   * Deliveries that are not settled, in all.
+   *
+   * @default {65_536}
+   */
+  readonly deliveries?: number;
+  /**
+   * Nodes of which it remembers what they delivered, so as not to handle it twice; beyond,
+   * the one heard of least lately is forgotten.
+   *
+   * @default {4_096}
+   */
+  readonly origins?: number;
+  /**
    * Asynchronous handlers running for one peer; beyond, its link is read no further.
    *
    * @default {1_024}
@@ -226,6 +239,8 @@ const RANGES: { readonly [name in LimitName]: Range } = {
   members: [10_000, 1, 2 ** 24],
   meta: [512, 0, 512],
   requests: [65_536, 1, 2 ** 24],
+  deliveries: [65_536, 1, 2 ** 24],
+  origins: [4_096, 1, 2 ** 24],
   running: [1_024, 1, 2 ** 20],
   streams: [1_024, 1, 2 ** 20],
   streamMessage: [16_777_216, 1, 2 ** 30],

@@ -21,6 +21,7 @@ import { Audiences, type Queue } from "./audiences.ts";
 import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
 import {
   type Bundle,
+  deliveriesIn,
   EVENT,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
@@ -29,6 +30,7 @@ import {
   requestsIn,
   SENT_EVENT,
 } from "./bundle.ts";
+import { Delivering } from "./delivering.ts";
 import { Doors } from "./doors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
 import { History } from "./_history.ts";
@@ -40,7 +42,7 @@ import { Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
 import { ClusterKeyring, KEYRING } from "./keyring.ts";
 import type { Link } from "./link.ts";
-import { noneMet, withDefaults } from "./limits.ts";
+import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
 import { Loopback } from "./loopback.ts";
@@ -70,6 +72,8 @@ import type {
   DataArg,
   DataArgs,
   DataOf,
+  DeliverOptions,
+  DeliveryOutcome,
   EmitOptions,
   EventName,
   Handled,
@@ -161,6 +165,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #loopback: Loopback;
   readonly #requests: Requests;
   readonly #replies: Replies;
+  readonly #delivering: Delivering;
   readonly #streams: Streams;
   readonly #members = new Map<NodeId, Member>();
   /** Nodes that the membership knows, and that nothing has been heard of beyond that. */
@@ -184,6 +189,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     forbidden: 0,
     skipped: 0,
     lateReplies: 0,
+    delivered: 0,
+    deliveriesFailed: 0,
+    redelivered: 0,
+    duplicates: 0,
     slowLinks: 0,
     streamsOpened: 0,
     streamsAccepted: 0,
@@ -276,6 +285,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       members: () => this.#members.size,
       handling: (name) => this.#audiences.handling(name),
     });
+    this.#delivering = this.#makeDelivering(limits);
     this.#inbound = this.#makeInbound(limits.running);
     this.#streams = this.#makeStreams(limits.streams, limits.streamMessage);
     this.#links = new Links(this.#linksOwner(), {
@@ -523,6 +533,57 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     options?: RequestOptions,
   ): Promise<unknown> {
     return this.#requestOf(to, name, data, options);
+  }
+
+  /**
+   * Sends an event to every other node that handles it, and to one member of each group,
+   * until they have acknowledged it: their handlers have returned, and what they promised
+   * is done.
+   *
+   * What is lost is sent again under the same id, and a node handles an id once. It
+   * handles it again after it has restarted, if the receipt had not come by then. In a
+   * group, the work of a member that is gone, fails, or takes longer than `patience` goes
+   * to another one: two members handle it if the first one was at it still, or its receipt
+   * was lost. {@linkcode HandlerContext.delivery} tells handlers which is which.
+   *
+   * What is sent again comes later than what was sent after it.
+   *
+   * @example
+   * ```ts
+   * import { createNode } from "@devts/devts";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using worker = createNode({ cluster: "demo", logger: console });
+   * const done: unknown[] = [];
+   * worker.on("job", (job) => done.push(job), { group: "workers" });
+   * const address = await worker.listen("tcp://127.0.0.1:0");
+   *
+   * await using shop = createNode({ cluster: "demo", logger: console });
+   * await shop.join(address);
+   * await shop.ready({ handles: "job" });
+   * const { acknowledged } = await shop.deliver("job", { id: 7 });
+   * assertEquals(acknowledged, [{ node: worker.id, group: "workers" }]);
+   * assertEquals(done, [{ id: 7 }]);
+   * ```
+   *
+   * @returns Resolves once as many have acknowledged it as are asked to; the others are
+   * still tried until the time is over. Rejects with a {@linkcode DeliveryError}, whose
+   * `outcome` says who has it, who does not and why, once they cannot any more; at once
+   * where no node handles the name. Rejects with a `NodeNotFoundError` when a node of `to`
+   * is not known, and with the signal's reason when that aborts.
+   * @throws {TypeError} If the data cannot be encoded.
+   * @throws {RangeError} If it is too long for a message, or an option out of its range.
+   */
+  deliver<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, DeliverOptions>
+  ): Promise<DeliveryOutcome>;
+  deliver(
+    name: string,
+    data?: unknown,
+    options?: DeliverOptions,
+  ): Promise<DeliveryOutcome> {
+    return this.#deliverTo(name, data, options);
   }
 
   /**
@@ -886,6 +947,51 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return reply;
   }
 
+  #deliverTo(
+    name: string,
+    data: unknown,
+    options: DeliverOptions = {},
+  ): Promise<DeliveryOutcome> {
+    if (this.#closing) {
+      return this.#rejected(
+        new ClosedError(`Cannot deliver "${name}": the node is closed`),
+      );
+    }
+    const { signal, to = [] } = options;
+    if (signal?.aborted) return this.#rejected(signal.reason);
+    for (const id of typeof to === "string" ? [to] : to) {
+      const unknown = this.#members.has(id) ? null : this.#unknownTarget(id);
+      if (unknown) return this.#rejected(unknown);
+    }
+    let promise;
+    try {
+      promise = this.#delivering.deliver(this.#topics.of(name), data, options);
+    } catch (error) {
+      throw refused("deliver", name, error);
+    }
+    this.#counts.sent++;
+    return promise;
+  }
+
+  #makeDelivering(limits: Required<NodeLimits>): Delivering {
+    const { id, clock, random } = this.#parts;
+    return new Delivering({
+      id,
+      clock,
+      random,
+      limits,
+      met: this.#met,
+      counts: this.#counts,
+      outbound: this.#outbound,
+      audiences: this.#audiences,
+      interest: this.#interest,
+      incarnation: () => this.incarnation,
+      nodes: () => this.#router.nodes,
+      target: (to) => this.#replyTarget(to),
+      failing: (promise) => this.#quiet(promise),
+    });
+  }
+
   #rejected(error: unknown): Promise<never> {
     return this.#quiet(Promise.reject(error));
   }
@@ -1051,6 +1157,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   ): boolean {
     const permitted = forGuest(packet, rights);
     this.#counts.forbidden += permitted.dropped;
+    this.#delivering.refused(
+      link.peer.id,
+      permitted.deliveries,
+      "it is a guest without a right to it",
+    );
     let taken = permitted.payloads.length > 0;
     for (const payload of permitted.payloads) {
       const frame = Frame.of(this.#message(payload, lane));
@@ -1080,6 +1191,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       for (const request of permitted.requests) {
         this.#replies.refuse(id, request, "handler", why);
       }
+      this.#delivering.forbade(id, permitted.deliveries, why);
     }
     for (const rest of permitted.payloads) {
       this.#packet(id, this.#message(rest, lane), lane);
@@ -1431,10 +1543,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         this.#replies.replied(from, request, value),
       failed: (from, request, bytes) =>
         this.#replies.failed(from, request, bytes),
+      receipt: (from, id, bytes) => this.#delivering.take(from, id, bytes),
     }, {
       id: this.id,
       codec: this.#parts.codec,
       handlers: this.#handlers,
+      receipts: this.#delivering.receipts,
       clock: this.#parts.clock,
       signal: this.#abort.signal,
       running,
@@ -1535,7 +1649,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const why = `it came no further than node "${lastHop}": ${reason}`;
     this.#history.failed(to, `something for it was lost: ${why}`);
     this.#journal.debug(`something for node "${to}" was lost: ${why}`);
-    if (this.#requests.size === 0 || head[0] !== PAYLOAD_EVENTS) return;
+    if (head[0] !== PAYLOAD_EVENTS) return;
+    if (this.#delivering.size > 0) {
+      this.#delivering.lost(to, deliveriesIn(head));
+    }
+    if (this.#requests.size === 0) return;
     this.#requests.rejectLost(requestsIn(head), why, to);
   }
 
@@ -1602,6 +1720,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (event.type === "leave") {
       this.#forget(member.id, event.reason);
       this.#interest.gone(member.id, member.incarnation);
+      this.#delivering.gone(member.id, event.reason);
     }
     this.#tellMember(event, member);
     this.#joining.changed();
@@ -1720,6 +1839,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       send: (to, name, data) => this.#sendTo(to, name, data),
       request: (to, name, data, options) =>
         this.#requestOf(to, name, data, options),
+      deliver: (name, data, options) => this.#deliverTo(name, data, options),
       open: (to, name, options) => this.#openStream(to, name, options),
       onOpen: (name, handler) => this.#handleStreams(name, handler),
       fault: (error, message) =>
@@ -1806,6 +1926,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       () => this.#membership.leave(),
     );
     this.#requests.close();
+    this.#delivering.close();
     this.#abort.abort(new ClosedError("the node is closing"));
     await this.#within(
       Promise.allSettled([

@@ -137,11 +137,37 @@ export class Outbound {
     if (!this.#busy) this.#schedule();
   }
 
-  /** As {@linkcode Outbound.add}, for data that is bytes as they are. */
-  addBytes(target: Target, type: number, id: number, bytes: Uint8Array): void {
+  /** As {@linkcode Outbound.add}, for data that is bytes as they are; null: no data. */
+  addBytes(
+    target: Target,
+    type: number,
+    name: Uint8Array | null,
+    id: number,
+    bytes: Uint8Array | null,
+    extras: Uint8Array | null = null,
+  ): void {
     const writer = this.#writerFor(target);
-    this.#append(writer, target, type, null, id, bytes, null);
+    this.#append(writer, target, type, name, id, bytes, extras);
     if (!this.#busy) this.#schedule();
+  }
+
+  /**
+   * The bytes of a value, for {@linkcode Outbound.addBytes}; null: there is none.
+   *
+   * @throws {TypeError} If it cannot be encoded.
+   * @throws {RangeError} If it is too long for a message, with so many bytes of extras.
+   */
+  encode(value: unknown, extras: number): Uint8Array | null {
+    if (this.#encoding) throw reentered();
+    if (value === undefined) return null;
+    this.#encoding = true;
+    try {
+      const bytes = this.#options.codec.encode(value);
+      this.#checkLength(bytes, extras);
+      return bytes;
+    } finally {
+      this.#encoding = false;
+    }
   }
 
   /**
@@ -339,7 +365,7 @@ export class Outbound {
         if (writer.add(type, name, id, value, extras)) return true;
       }
       const bytes = this.#options.codec.encode(value);
-      this.#checkLength(bytes, extras);
+      this.#checkLength(bytes, extras?.length ?? 0);
       this.flush();
       this.#send(writer.single(type, name, id, bytes, extras), target);
       return false;
@@ -348,8 +374,8 @@ export class Outbound {
     }
   }
 
-  #checkLength(bytes: Uint8Array, extras: Uint8Array | null): void {
-    const most = this.#longest - ENTRY_OVERHEAD - (extras?.length ?? 0);
+  #checkLength(bytes: Uint8Array, extras: number): void {
+    const most = this.#longest - ENTRY_OVERHEAD - extras;
     if (bytes.length <= most) return;
     throw new RangeError(
       `its data takes ${bytes.length} bytes, and at most ${most} fit in a message: open a stream for more`,

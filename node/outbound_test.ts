@@ -107,6 +107,8 @@ function dataOf(payload: Uint8Array, decode = codec.decode): unknown[] {
   readBundle(payload, {
     resolve: (name) => name,
     extras: () => {},
+    delivery: () => {},
+    receipt: () => {},
     event: (_name, _request, _alone, start, end) => take(start, end),
     reply: (_id, failed, start, end) =>
       failed ? data.push(payload.slice(start, end)) : take(start, end),
@@ -257,7 +259,7 @@ Deno.test("Outbound.addBytes() sends bytes as they are, also where the bundle is
   const failure = new Uint8Array(3_000).fill(9);
   const one: Target = { to: ["one"] };
   for (let i = 0; i < 50; i++) {
-    outbound.addBytes(one, FAILURE, i, failure);
+    outbound.addBytes(one, FAILURE, null, i, failure);
     outbound.add(one, REPLY, null, i, i);
   }
   await Promise.resolve();
@@ -755,7 +757,7 @@ class Model {
         outbound.add(target, REQUEST, name, number, [bytes, "text"]);
       } else if (typeof to === "number") {
         // Failures are short, and go to one node.
-        outbound.addBytes(target, FAILURE, number, bytes.slice(0, 500));
+        outbound.addBytes(target, FAILURE, null, number, bytes.slice(0, 500));
       } else return;
     } catch (error) {
       assert(error instanceof RangeError, String(error));
@@ -819,6 +821,8 @@ function numbersIn(payload: Uint8Array): number[] {
   readBundle(payload, {
     resolve: (name) => name,
     extras: () => {},
+    delivery: () => {},
+    receipt: () => {},
     event: (name, request, _alone, start, end) => {
       if (start < 0) return void numbers.push(Number(name));
       check(codec.decode(payload.slice(start, end)));

@@ -66,7 +66,7 @@ export class Replies {
     const bytes = new Uint8Array(1 + body.length);
     bytes[0] = reason === "unhandled" ? UNHANDLED : HANDLER;
     bytes.set(body, 1);
-    this.#options.outbound.addBytes(target, FAILURE, request, bytes);
+    this.#options.outbound.addBytes(target, FAILURE, null, request, bytes);
     this.#options.counts.sent++;
   }
 

@@ -2,21 +2,26 @@ import type { Rights } from "@devts/protocol";
 import {
   type BundleVisitor,
   BundleWriter,
+  DELIVERY,
   EVENT,
   FAILURE,
   NO_REQUEST,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
   readBundle,
+  RECEIPT,
   REPLY,
   REQUEST,
   SENT_EVENT,
 } from "./bundle.ts";
+import { type DeliveryId, readDelivery } from "./delivery_wire.ts";
+import { EXTRA_DELIVERY, extraIn } from "./extras.ts";
 import { PAYLOAD_INTEREST } from "./interest_codec.ts";
 
 /** Names that nodes use among themselves begin so: no guest has a right to them. */
 const OWN = "devts.";
 const NOTHING = new Uint8Array(0);
+const encoder = new TextEncoder();
 
 /** What is left of a payload once what is not allowed is taken out. */
 export interface Permitted {
@@ -28,6 +33,8 @@ export interface Permitted {
   readonly name: string;
   /** Requests among it, whose senders wait for an answer. */
   readonly requests: readonly number[];
+  /** Deliveries among it, whose senders wait for a receipt. */
+  readonly deliveries: readonly DeliveryId[];
 }
 
 /**
@@ -59,19 +66,20 @@ export function isAmong(names: readonly string[], name: string): boolean {
 }
 
 function filter(payload: Uint8Array, names: readonly string[]): Permitted {
-  const all = { payloads: [payload], dropped: 0, name: "", requests: [] };
+  const nothing = { dropped: 0, name: "", requests: [], deliveries: [] };
+  const all = { ...nothing, payloads: [payload] };
   const kind = payload[0];
   if (kind === PAYLOAD_MEMBERSHIP || kind === PAYLOAD_INTEREST) return all;
   if (kind !== PAYLOAD_EVENTS) {
-    return { payloads: [], dropped: 1, name: "", requests: [] };
+    return { ...nothing, payloads: [], dropped: 1 };
   }
-  const check = new Check(names);
+  const check = new Check(payload, names);
   readBundle(payload, check);
   if (check.dropped === 0) return all;
   const rest = new Rest(payload, names);
   readBundle(payload, rest);
-  const { dropped, name, requests } = check;
-  return { payloads: rest.take(), dropped, name, requests };
+  const { dropped, name, requests, deliveries } = check;
+  return { payloads: rest.take(), dropped, name, requests, deliveries };
 }
 
 /** Counts what is not allowed. */
@@ -79,9 +87,13 @@ class Check implements BundleVisitor<string> {
   dropped = 0;
   name = "";
   readonly requests: number[] = [];
+  readonly deliveries: DeliveryId[] = [];
+  readonly #payload: Uint8Array;
   readonly #names: readonly string[];
+  #extra: Uint8Array | null = null;
 
-  constructor(names: readonly string[]) {
+  constructor(payload: Uint8Array, names: readonly string[]) {
+    this.#payload = payload;
     this.#names = names;
   }
 
@@ -89,16 +101,34 @@ class Check implements BundleVisitor<string> {
     return name;
   }
 
-  extras(): void {}
+  extras(start: number, end: number): void {
+    this.#extra = extraIn(this.#payload, start, end, EXTRA_DELIVERY);
+  }
 
   event(name: string, request: number): void {
+    this.#extra = null;
     if (isAmong(this.#names, name)) return;
     this.dropped++;
     this.name = name;
     if (request !== NO_REQUEST) this.requests.push(request);
   }
 
-  reply(): void {}
+  delivery(name: string, low: number): void {
+    const id = readDelivery(this.#extra, low);
+    this.#extra = null;
+    if (isAmong(this.#names, name)) return;
+    this.dropped++;
+    this.name = name;
+    this.deliveries.push(id);
+  }
+
+  reply(): void {
+    this.#extra = null;
+  }
+
+  receipt(): void {
+    this.#extra = null;
+  }
 }
 
 /** Packs what is allowed anew. */
@@ -139,25 +169,34 @@ class Rest implements BundleVisitor<string> {
     start: number,
     end: number,
   ): void {
-    const extras = this.#extras;
-    this.#extras = null;
-    if (!isAmong(this.#names, name)) return;
     const event = alone ? SENT_EVENT : EVENT;
     const type = request === NO_REQUEST ? event : REQUEST;
-    const bytes = new TextEncoder().encode(name);
-    this.#add(type, bytes, request, this.#data(start, end), extras);
+    this.#addNamed(type, name, request, start, end);
+  }
+
+  delivery(name: string, id: number, start: number, end: number): void {
+    this.#addNamed(DELIVERY, name, id, start, end);
   }
 
   reply(id: number, failed: boolean, start: number, end: number): void {
-    const extras = this.#extras;
-    this.#extras = null;
-    this.#add(
-      failed ? FAILURE : REPLY,
-      null,
-      id,
-      this.#data(start, end),
-      extras,
-    );
+    const data = this.#data(start, end);
+    this.#add(failed ? FAILURE : REPLY, null, id, data);
+  }
+
+  receipt(id: number, start: number, end: number): void {
+    this.#add(RECEIPT, null, id, this.#data(start, end));
+  }
+
+  #addNamed(
+    type: number,
+    name: string,
+    id: number,
+    start: number,
+    end: number,
+  ): void {
+    const data = this.#data(start, end);
+    if (!isAmong(this.#names, name)) this.#extras = null;
+    else this.#add(type, encoder.encode(name), id, data);
   }
 
   #data(start: number, end: number): Uint8Array | null {
@@ -169,8 +208,9 @@ class Rest implements BundleVisitor<string> {
     name: Uint8Array | null,
     id: number,
     data: Uint8Array | null,
-    extras: Uint8Array | null,
   ): void {
+    const extras = this.#extras;
+    this.#extras = null;
     const writer = this.#writer;
     if (writer.addBytes(type, name, id, data, extras)) return;
     if (writer.count > 0) {

@@ -34,6 +34,8 @@ function read(payload: Uint8Array): unknown[] {
   readBundle<string>(payload, {
     resolve: (name) => name,
     extras: () => {},
+    delivery: () => {},
+    receipt: () => {},
     event: (name, id, alone, start, end) =>
       read.push([name, id, alone, value(start, end)]),
     reply: (id, _, start, end) => read.push([id, value(start, end)]),
@@ -51,7 +53,12 @@ Deno.test("fromGuest() keeps what may be emitted, and replies, in order", () => 
     [EVENT, "say", "c"],
   ]);
   const { payloads, ...rest } = fromGuest(mixed, RIGHTS);
-  assertEquals(rest, { dropped: 2, name: "drop", requests: [3] });
+  assertEquals(rest, {
+    dropped: 2,
+    name: "drop",
+    requests: [3],
+    deliveries: [],
+  });
   assertEquals(payloads.flatMap(read), [
     ["say", NO_REQUEST, true, "a"],
     ["chat.join", 2, true, undefined],

@@ -6,6 +6,7 @@ import type {
   MembershipFactory,
   RouterFactory,
 } from "@devts/routing";
+import type { DeliveryFailure } from "./errors.ts";
 import type { LimitCounts, NodeLimits } from "./limits.ts";
 import type { Security } from "./security.ts";
 
@@ -41,6 +42,11 @@ export interface HandlerContext {
   readonly name: string;
   /** Aborts when this node closes. */
   readonly signal: AbortSignal;
+  /**
+   * Of an event sent by {@linkcode Node.deliver}: its id, the same whenever it comes and
+   * at every node, for handlers that may get it twice.
+   */
+  readonly delivery?: string;
 }
 
 /**
@@ -231,6 +237,63 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@linkcode Node.deliver}. */
+export interface DeliverOptions {
+  /**
+   * To these nodes, whatever they handle, with their groups.
+   *
+   * @default {all other nodes that handle the name, and one member of each group}
+   */
+  readonly to?: string | readonly string[];
+  /**
+   * How many of them must have handled it: `"quorum"` is more than half.
+   *
+   * @default {"all"}
+   */
+  readonly acks?: "all" | "quorum" | number;
+  /**
+   * How long it is tried, in ms: 1 to 2^31 − 1.
+   *
+   * @default {30_000}
+   */
+  readonly timeout?: number;
+  /**
+   * How long a member of a group may take before another one gets the work, too, in ms.
+   * Above what the work takes, or it is done twice.
+   *
+   * @default {10_000}
+   */
+  readonly patience?: number;
+  /** Stops trying: the delivery rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** What sticky groups go by, instead of a field of the data: compared as a string. */
+  readonly key?: string | number | bigint | boolean;
+}
+
+/** Whom a delivery is for: a node, or one member of a group. */
+export interface Recipient {
+  /** The node; of a group, the member that has it, or was to have it last. */
+  readonly node: string | null;
+  /** The group; null: the node itself. */
+  readonly group: string | null;
+}
+
+/** Who does not have a delivery, and why. */
+export interface MissedRecipient extends Recipient {
+  /** Why. */
+  readonly reason: DeliveryFailure;
+  /** A sentence for a person. */
+  readonly message: string;
+}
+
+/** What became of a delivery, as far as its sender knows. */
+export interface DeliveryOutcome {
+  /** Who has it: its handlers there have returned, and what they promised is done. */
+  readonly acknowledged: readonly Recipient[];
+  /** Who is not known to have it. */
+  readonly missing: readonly MissedRecipient[];
+}
+
 /** What went wrong outside any call of the program. */
 export interface NodeFault {
   /** What was thrown, or what describes it. */
@@ -388,6 +451,14 @@ export interface NodeCounters {
   readonly slowLinks: number;
   /** How often each limit was met, by its name in `limits`. */
   readonly limits: LimitCounts;
+  /** Calls of `deliver` that were acknowledged as asked. */
+  readonly delivered: number;
+  /** Calls of `deliver` that were not. */
+  readonly deliveriesFailed: number;
+  /** How often a delivery was sent once more, to the same node or to another. */
+  readonly redelivered: number;
+  /** Deliveries that came once more, or too late, and were not handled. */
+  readonly duplicates: number;
   /** Streams that this node opened. */
   readonly streamsOpened: number;
   /** Streams of other nodes that it accepted. */

@@ -107,6 +107,7 @@ export class Mesh {
         const reply = await this.#hand({ from: id, to, name, data: bytes });
         return codec.decode(codec.encode(reply));
       },
+      deliver: unused,
       open: unused,
       onOpen: unused,
       use: (_name, behaviour) => behaviour(scope as never),
@@ -120,7 +121,7 @@ export class Mesh {
   }
 }
 
-/** Replicated state needs no conversations. */
+/** Replicated state needs neither receipts nor conversations. */
 function unused(): never {
   throw new Error("not in this network");
 }

@@ -1,5 +1,6 @@
 import { churn } from "./churn.ts";
 import { crash } from "./crash.ts";
+import { deliveries } from "./deliveries.ts";
 import { few } from "./few.ts";
 import { graphs } from "./graphs.ts";
 import { joining } from "./join.ts";
@@ -32,6 +33,7 @@ export const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
   graphs: (parts) => any(graphs(parts)),
   nodes: (parts) => any(nodes(parts)),
   messages: (parts) => any(messages(parts)),
+  deliveries: (parts) => any(deliveries(parts)),
 };
 
 /** Scenarios of networks so large that they are run by name only, and the router each is about. */

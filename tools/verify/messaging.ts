@@ -1,6 +1,7 @@
+import { deliver } from "./messaging/deliver.ts";
 import { rows as interest } from "./messaging/interest.ts";
 import { streams } from "./messaging/streams.ts";
 import type { Row } from "./runner.ts";
 
 /** What nodes say to each other. */
-export const rows: readonly Row[] = [...interest, ...streams];
+export const rows: readonly Row[] = [...interest, ...streams, ...deliver];

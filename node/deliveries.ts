@@ -1,0 +1,705 @@
+import type { Clock, NodeId } from "@devts/routing";
+import { writeChosen } from "./chosen.ts";
+import {
+  type Code,
+  DONE,
+  FAILED,
+  FORBIDDEN,
+  type Result,
+  RUNNING,
+  UNHANDLED,
+  WINDOW,
+  writeDelivery,
+} from "./delivery_wire.ts";
+import { DeliveryError, type DeliveryFailure, reasonOf } from "./errors.ts";
+import type { Choice } from "./groups.ts";
+import { Fifo } from "./_fifo.ts";
+import type { Topic } from "./topics.ts";
+import type { DeliveryOutcome, MissedRecipient, Recipient } from "./types.ts";
+
+/** How often those that wait are looked at, in ms. */
+const TICK = 100;
+/** After which a delivery is sent again for the first time, and the longest pause, in ms; ± 10 %. */
+const FIRST_RETRY = 500;
+const LAST_RETRY = 8_000;
+
+/** Whom a call of `deliver` is for. */
+export interface Addressee {
+  /** One member of it; null: a node. */
+  readonly group: string | null;
+  /** The node. */
+  readonly node: NodeId | null;
+  /** What it carries for groups there. */
+  readonly groups: Uint8Array | null;
+  /** Whether it is unknown if the node handles the name: that it does not is no failure. */
+  readonly perhaps: boolean;
+}
+
+/** A call of `deliver`. */
+export interface Order {
+  readonly topic: Topic;
+  /** The data, encoded. */
+  readonly bytes: Uint8Array | null;
+  readonly addressees: readonly Addressee[];
+  readonly acks: "all" | "quorum" | number;
+  readonly timeout: number;
+  readonly patience: number;
+  readonly signal: AbortSignal | undefined;
+  /** What groups choose by. */
+  readonly choice: Choice;
+}
+
+/** One entry for a node. */
+export interface Dispatch {
+  readonly to: NodeId;
+  readonly name: Uint8Array;
+  /** The low half of its sequence. */
+  readonly id: number;
+  readonly bytes: Uint8Array | null;
+  readonly extras: Uint8Array;
+}
+
+/** A call of `deliver` that failed. */
+export interface FailedDelivery {
+  readonly name: string;
+  readonly bytes: Uint8Array | null;
+  readonly error: DeliveryError;
+}
+
+/** What the deliveries need of their node. */
+export interface DeliveriesOptions {
+  readonly id: NodeId;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** How many may be unsettled. */
+  readonly limit: number;
+  readonly met: { deliveries: number };
+  readonly counts: {
+    delivered: number;
+    deliveriesFailed: number;
+    redelivered: number;
+    lateReplies: number;
+  };
+  /** The incarnation of this node. */
+  incarnation(): number;
+  /** Whether there is a way to a node. */
+  reachable(id: NodeId): boolean;
+  /** A member of a group, this node included; null: none but those that are excepted. */
+  member(name: string, group: string, choice: Choice): NodeId | null;
+  /** Sends; must not throw. */
+  send(dispatch: Dispatch): void;
+  /** A call fails: called before its promise rejects. */
+  failing(promise: Promise<unknown>, failed: FailedDelivery | null): void;
+}
+
+/** A node, as far as deliveries to it are concerned. */
+interface Destination {
+  readonly id: NodeId;
+  /** The sequence of the next one. */
+  next: number;
+  /** All before are settled; see {@linkcode floorOf}. */
+  floor: number;
+  /** Those that are not settled, by sequence, rising. */
+  readonly pending: Map<number, Part>;
+  /** Those for which there is no room in the window. */
+  readonly waiting: Fifo<Part>;
+}
+
+/** That a part was sent to a node. */
+interface Attempt {
+  readonly to: Destination;
+  readonly sequence: number;
+}
+
+/** What one addressee of a call is to have. */
+interface Part {
+  readonly delivery: Delivery;
+  readonly addressee: Addressee;
+  /** The node that it is with; null: a group has no member left. */
+  node: NodeId | null;
+  groups: Uint8Array | null;
+  /** Those that it was sent to, and that may still answer; the last one first used. */
+  attempts: Attempt[];
+  /** The one it is with; null: there was no room for it so far. */
+  current: Attempt | null;
+  /** Members that have failed. */
+  failed: Map<NodeId, MissedRecipient> | null;
+  /** Since when it is with that node. */
+  since: number;
+  retryAt: number;
+  pause: number;
+  result: Recipient | MissedRecipient | null;
+}
+
+/** A call that is not settled. */
+interface Delivery extends PromiseWithResolvers<DeliveryOutcome> {
+  readonly number: number;
+  readonly order: Order;
+  readonly deadline: number;
+  parts: Part[];
+  /** Parts that are not settled. */
+  open: number;
+  acknowledged: number;
+  /** Whether its promise has settled. */
+  told: boolean;
+  release: () => void;
+}
+
+/**
+ * The acknowledged deliveries of a node that are not settled: a machine without I/O.
+ *
+ * A call has a part for each node, and one for each group. A part is sent again, under
+ * the same id, after 0.5 s, and then after twice as long each time, up to 8 s, until a
+ * receipt comes or the time of the call is over. A part for a group goes to another
+ * member when the one that has it is gone, says that it failed, or takes longer than the
+ * call has patience; the first receipt settles it, whichever member sends it.
+ *
+ * Each node has a sequence of its own, of which at most {@linkcode WINDOW} may be
+ * unsettled at a time; what is more waits its turn.
+ */
+export class Deliveries {
+  readonly #options: DeliveriesOptions;
+  /** Tells this start of the node from others. */
+  readonly #run: number;
+  readonly #deliveries = new Set<Delivery>();
+  readonly #destinations = new Map<string, Destination>();
+  #number = 0;
+  /** Sequences begin here: above those that nodes which are forgotten have seen. */
+  #base = 0;
+  #tickAt = Infinity;
+  #cancel: (() => void) | null = null;
+  #idle: PromiseWithResolvers<void> | null = null;
+  #closed = false;
+
+  constructor(options: DeliveriesOptions) {
+    this.#options = options;
+    this.#run = Math.floor(options.random() * 2 ** 32);
+  }
+
+  /** How many calls are not settled. */
+  get size(): number {
+    return this.#deliveries.size;
+  }
+
+  /** Resolves once all are settled. */
+  get idle(): Promise<void> {
+    if (this.#deliveries.size === 0) return Promise.resolve();
+    this.#idle ??= Promise.withResolvers<void>();
+    return this.#idle.promise;
+  }
+
+  /** Takes a call. Its promise rejects where fewer acknowledge than are to. */
+  deliver(order: Order): Promise<DeliveryOutcome> {
+    const { limit, met, clock } = this.#options;
+    if (this.#deliveries.size >= limit) {
+      met.deliveries++;
+      return this.#refused(
+        order,
+        `Cannot deliver "${order.topic.name}": ${limit} deliveries wait already`,
+      );
+    }
+    if (order.addressees.length === 0) {
+      return this.#refused(
+        order,
+        `Cannot deliver "${order.topic.name}": no node is known to handle it`,
+      );
+    }
+    const now = clock.now();
+    const delivery: Delivery = {
+      ...Promise.withResolvers<DeliveryOutcome>(),
+      number: this.#number++,
+      order,
+      deadline: now + order.timeout,
+      parts: [],
+      open: order.addressees.length,
+      acknowledged: 0,
+      told: false,
+      release: nothing,
+    };
+    this.#deliveries.add(delivery);
+    const { signal } = order;
+    if (signal) {
+      const abort = (): void => this.#abort(delivery, signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      delivery.release = () => signal.removeEventListener("abort", abort);
+    }
+    for (const addressee of order.addressees) {
+      const part = newPart(delivery, addressee, now);
+      delivery.parts.push(part);
+    }
+    for (const part of delivery.parts) this.#begin(part, now);
+    this.#wakeBy(Math.min(now + TICK, delivery.deadline));
+    return delivery.promise;
+  }
+
+  /** A receipt came. */
+  receipt(from: NodeId, run: number, results: readonly Result[]): void {
+    const destination = this.#destinations.get(`d:${from}`);
+    if (run !== this.#run || destination === undefined) {
+      this.#options.counts.lateReplies++;
+      return;
+    }
+    for (const { code, first, count, text } of results) {
+      for (let sequence = first; sequence < first + count; sequence++) {
+        const part = destination.pending.get(sequence);
+        if (part) this.#answered(part, from, code, text);
+        else this.#options.counts.lateReplies++;
+      }
+    }
+  }
+
+  /** A delivery was not let through, to a node or on its way there. */
+  refused(to: NodeId, sequences: readonly number[], why: string): void {
+    const destination = this.#destinations.get(`d:${to}`);
+    for (const sequence of sequences) {
+      const part = destination?.pending.get(sequence);
+      if (part) this.#answered(part, to, FORBIDDEN, why);
+    }
+  }
+
+  /** Deliveries to a node were lost on their way, as a relay reports: by the low halves of their sequences. */
+  lost(to: NodeId, ids: readonly number[]): void {
+    const destination = this.#destinations.get(`d:${to}`);
+    if (destination === undefined) return;
+    const now = this.#options.clock.now();
+    for (const id of ids) {
+      // Only the lower half is known; the window says the rest.
+      const sequence = destination.next - 1 -
+        ((destination.next - 1 - id) >>> 0);
+      const part = destination.pending.get(sequence);
+      if (part && part.pause <= FIRST_RETRY) part.retryAt = now;
+    }
+  }
+
+  /** A node left the cluster, was given up, or has restarted. */
+  gone(id: NodeId, reason: string): void {
+    const destination = this.#destinations.get(`d:${id}`);
+    if (destination === undefined) return;
+    const now = this.#options.clock.now();
+    for (const part of [...destination.pending.values()]) {
+      if (part.node !== id || part.result !== null) continue;
+      if (part.addressee.group !== null) this.#move(part, now);
+      else if (reason === "left") {
+        this.#fail(part, "left", `node "${id}" left the cluster`);
+      } else part.retryAt = now;
+    }
+    this.#drop(destination);
+  }
+
+  /** Gives up all: nobody may deliver any more. */
+  close(): void {
+    this.#closed = true;
+    for (const delivery of [...this.#deliveries]) {
+      this.#failAll(delivery, "closed", () => "this node was closed");
+    }
+    this.#cancel?.();
+  }
+
+  // -- A part --
+
+  #begin(part: Part, now: number): void {
+    const { group, node } = part.addressee;
+    if (group === null) return this.#assign(part, node, now);
+    const { order } = part.delivery;
+    this.#assign(
+      part,
+      this.#options.member(order.topic.name, group, order.choice),
+      now,
+    );
+  }
+
+  #assign(part: Part, node: NodeId | null, now: number): void {
+    part.node = node;
+    part.current = null;
+    part.since = now;
+    part.pause = FIRST_RETRY;
+    part.retryAt = now + TICK;
+    if (node === null) return;
+    const { group } = part.addressee;
+    if (group !== null) part.groups = writeChosen([[group, node]], true);
+    const destination = this.#destinationOf(node);
+    const known = part.attempts.find(({ to }) => to === destination);
+    if (known) part.current = known;
+    else if (
+      destination.waiting.size > 0 ||
+      destination.next - floorOf(destination) >= WINDOW
+    ) {
+      destination.waiting.push(part);
+      return;
+    } else this.#admit(part, destination);
+    this.#send(part, now);
+  }
+
+  #admit(part: Part, to: Destination): void {
+    const sequence = to.next++;
+    part.current = { to, sequence };
+    part.attempts.push(part.current);
+    to.pending.set(sequence, part);
+  }
+
+  #send(part: Part, now: number): void {
+    const { current, delivery: { number, order } } = part;
+    if (current === null) return;
+    const { to, sequence } = current;
+    part.retryAt = now + part.pause * (0.9 + 0.2 * this.#options.random());
+    part.pause = Math.min(LAST_RETRY, 2 * part.pause);
+    this.#options.send({
+      to: to.id,
+      name: order.topic.bytes,
+      id: sequence >>> 0,
+      bytes: order.bytes,
+      extras: writeDelivery({
+        run: this.#run,
+        incarnation: this.#options.incarnation(),
+        sequence,
+        floor: floorOf(to),
+        number,
+      }, part.groups),
+    });
+  }
+
+  #answered(part: Part, from: NodeId, code: Code, text: string): void {
+    const { addressee: { group, perhaps } } = part;
+    if (code === DONE) return this.#settle(part, { node: from, group });
+    const now = this.#options.clock.now();
+    if (code === RUNNING) {
+      // It is known there: what is left to find out is whether that node lives.
+      part.pause = LAST_RETRY;
+      part.retryAt = now + LAST_RETRY;
+      return;
+    }
+    if (code === UNHANDLED && perhaps) return this.#retract(part);
+    const missed = missedBy(from, group, code, text);
+    if (group === null) return this.#settle(part, missed);
+    part.failed ??= new Map();
+    part.failed.set(from, missed);
+    this.#release(part, from);
+    if (part.node === from) this.#move(part, now);
+  }
+
+  /** Another member of the group gets it, if there is one. */
+  #move(part: Part, now: number): void {
+    const { addressee: { group }, delivery: { order }, failed, node } = part;
+    if (group === null) return;
+    const tried = new Set(part.attempts.map(({ to }) => to.id));
+    if (node !== null) tried.add(node);
+    const without = (except: Iterable<NodeId>): NodeId | null =>
+      this.#options.member(order.topic.name, group, {
+        ...order.choice,
+        except: new Set([...failed?.keys() ?? [], ...except]),
+      });
+    const next = without(tried) ?? without([]);
+    if (next === null && failed !== null && this.#haveAllFailed(part)) {
+      const [missed] = [...failed.values()].slice(-1);
+      if (missed) return this.#settle(part, missed);
+    }
+    if (next === node && node !== null) {
+      part.since = now;
+      return;
+    }
+    if (next !== null && part.node !== null) this.#options.counts.redelivered++;
+    this.#assign(part, next, now);
+  }
+
+  /** Whether every member of its group said that it failed, and nobody else may still do it. */
+  #haveAllFailed({ addressee: { group }, attempts, delivery }: Part): boolean {
+    const { topic: { name } } = delivery.order;
+    return attempts.length === 0 && group !== null &&
+      this.#options.member(name, group, {}) !== null;
+  }
+
+  /** Nobody waits any more for what a node says of it, or any node. */
+  #release(part: Part, id?: NodeId): void {
+    for (const { to, sequence } of part.attempts) {
+      if (id !== undefined && to.id !== id) continue;
+      to.pending.delete(sequence);
+      if (to.waiting.size > 0) this.#pump(to);
+      else if (to.pending.size === 0 && !this.#isReachable(to.id)) {
+        this.#drop(to);
+      }
+    }
+    part.attempts = id === undefined
+      ? []
+      : part.attempts.filter(({ to }) => to.id !== id);
+  }
+
+  #fail(part: Part, reason: DeliveryFailure, message: string): void {
+    const { node, addressee: { group } } = part;
+    this.#settle(part, { node, group, reason, message });
+  }
+
+  #settle(part: Part, result: Recipient | MissedRecipient): void {
+    if (part.result !== null) return;
+    part.result = result;
+    const { delivery } = part;
+    delivery.open--;
+    if (!("reason" in result)) delivery.acknowledged++;
+    this.#release(part);
+    this.#check(delivery);
+  }
+
+  /** Its node does not handle the name, and was not known to. */
+  #retract(part: Part): void {
+    const { delivery } = part;
+    delivery.parts = delivery.parts.filter((other) => other !== part);
+    delivery.open--;
+    this.#release(part);
+    this.#check(delivery);
+  }
+
+  // -- A call --
+
+  #check(delivery: Delivery): void {
+    const { acknowledged, open, parts, order, told } = delivery;
+    const needed = neededOf(order.acks, parts.length);
+    if (!told && acknowledged >= needed && parts.length > 0) {
+      this.#tell(delivery);
+    }
+    if (open > 0) return;
+    if (!delivery.told) this.#tellFailed(delivery, needed);
+    delivery.release();
+    this.#deliveries.delete(delivery);
+    if (this.#deliveries.size > 0) return;
+    this.#idle?.resolve();
+    this.#idle = null;
+  }
+
+  #tell(delivery: Delivery): void {
+    delivery.told = true;
+    this.#options.counts.delivered++;
+    delivery.resolve(outcomeOf(delivery));
+  }
+
+  #tellFailed(delivery: Delivery, needed: number): void {
+    delivery.told = true;
+    const { promise, order: { topic: { name }, bytes } } = delivery;
+    const outcome = outcomeOf(delivery);
+    const error = new DeliveryError(
+      failureText(name, needed, outcome),
+      outcome,
+    );
+    this.#options.counts.deliveriesFailed++;
+    this.#options.failing(promise, { name, bytes, error });
+    delivery.reject(error);
+  }
+
+  #refused(
+    { topic: { name }, bytes }: Order,
+    message: string,
+  ): Promise<DeliveryOutcome> {
+    const outcome = { acknowledged: [], missing: [] };
+    const error = new DeliveryError(message, outcome);
+    const promise = Promise.reject(error);
+    this.#options.counts.deliveriesFailed++;
+    this.#options.failing(promise, { name, bytes, error });
+    return promise;
+  }
+
+  #abort(delivery: Delivery, reason: unknown): void {
+    if (!delivery.told) {
+      delivery.told = true;
+      this.#options.counts.deliveriesFailed++;
+      this.#options.failing(delivery.promise, null);
+      delivery.reject(reason);
+    }
+    this.#failAll(
+      delivery,
+      "aborted",
+      () => `its signal aborted: ${reasonOf(reason)}`,
+    );
+  }
+
+  #failAll(
+    delivery: Delivery,
+    reason: DeliveryFailure,
+    message: (part: Part) => string,
+  ): void {
+    for (const part of delivery.parts) {
+      if (part.result === null) this.#fail(part, reason, message(part));
+    }
+  }
+
+  // -- Time --
+
+  #wakeBy(time: number): void {
+    if (time >= this.#tickAt || this.#closed) return;
+    const { clock } = this.#options;
+    this.#cancel?.();
+    this.#tickAt = time;
+    this.#cancel = clock.after(
+      Math.max(0, time - clock.now()),
+      () => this.#tick(),
+    );
+  }
+
+  #tick(): void {
+    this.#tickAt = Infinity;
+    this.#cancel = null;
+    const now = this.#options.clock.now();
+    let next = now + TICK;
+    for (const delivery of this.#deliveries) {
+      if (delivery.deadline <= now) this.#expire(delivery);
+      else {
+        next = Math.min(next, delivery.deadline);
+        for (const part of delivery.parts) {
+          if (part.result === null) this.#look(part, now);
+        }
+      }
+    }
+    if (this.#deliveries.size > 0) this.#wakeBy(next);
+  }
+
+  #expire(delivery: Delivery): void {
+    for (const part of delivery.parts) {
+      if (part.result !== null) continue;
+      const { node, failed } = part;
+      const isThere = node !== null && this.#isReachable(node);
+      const [last] = [...failed?.values() ?? []].slice(-1);
+      if (!isThere && part.attempts.length === 0 && last) {
+        this.#settle(part, last);
+      } else if (isThere) {
+        const message = `no receipt of node "${node}" came in the time given`;
+        this.#fail(part, "timeout", message);
+      } else if (node === null) {
+        this.#fail(part, "unreachable", "the group had no member left");
+      } else {this.#fail(
+          part,
+          "unreachable",
+          `there is no way to node "${node}"`,
+        );}
+    }
+  }
+
+  #look(part: Part, now: number): void {
+    const { node, addressee: { group }, delivery: { order } } = part;
+    if (group !== null && now - part.since >= order.patience) {
+      return this.#move(part, now);
+    }
+    if (now < part.retryAt) return;
+    if (node === null) return this.#move(part, now);
+    if (this.#isReachable(node)) {
+      if (part.current === null) return;
+      this.#options.counts.redelivered++;
+      this.#send(part, now);
+    } else if (group !== null) this.#move(part, now);
+  }
+
+  #isReachable(id: NodeId): boolean {
+    return id === this.#options.id || this.#options.reachable(id);
+  }
+
+  // -- Destinations --
+
+  #destinationOf(id: NodeId): Destination {
+    const key = `d:${id}`;
+    let destination = this.#destinations.get(key);
+    if (destination) return destination;
+    destination = {
+      id,
+      next: this.#base,
+      floor: this.#base,
+      pending: new Map(),
+      waiting: new Fifo(),
+    };
+    this.#destinations.set(key, destination);
+    return destination;
+  }
+
+  /** There may be room in the window of a node for what waits. */
+  #pump(destination: Destination): void {
+    const { waiting } = destination;
+    while (
+      waiting.size > 0 &&
+      destination.next - floorOf(destination) < WINDOW
+    ) {
+      const part = waiting.shift();
+      const isHere = part?.node === destination.id && part.current === null &&
+        part.result === null;
+      if (part === undefined || !isHere) continue;
+      this.#admit(part, destination);
+      this.#send(part, this.#options.clock.now());
+    }
+  }
+
+  /** Forgets a node to which there is nothing more. */
+  #drop(destination: Destination): void {
+    const { id, next, pending, waiting } = destination;
+    if (pending.size + waiting.size > 0) return;
+    this.#base = Math.max(this.#base, next);
+    this.#destinations.delete(`d:${id}`);
+  }
+}
+
+function newPart(delivery: Delivery, addressee: Addressee, now: number): Part {
+  return {
+    delivery,
+    addressee,
+    node: null,
+    groups: addressee.groups,
+    attempts: [],
+    current: null,
+    failed: null,
+    since: now,
+    retryAt: now,
+    pause: FIRST_RETRY,
+    result: null,
+  };
+}
+
+/** The first that is not settled. */
+function floorOf(destination: Destination): number {
+  const { next, pending } = destination;
+  while (destination.floor < next && !pending.has(destination.floor)) {
+    destination.floor++;
+  }
+  return destination.floor;
+}
+
+function neededOf(acks: "all" | "quorum" | number, parts: number): number {
+  if (acks === "all") return parts;
+  return acks === "quorum" ? Math.floor(parts / 2) + 1 : acks;
+}
+
+function missedBy(
+  node: NodeId,
+  group: string | null,
+  code: Code,
+  text: string,
+): MissedRecipient {
+  const [reason, what] = reasonFor(code);
+  const message = `node "${node}" ${what}${text === "" ? "" : `: ${text}`}`;
+  return { node, group, reason, message };
+}
+
+function reasonFor(code: Code): readonly [DeliveryFailure, string] {
+  if (code === UNHANDLED) return ["unhandled", "does not handle it"];
+  if (code === FAILED) return ["handler", "failed to handle it"];
+  return ["forbidden", "is not let have it"];
+}
+
+function outcomeOf({ parts }: Delivery): DeliveryOutcome {
+  const acknowledged: Recipient[] = [];
+  const missing: MissedRecipient[] = [];
+  for (const { result, node, addressee: { group } } of parts) {
+    if (result === null) {
+      const message = "no receipt has come so far";
+      missing.push({ node, group, reason: "pending", message });
+    } else if ("reason" in result) missing.push(result);
+    else acknowledged.push(result);
+  }
+  return { acknowledged, missing };
+}
+
+function failureText(
+  name: string,
+  needed: number,
+  { acknowledged, missing }: DeliveryOutcome,
+): string {
+  const reasons = missing.slice(0, 3).map(({ message }) => message).join("; ");
+  const more = missing.length > 3 ? `; and ${missing.length - 3} more` : "";
+  return `Delivery of "${name}" was acknowledged by ${acknowledged.length}, and ${needed} were to: ${
+    reasons || "there is nobody else"
+  }${more}`;
+}
+
+function nothing(): void {}

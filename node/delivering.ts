@@ -1,0 +1,275 @@
+import type { Clock, NodeId } from "@devts/routing";
+import type { Audiences, Route } from "./audiences.ts";
+import { DELIVERY, RECEIPT } from "./bundle.ts";
+import { writeChosen } from "./chosen.ts";
+import {
+  type Addressee,
+  Deliveries,
+  type Dispatch,
+  type FailedDelivery,
+} from "./deliveries.ts";
+import {
+  type DeliveryId,
+  FORBIDDEN,
+  readReceipt,
+  writeEcho,
+} from "./delivery_wire.ts";
+import type { Interest } from "./interest.ts";
+import type { MetLimits } from "./limits.ts";
+import type { Outbound, Target } from "./outbound.ts";
+import { Receipts } from "./receipts.ts";
+import type { Topic } from "./topics.ts";
+import type { DeliverOptions, DeliveryOutcome } from "./types.ts";
+
+const TIMEOUT = 30_000;
+const PATIENCE = 10_000;
+/** What a delivery carries beside its data, in bytes, with room for the longest group. */
+const EXTRAS = 512;
+
+/** What delivering is made with. */
+export interface DeliveringOptions {
+  readonly id: NodeId;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly limits: { readonly deliveries: number; readonly origins: number };
+  readonly met: MetLimits;
+  readonly counts: {
+    delivered: number;
+    deliveriesFailed: number;
+    redelivered: number;
+    duplicates: number;
+    lateReplies: number;
+  };
+  readonly outbound: Outbound;
+  readonly audiences: Audiences;
+  readonly interest: Interest;
+  incarnation(): number;
+  /** The nodes there is a way to. */
+  nodes(): ReadonlySet<NodeId>;
+  /** Where entries for a node go; null: there is no way any more. */
+  target(to: NodeId): Target | null;
+  /** A call fails: called before its promise rejects. */
+  failing(promise: Promise<unknown>, failed: FailedDelivery | null): void;
+}
+
+/** Acknowledged deliveries of a node, and to it. */
+export class Delivering {
+  /** What it knows of deliveries to this node. */
+  readonly receipts: Receipts;
+  readonly #options: DeliveringOptions;
+  readonly #deliveries: Deliveries;
+  readonly #addressees = new WeakMap<Route, readonly Addressee[]>();
+  /** Those who wait for an echo, by the node. */
+  readonly #echoes = new Map<number, (from: NodeId) => void>();
+  #nextEcho = 0;
+
+  constructor(options: DeliveringOptions) {
+    const { id, clock, random, limits, met, counts } = options;
+    this.#options = options;
+    this.receipts = new Receipts({
+      limit: limits.origins,
+      met,
+      counts,
+      send: (to, run, receipt) => this.#sendReceipt(to, run, receipt),
+    });
+    this.#deliveries = new Deliveries({
+      id,
+      clock,
+      random,
+      limit: limits.deliveries,
+      met,
+      counts,
+      incarnation: () => options.incarnation(),
+      reachable: (node) => options.nodes().has(node),
+      member: (name, group, choice) =>
+        options.audiences.member(name, group, choice),
+      send: (dispatch) => this.#dispatch(dispatch),
+      failing: (promise, failed) => options.failing(promise, failed),
+    });
+  }
+
+  /** How many calls are not settled. */
+  get size(): number {
+    return this.#deliveries.size;
+  }
+
+  /** Resolves once all calls are settled. */
+  get idle(): Promise<void> {
+    return this.#deliveries.idle;
+  }
+
+  /**
+   * Delivers an event.
+   *
+   * @throws {TypeError} If the data cannot be encoded.
+   * @throws {RangeError} If it is too long, or an option out of its range.
+   */
+  deliver(
+    topic: Topic,
+    data: unknown,
+    options: DeliverOptions,
+  ): Promise<DeliveryOutcome> {
+    const {
+      to,
+      acks = "all",
+      timeout = TIMEOUT,
+      patience = PATIENCE,
+      signal,
+      key,
+    } = options;
+    checkTime("timeout", timeout);
+    checkTime("patience", patience);
+    checkAcks(acks);
+    return this.#deliveries.deliver({
+      topic,
+      bytes: this.#options.outbound.encode(data, EXTRAS),
+      addressees: to === undefined ? this.#audience(topic) : named(to),
+      acks,
+      timeout,
+      patience,
+      signal,
+      choice: { key, data },
+    });
+  }
+
+  /** A receipt of a node came, or an echo. */
+  take(from: NodeId, id: number, bytes: Uint8Array): void {
+    const receipt = readReceipt(bytes);
+    switch (receipt.kind) {
+      case "results":
+        return this.#deliveries.receipt(from, id, receipt.results);
+      case "echo":
+        return this.#sendReceipt(from, id, writeEcho("echoed"));
+      case "echoed":
+        this.#echoes.get(id)?.(from);
+    }
+  }
+
+  /**
+   * Resolves once all of these nodes have answered, or are gone: by then, this node has
+   * got what they had sent it before.
+   */
+  async echo(
+    nodes: Iterable<NodeId>,
+    gone: (check: () => void) => Disposable,
+  ): Promise<void> {
+    const waiting = new Set(nodes);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const id = this.#nextEcho++ >>> 0;
+    const check = (): void => {
+      const there = this.#options.nodes();
+      for (const node of waiting) if (!there.has(node)) waiting.delete(node);
+      if (waiting.size === 0) resolve();
+    };
+    this.#echoes.set(id, (from) => {
+      waiting.delete(from);
+      check();
+    });
+    using _watch = gone(check);
+    for (const node of [...waiting]) {
+      this.#sendReceipt(node, id, writeEcho("echo"));
+    }
+    check();
+    await promise;
+    this.#echoes.delete(id);
+  }
+
+  /** What a guest sent, or was to get, was dropped: it has no right to it. */
+  forbade(from: NodeId, ids: readonly DeliveryId[], text: string): void {
+    for (const { run, sequence } of ids) {
+      this.receipts.refuse(from, run, {
+        code: FORBIDDEN,
+        first: sequence,
+        count: 1,
+        text,
+      });
+    }
+  }
+
+  /** Deliveries to a guest were not let through. */
+  refused(to: NodeId, ids: readonly DeliveryId[], why: string): void {
+    if (ids.length === 0) return;
+    this.#deliveries.refused(to, ids.map(({ sequence }) => sequence), why);
+  }
+
+  /** Deliveries to a node were lost on their way. */
+  lost(to: NodeId, ids: readonly number[]): void {
+    this.#deliveries.lost(to, ids);
+  }
+
+  /** A node left the cluster, was given up, or has restarted. */
+  gone(id: NodeId, reason: string): void {
+    this.#deliveries.gone(id, reason);
+  }
+
+  /** Gives up all. */
+  close(): void {
+    this.receipts.flush();
+    this.#deliveries.close();
+  }
+
+  /** Who handles a name, as far as is known. */
+  #audience(topic: Topic): readonly Addressee[] {
+    const route = this.#options.audiences.route(topic);
+    let addressees = this.#addressees.get(route);
+    if (addressees === undefined) {
+      addressees = this.#find(route);
+      this.#addressees.set(route, addressees);
+    }
+    return addressees;
+  }
+
+  #find({ nodes, groups, stranger }: Route): readonly Addressee[] {
+    const { interest } = this.#options;
+    const found: Addressee[] = [];
+    for (const node of nodes ?? this.#options.nodes()) {
+      const perhaps = !interest.knows(node);
+      const unknown = node === stranger
+        ? writeChosen([
+          ...groups.map(({ of }) => [of.name, ""] as const),
+          ["", node],
+        ], false)
+        : null;
+      found.push({ node, group: null, groups: unknown, perhaps });
+    }
+    for (const { of } of groups) {
+      found.push({ node: null, group: of.name, groups: null, perhaps: false });
+    }
+    return found;
+  }
+
+  #dispatch({ to, name, id, bytes, extras }: Dispatch): void {
+    const target = this.#options.target(to);
+    if (target === null) return;
+    this.#options.outbound.addBytes(target, DELIVERY, name, id, bytes, extras);
+  }
+
+  #sendReceipt(to: NodeId, id: number, receipt: Uint8Array): void {
+    const target = this.#options.target(to);
+    if (target === null) return;
+    this.#options.outbound.addBytes(target, RECEIPT, null, id, receipt);
+  }
+}
+
+function named(to: string | readonly string[]): readonly Addressee[] {
+  const nodes = new Set(typeof to === "string" ? [to] : to);
+  return [...nodes].map((node) => ({
+    node,
+    group: null,
+    groups: writeChosen([["", node]], false),
+    perhaps: false,
+  }));
+}
+
+function checkTime(what: string, time: number): void {
+  if (time >= 1 && time < 2 ** 31) return;
+  throw new RangeError(`the ${what} ${time} is not 1 to 2^31 - 1 ms`);
+}
+
+function checkAcks(acks: "all" | "quorum" | number): void {
+  if (acks === "all" || acks === "quorum") return;
+  if (Number.isInteger(acks) && acks >= 1) return;
+  throw new RangeError(
+    `acks ${acks} is not "all", "quorum" or an integer from 1 on`,
+  );
+}
