@@ -12,7 +12,7 @@ const NODES = 1_000;
 const KNOWN = 40;
 const FORMING = 10_000;
 /** Broadcasts in which a tree forms, and those that are counted. */
-const WARM_UP = 10;
+const WARM_UP = 20;
 const COUNTED = 20;
 /** Time between two broadcasts, in ms. */
 const INTERVAL = 300;
@@ -45,7 +45,8 @@ export function thousand(parts: Parts): Scenario {
         broadcast(network, any(), WARM_UP + at);
       }
       const perNode = payloads / COUNTED / NODES;
-      assertReached(network, network.nodes, WARM_UP + COUNTED);
+      network.clock.tick(ARRIVAL);
+      assertReached(network.nodes, WARM_UP + COUNTED);
 
       network.play(run.script);
       network.clock.tick(1);
@@ -96,14 +97,23 @@ function broadcast(
 
 /** Each node got each broadcast once, but its own. */
 function assertReached(
-  { nodes: { length } }: VirtualNetwork,
   nodes: readonly VirtualNode[],
   broadcasts: number,
 ): void {
-  const delivered = nodes.reduce((sum, node) => sum + node.delivered.length, 0);
-  const expected = broadcasts * (length - 1);
-  if (delivered === expected) return;
-  throw new Error(`${delivered} of ${expected} deliveries`);
+  const missing: string[] = [];
+  let delivered = 0;
+  for (const node of nodes) {
+    delivered += node.delivered.length;
+    const got = new Set(node.delivered.map(({ payload }) => payload[0]));
+    if (got.size >= broadcasts - 1 && node.delivered.length === got.size) {
+      continue;
+    }
+    const lost = Array.from({ length: broadcasts }, (_, at) => at)
+      .filter((at) => !got.has(at));
+    missing.push(`"${node.id}" lacks ${lost} of ${node.delivered.length}`);
+  }
+  if (delivered === broadcasts * (nodes.length - 1)) return;
+  throw new Error(missing.slice(0, 5).join("; "));
 }
 
 /** Those that can be reached from a node over links between nodes that run. */
