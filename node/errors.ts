@@ -138,8 +138,17 @@ export function reasonOf(error: unknown, causes = 4): string {
 
 /** Whether a message over the limit is at the root of an error. */
 export function isTooLong(error: unknown): boolean {
+  return hasCause(error, (cause) => cause instanceof RangeError);
+}
+
+/** Whether bytes that make no sense are at the root of an error: those of TLS, for example. */
+export function isGarbage(error: unknown): boolean {
+  return hasCause(error, ({ name }) => name === "InvalidData");
+}
+
+function hasCause(error: unknown, is: (cause: Error) => boolean): boolean {
   for (let depth = 0; error instanceof Error && depth < 8; depth++) {
-    if (error instanceof RangeError) return true;
+    if (is(error)) return true;
     error = error.cause;
   }
   return false;

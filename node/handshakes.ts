@@ -1,7 +1,7 @@
 import type { Connection } from "@devts/transport";
 import type { Introduced, IntroduceOptions, Protocol } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
-import { isTooLong } from "./errors.ts";
+import { isGarbage, isTooLong } from "./errors.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
 
 /** What handshakes are made with. */
@@ -34,7 +34,7 @@ export class Handshakes {
     const { clock, protocol, limits } = this.#options;
     const ended = Promise.withResolvers<never>();
     let isOver = false;
-    let isLate = false;
+    const start = clock.now();
     let heard = false;
     const end = (reason: string): void => {
       const error = new Error(reason);
@@ -43,8 +43,6 @@ export class Handshakes {
       ended.reject(error);
     };
     const cancel = clock.after(limits.handshakeTime, () => {
-      isLate = true;
-      this.#options.met.handshakeTime++;
       end(`the handshake took longer than ${limits.handshakeTime / 1000} s`);
     });
     this.#ends.add(end);
@@ -68,10 +66,13 @@ export class Handshakes {
     try {
       return await Promise.race([introduced, ended.promise]);
     } catch (error) {
+      // Below, TLS may give up a moment before.
+      const isLate = clock.now() - start >= 0.9 * limits.handshakeTime;
+      if (isLate) this.#options.met.handshakeTime++;
       const isLong = isTooLong(error);
       if (isLong) this.#options.met.handshakeSize++;
       // Who looks whether somebody listens here, and leaves, breaks nothing.
-      const isFault = heard || isLate || isLong;
+      const isFault = heard || isLate || isLong || isGarbage(error);
       if (isFault && options.role === "acceptor") {
         this.#options.fault(connection);
       }

@@ -67,6 +67,14 @@ Deno.test("Handshakes.introduce() notes nonsense, but nobody who leaves without 
   await assertRejects(() => loud.start());
   assertEquals(loud.faults, [loud.connection]);
 
+  const garbled = setUp();
+  const cause = new Error("received corrupt message");
+  cause.name = "InvalidData";
+  garbled.connection.receive = () =>
+    Promise.reject(new Error("the connection broke", { cause }));
+  await assertRejects(() => garbled.start());
+  assertEquals(garbled.faults, [garbled.connection]);
+
   const dialled = setUp();
   dialled.connection.arrive(Uint8Array.of(1, 2, 3));
   await assertRejects(() => dialled.start("dialer"));

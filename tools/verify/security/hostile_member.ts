@@ -1,10 +1,37 @@
 import type { Row } from "../runner.ts";
-import { rowOf } from "./hostile/attack.ts";
+import { all, rowOf } from "./hostile/attack.ts";
 import { memberAttacks } from "./hostile/member_attacks.ts";
+import { siegeRow } from "./hostile/siege.ts";
+
+/** Dials to one address, by default: so many at once, and per second. */
+const BURST = 10;
+const RATE = 5;
+/** Nodes that were told of the machine without a node. */
+const TELLERS = 3;
 
 /** Whoever is in the cluster and misbehaves: rows 15 to 27 of the catalogue. */
 export const hostileMember: readonly Row[] = [
   ...memberAttacks.map((attack) =>
     rowOf("hostile member", attack, { memory: 128, latency: 250 })
   ),
+  siegeRow({
+    what:
+      "hostile members, 21 and 22 at once: 100 nodes from each of two hosts, who tell of 20 others each at a machine that has none",
+    target:
+      `some refused for their address, and from each node at most ${BURST} dials at once and ${RATE} per second to that machine`,
+    attacks: ["sybils"],
+    secret: false,
+    memory: 128,
+    check({ grown, done, dials, seconds }) {
+      const crowded = grown("limits.linksPerAddress");
+      const heldBack = grown("limits.dialsPerAddress");
+      const links = done("mostOpen");
+      return all({
+        [`22: ${done("links")} came, ${links} at a time, ${crowded} refused`]:
+          crowded > 0,
+        [`21: ${dials} dials to that machine, ${heldBack} held back`]:
+          dials <= TELLERS * (BURST + RATE * seconds),
+      });
+    },
+  }),
 ];

@@ -17,6 +17,7 @@ import {
   until,
 } from "../../../../bench/serve.ts";
 import type { Events } from "./events.ts";
+import { Service } from "./scene.ts";
 
 const [id = "", secret = "", banAfter = "10"] = Deno.args;
 
@@ -99,6 +100,12 @@ await serve({
   }),
   has: (args) => ({ member: node.members.has(args.text("id")) ? 1 : 0 }),
   counted: (args) => ({ count: senders.get(args.text("from")) ?? 0 }),
+  // Requests one thing after the other for so long; says how it was served.
+  request: async (args) => {
+    const service = new Service(node, args.text("to"));
+    await pause(args.number("ms"));
+    return await service.stop();
+  },
   // Sends blobs of 64 KiB to everyone for so long, as fast as whoever is not slow takes them.
   flood: async (args) => {
     const end = performance.now() + args.number("ms");

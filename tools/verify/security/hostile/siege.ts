@@ -1,0 +1,175 @@
+import type { Measurement, MeasureOptions, Row } from "../../runner.ts";
+import { Child } from "../../../../bench/child.ts";
+import type { Values } from "../../../../bench/values.ts";
+import { Networks } from "../../routing/networks.ts";
+import { all } from "./attack.ts";
+import { Memory, type Outcome, startVictim } from "./scene.ts";
+
+/** How long all attacks go on at once, in ms. */
+const LONG = 60_000;
+const SHORT = 12_000;
+const LAN = "lan";
+const HOSTS = ["victim", "honest", "late", "horde1", "horde2", "bystander"];
+
+/** All attacks of some kind at once, from two hosts, on a node that is not on theirs. */
+export interface Siege {
+  /** What is done. */
+  readonly what: string;
+  /** What must come of it, beside the bounds. */
+  readonly target: string;
+  /** The attacks of `horde.ts`. */
+  readonly attacks: readonly string[];
+  /** Whether the cluster has a secret; the horde does not know it. */
+  readonly secret: boolean;
+  /** In MiB. */
+  readonly memory: number;
+  /** Looks at the counters of the victim and of the horde, and at who else was dialled. */
+  check(seen: Sight): Outcome;
+}
+
+/** What was seen of a siege. */
+export interface Sight {
+  /** How much a counter of the victim has grown. */
+  grown(name: string): number;
+  /** What both hosts of the horde have done. */
+  done(name: string): number;
+  /** How often the machine without a node was dialled. */
+  readonly dials: number;
+  /** For how long it went on, in s. */
+  readonly seconds: number;
+}
+
+/** A siege as a row. */
+export function siegeRow(siege: Siege): Row {
+  const { what, target, memory } = siege;
+  return {
+    what,
+    target:
+      `${target}; memory at most +${memory} MiB, honest p99 at most 250 ms, no member lost, a new one joins`,
+    async measure(options) {
+      const reason = await Networks.unavailable();
+      if (reason !== null) {
+        return { figure: reason, held: false, skipped: true };
+      }
+      return await lay(siege, options);
+    },
+  };
+}
+
+async function lay(
+  { attacks, secret, memory: bound, check }: Siege,
+  { short, progress }: MeasureOptions,
+): Promise<Measurement> {
+  await using processes = new AsyncDisposableStack();
+  const networks = processes.use(
+    await Networks.make(HOSTS.map((name) => ({ name, networks: [LAN] }))),
+  );
+  const address = (host: string): string => networks.address(host, LAN);
+  const key = secret ? crypto.getRandomValues(new Uint8Array(32)).toHex() : "";
+  const start = (host: string): Child =>
+    processes.use(startVictim([host, key], networks.on(host)));
+  const [victim, honest, late] = [
+    start("victim"),
+    start("honest"),
+    start("late"),
+  ];
+
+  const tcp = await listen(victim, `tcp://${address("victim")}:0`);
+  const quic = secret
+    ? await listen(victim, `quic://${address("victim")}:0`)
+    : tcp;
+  await listen(honest, `tcp://${address("honest")}:0`);
+  await honest.ask("join", { address: tcp });
+  await honest.ask("request", { to: "victim", ms: 1_500 });
+  await victim.ask("settle");
+  const before = await victim.ask("report");
+
+  const bystander = processes.use(
+    program("bystander.ts", [address("bystander")], networks.on("bystander")),
+  );
+  const args = [
+    address("victim"),
+    portOf(tcp),
+    portOf(quic),
+    address("bystander"),
+  ];
+  const hordes = ["horde1", "horde2"].map((host) =>
+    processes.use(program("horde.ts", args, networks.on(host)))
+  );
+  await bystander.ask("dials");
+
+  const ms = short ? SHORT : LONG;
+  progress(`${attacks.join(", ")} for ${ms / 1_000} s`);
+  const memory = new Memory(victim.pid);
+  const attacking = hordes.map((horde) =>
+    horde.ask("attack", { ms, attacks: attacks.join() })
+  );
+  const serving = honest.ask("request", { to: "victim", ms });
+  const joined = await joins(late, [tcp, quic]);
+  const done = await Promise.all(attacking);
+  const served = await serving;
+  const growth = memory.stop();
+  const report = await victim.ask("report");
+  const dials = (await bystander.ask("dials")).number("dials");
+
+  const seen: Sight = {
+    grown: (name) => report.number(name) - before.number(name),
+    done: (name) => done.reduce((sum, counts) => sum + counts.number(name), 0),
+    dials,
+    seconds: ms / 1_000,
+  };
+  const cpu = seen.grown("cpu") / ms;
+  const lost = report.text("left").split(",").includes("honest");
+  const own = check(seen);
+  const bounds = all({
+    [`memory +${growth.toFixed(0)} MiB`]: growth <= bound,
+    [
+      `${served.number("count")} honest requests, ${
+        served.number("failed")
+      } failed, p99 ${served.number("p99").toFixed(0)} ms`
+    ]: served.number("failed") === 0 && served.number("p99") <= 250,
+    [`${report.number("uncaught")} uncaught`]: report.number("uncaught") === 0,
+    "no member lost": !lost,
+    [`a new one joined after ${joined.toFixed(0)} ms`]: joined < 15_000,
+  });
+  return {
+    figure: `${own.figure}; ${bounds.figure}; ${
+      (100 * cpu).toFixed(0)
+    } % of a processor`,
+    held: own.held && bounds.held,
+  };
+}
+
+function program(
+  name: string,
+  args: readonly string[],
+  on: readonly string[],
+): Child {
+  return new Child(new URL(name, import.meta.url), {
+    flags: ["-A", "--unstable-net"],
+    args,
+    runtime: [...on, Deno.execPath(), "run", "--no-check", "--no-prompt"],
+  });
+}
+
+async function listen(node: Child, address: string): Promise<string> {
+  return (await node.ask("listen", { address })).text("address");
+}
+
+/** Joins by each address, as an operator would who has a few; after how many ms it was in. */
+async function joins(
+  node: Child,
+  addresses: readonly string[],
+): Promise<number> {
+  const start = performance.now();
+  for (const address of new Set(addresses)) {
+    const answer: Values = await node.ask("join", { address });
+    if (answer.number("found") > 0) break;
+  }
+  const members = await node.ask("members", { count: 1, limit: 15_000 });
+  return members.number("count") > 0 ? performance.now() - start : Infinity;
+}
+
+function portOf(address: string): string {
+  return /:(\d+)$/.exec(address)?.[1] ?? "";
+}
