@@ -1,14 +1,13 @@
 import type { Scope } from "../behaviour.ts";
 import { reasonOf } from "../errors.ts";
 import { Reader, Writer } from "./_bytes.ts";
-import { MAX_ASKED } from "./_compare.ts";
-import { DEPTH } from "./_merkle.ts";
-import { COMPARE, DONE, type Head, readHead } from "./_page.ts";
+import { type Head, readHead } from "./_page.ts";
 import { Persistence } from "./_persistence.ts";
 import { PeerClocks } from "./_peer_clocks.ts";
 import { Quorum } from "./_quorum.ts";
 import { type Replica, replicaId } from "./_replicas.ts";
 import { type Changed, Store } from "./_store.ts";
+import { type Page, type Question, Transfers } from "./_transfers.ts";
 import { WriteError } from "./errors.ts";
 import { MAX_DRIFT } from "./hlc.ts";
 import type {
@@ -47,10 +46,6 @@ const PULL_EVERY = 2_000;
 const JITTER = 0.2;
 /** How long a page of a transfer may take, in ms. */
 const PAGE_TIMEOUT = 5_000;
-/** Nodes from which a newcomer takes over everything at once. */
-const SCANNED = 4;
-/** A node that has more entries is no newcomer. */
-const FEW = 1_024;
 /** How long a deletion is remembered, in ms. */
 const TOMBSTONE_AGE = 900_000;
 /** A life of a node that a later one has followed is over after so long without news, in ms. */
@@ -81,6 +76,7 @@ export class Replication {
   readonly #level: Level;
   readonly #clocks: PeerClocks;
   readonly #quorum: Quorum;
+  readonly #transfers: Transfers;
   readonly #persistence: Persistence | null;
   readonly #carriesBytes: boolean;
   readonly #watchers = new Set<Changed>();
@@ -130,6 +126,11 @@ export class Replication {
       replicas: options.replicas ?? 0,
       clock,
       ask: (missing, seq) => this.#askHeld(missing, seq),
+    });
+    this.#transfers = new Transfers({
+      store: this.store,
+      members: () => scope.members.keys(),
+      ask: (id, what, question) => this.#askPage(id, what, question),
     });
     this.#persistence = this.#persist(options);
     this.#listen();
@@ -573,8 +574,7 @@ export class Replication {
 
   async #transferFrom(id: string): Promise<boolean> {
     try {
-      if (this.#isNew()) await this.#scan(id);
-      await this.#pull(id);
+      await this.#transfers.takeOver(id);
       this.#counts.transfers++;
       this.#persistence?.touch();
       return true;
@@ -587,118 +587,9 @@ export class Replication {
     }
   }
 
-  /** Whether it has next to nothing, and none of it from others. */
-  #isNew(): boolean {
-    if (this.store.entries.slots > FEW) return false;
-    for (const replica of this.store.entries.replicas) {
-      if (replica !== this.store.self && replica.mark > 0) return false;
-    }
-    return true;
-  }
-
-  async #pull(id: string): Promise<void> {
-    const cursor = this.store.marks();
-    let next = this.#askPage(id, "pull", this.store.askPull(cursor));
-    for (;;) {
-      const { bytes, reader, head } = await next;
-      if ((head.flags & COMPARE) !== 0) return await this.#compare(id);
-      const isDone = (head.flags & DONE) !== 0;
-      for (const span of head.spans) {
-        if (span.from > (cursor.get(span.id) ?? 0)) {
-          throw new SyntaxError(
-            `Cannot take over "${span.id}": there is a gap in what it is told`,
-          );
-        }
-        cursor.set(span.id, span.to);
-      }
-      // The next page is on its way while this one is merged.
-      if (!isDone) {
-        next = this.#askPage(id, "pull", this.store.askPull(cursor));
-        next.catch(() => {});
-      }
-      this.store.takePage(bytes, reader, head);
-      if (isDone) return void this.store.complete(cursor, head.settled);
-    }
-  }
-
-  /** Finds out what differs by hashes, level by level, and takes that over. */
-  async #compare(id: string): Promise<void> {
-    const { store } = this;
-    let first: Head | null = null;
-    let differing: number[] = [0];
-    for (let level = 0; level < DEPTH && differing.length > 0; level++) {
-      const next: number[] = [];
-      for (const indices of inParts(differing)) {
-        const question = store.askHashes(level, indices);
-        const { head, reader } = await this.#askPage(id, "hashes", question);
-        first ??= head;
-        next.push(...store.differing(reader, level, indices));
-      }
-      differing = next;
-    }
-    for (const buckets of inParts(differing)) {
-      for (let isDone = false; !isDone;) {
-        const { question, slots } = store.askBuckets(buckets);
-        const page = await this.#askPage(id, "buckets", question);
-        isDone = (page.head.flags & DONE) !== 0;
-        const { bytes, reader, head } = page;
-        const changes = store.takeBuckets(bytes, reader, head, slots);
-        if (changes === 0 && !isDone) {
-          throw new SyntaxError(`Cannot compare with "${id}": it does not end`);
-        }
-      }
-    }
-    // What the other node had at the beginning, this one has now.
-    if (!first) return;
-    store.complete(
-      new Map(first.spans.map((span) => [span.id, span.to])),
-      first.settled,
-    );
-  }
-
-  /** Takes over everything, from several at once. */
-  async #scan(id: string): Promise<void> {
-    const others = [...this.#scope.members.keys()].filter((one) => one !== id);
-    const sources = [id, ...others.slice(0, SCANNED - 1)];
-    const heads = await Promise.all(
-      sources.map((source, part) =>
-        this.#scanPart(source, part, sources.length)
-          .catch(() => this.#scanPart(id, part, sources.length))
-      ),
-    );
-    // Complete is what all parts are complete for.
-    const [first, ...rest] = heads.map(({ spans, settled }) => ({
-      marks: new Map(spans.map((span) => [span.id, span.to])),
-      settled: new Map(settled),
-    }));
-    if (!first) return;
-    for (const { marks, settled } of rest) {
-      lower(first.marks, marks);
-      lower(first.settled, settled);
-    }
-    this.store.complete(first.marks, [...first.settled]);
-  }
-
-  /** Resolves to the head of the first page: what the source had then, it has brought. */
-  async #scanPart(id: string, part: number, parts: number): Promise<Head> {
-    const ask = (cursor: number): Promise<Page> =>
-      this.#askPage(id, "scan", this.store.askScan(cursor, part, parts));
-    let page = await ask(0);
-    const first = page.head;
-    for (;;) {
-      const { bytes, reader, head } = page;
-      const isDone = (head.flags & DONE) !== 0;
-      const next = isDone ? null : ask(head.cursor);
-      next?.catch(() => {});
-      this.store.takePage(bytes, reader, head);
-      if (!next) return first;
-      page = await next;
-    }
-  }
-
   async #askPage(
     id: string,
-    what: "pull" | "scan" | "hashes" | "buckets",
+    what: Question,
     question: Uint8Array,
   ): Promise<Page> {
     const asked = this.#scope.clock.now();
@@ -807,30 +698,6 @@ interface Syncing {
   readonly seq: number;
   resolve(): void;
   reject(error: WriteError): void;
-}
-
-/** A page of a transfer. */
-interface Page {
-  readonly bytes: Uint8Array;
-  readonly reader: Reader;
-  readonly head: Head;
-}
-
-/** Cut into as many as one message asks about. */
-function* inParts(numbers: readonly number[]): Generator<readonly number[]> {
-  for (let i = 0; i < numbers.length; i += MAX_ASKED) {
-    yield numbers.slice(i, i + MAX_ASKED);
-  }
-}
-
-/** Keeps the lower of two numbers for each, and only what both have. */
-function lower(
-  numbers: Map<string, number>,
-  others: ReadonlyMap<string, number>,
-): void {
-  for (const [id, number] of numbers) {
-    numbers.set(id, Math.min(number, others.get(id) ?? 0));
-  }
 }
 
 /** A replica and a number of its writes. */
