@@ -6,7 +6,7 @@ import {
   type SimulationReport,
 } from "@devts/routing/testing";
 import { MEMBERSHIPS, ROUTERS } from "./sim/parts.ts";
-import { SCENARIOS } from "./sim/registry.ts";
+import { LARGE, scenarioOf, SCENARIOS } from "./sim/registry.ts";
 import { LastNetwork } from "./sim/picture.ts";
 import { reportText, shortOf } from "./sim/report.ts";
 import { peerRouter } from "@devts/routing/peer";
@@ -25,11 +25,13 @@ function report(changes: Partial<SimulationReport> = {}): SimulationReport {
   };
 }
 
-for (const [name, make] of Object.entries(SCENARIOS)) {
+// The other large one takes half a minute: `verify routing` runs it.
+for (const name of [...Object.keys(SCENARIOS), "churn"]) {
   Deno.test(`sim ${name} holds for a seed`, async () => {
-    const router = ROUTERS["peer"];
+    const router = ROUTERS[LARGE[name]?.router ?? "peer"];
+    const make = scenarioOf(name);
     const membership = MEMBERSHIPS["swim"];
-    assert(router && membership);
+    assert(router && membership && make);
     const { failure, missed } = await make({ router, membership }).use(
       async (scenario): Promise<SimulationReport> =>
         await simulate(scenario, { seeds: 1 }),
