@@ -4,6 +4,9 @@ import type { Clock } from "@devts/routing";
 import { isGarbage, isTooLong } from "./errors.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
 
+/** A handshake that was ended still finishes what it computes, within so many ms. */
+const SETTLE_TIMEOUT = 250;
+
 /** What handshakes are made with. */
 export interface HandshakesOptions {
   readonly protocol: Protocol;
@@ -21,6 +24,8 @@ export interface HandshakesOptions {
 export class Handshakes {
   readonly #options: HandshakesOptions;
   readonly #ends = new Set<(reason: string) => void>();
+  /** Those whose protocol has not come to an end, though they may be over. */
+  readonly #introductions = new Set<Promise<Introduced>>();
 
   constructor(options: HandshakesOptions) {
     this.#options = options;
@@ -63,6 +68,7 @@ export class Handshakes {
           ? { code: "busy", detail: "the handshake is over" }
           : options.admit(peer, proven),
     });
+    this.#introductions.add(introduced);
     try {
       return await Promise.race([introduced, ended.promise]);
     } catch (error) {
@@ -80,12 +86,21 @@ export class Handshakes {
     } finally {
       cancel();
       this.#ends.delete(end);
-      introduced.catch(() => {});
+      introduced.catch(() => {}).then(() =>
+        this.#introductions.delete(introduced)
+      );
     }
   }
 
-  /** Ends all of them. */
-  close(reason: string): void {
+  /** Ends all of them; resolves once nothing works for them any more, or soon after. */
+  async close(reason: string): Promise<void> {
+    const introductions = [...this.#introductions];
     for (const end of [...this.#ends]) end(reason);
+    if (introductions.length === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(SETTLE_TIMEOUT, resolve);
+    Promise.allSettled(introductions).then(() => resolve());
+    await promise;
+    cancel();
   }
 }

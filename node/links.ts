@@ -261,11 +261,11 @@ export class Links {
   async close(reason: string): Promise<void> {
     this.#closed = true;
     for (const controller of this.#dialing) controller.abort(new Error(reason));
-    this.#handshakes.close(reason);
+    const introduced = this.#handshakes.close(reason);
     this.#cancelLook?.();
     for (const cancel of [...this.#waits]) cancel();
     const links = [...this.#links.values()];
-    await Promise.all(links.map((link) => link.close(reason)));
+    await Promise.all([introduced, ...links.map((link) => link.close(reason))]);
   }
 
   async #acceptOne(connection: Connection): Promise<void> {
