@@ -56,8 +56,11 @@ const GONE_AFTER = 86_400_000;
 const SWEEP_EVERY = 10_000;
 /** After so much time of day, in ms, the clocks are judged anew. */
 const JUDGE_EVERY = 500;
-/** What a message adds to the longest value. */
-const MESSAGE_ROOM = 16_384;
+/** What a message may hold beside the longest value, in bytes. */
+const MESSAGE_ROOM = 65_536;
+/** Writes that wait for the storage at the same time. */
+const MAX_WAITING = 65_536;
+const LEVELS: readonly Level[] = ["memory", "fsync", "quorum", "all"];
 /** The longest key, in bytes of UTF-8. */
 const MAX_KEY = 1_024;
 const DEFAULT_TIMEOUT = 10_000;
@@ -102,6 +105,7 @@ export class Replication {
   #refusal: string | null = null;
   #storageError: unknown = null;
   #isLoading = false;
+  #loadWaiting = 0;
   #closed = false;
 
   constructor(scope: Scope<Events>, options: StateOptions) {
@@ -110,6 +114,7 @@ export class Replication {
     this.#level = options.level ?? "memory";
     const now = (): number => clock.now();
     this.#clocks = new PeerClocks(wallClock, now);
+    this.#carriesBytes = carriesBytes(scope);
     this.store = new Store({
       // Another one each time, also where one node uses a name again.
       replica: replicaId(scope.id, scope.incarnation + scope.generation),
@@ -117,10 +122,12 @@ export class Replication {
       wallClock: () => this.#wall,
       clusterTime: () => wallClock() + this.#offset,
       now,
-      maxValue: scope.maxMessage - MESSAGE_ROOM,
+      // Base64 takes four bytes for three.
+      maxValue: Math.floor(
+        scope.maxMessage * (this.#carriesBytes ? 1 : 3 / 4),
+      ) - MESSAGE_ROOM,
     });
     this.#wall = wallClock();
-    this.#carriesBytes = carriesBytes(scope);
     this.#quorum = new Quorum({
       self: scope.id,
       replicas: options.replicas ?? 0,
@@ -171,6 +178,9 @@ export class Replication {
     const level = options?.level ?? this.#level;
     const refused = this.#refused(key, level, options);
     if (refused) return quiet(Promise.reject(refused));
+    if (level === "fsync" && this.#syncing.length >= MAX_WAITING) {
+      return this.#tooMany();
+    }
     let seq = 0;
     try {
       checkKey(key);
@@ -196,7 +206,18 @@ export class Replication {
   /** Does some work once what was kept has been read, or could not be. */
   onceLoaded(work: () => Promise<void>): Promise<void> {
     if (!this.#isLoading) return work();
+    if (this.#loadWaiting >= MAX_WAITING) return this.#tooMany();
+    this.#loadWaiting++;
     return quiet(this.ready.catch(() => {}).then(work));
+  }
+
+  #tooMany(): Promise<never> {
+    return quiet(Promise.reject(
+      new WriteError(
+        "storage",
+        `Cannot write to "${this.#scope.name}": ${MAX_WAITING} writes wait for its storage`,
+      ),
+    ));
   }
 
   #refused(
@@ -238,6 +259,13 @@ export class Replication {
     if (!(timeout >= 1 && timeout < 2 ** 31)) {
       throw new RangeError(
         `Cannot set "${key}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
+      );
+    }
+    if (!LEVELS.includes(level)) {
+      throw new TypeError(
+        `Cannot set "${key}" at "${level}": the levels are ${
+          LEVELS.join(", ")
+        }`,
       );
     }
     if (level === "fsync" && !this.#persistence) {

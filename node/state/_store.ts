@@ -32,7 +32,9 @@ import {
 import { type Replica, replicaId } from "./_replicas.ts";
 
 /** A page of a transfer ends with the entry that brings it to this size, in bytes. */
-export const PAGE_SIZE = 262_144;
+const PAGE_SIZE = 262_144;
+/** What an entry takes beside its value, at most, in bytes. */
+const ENTRY_ROOM = 1_088;
 
 // Changes that came before others that they follow wait for those, within these bounds.
 const EARLY_EACH = 256;
@@ -549,8 +551,11 @@ export class Store {
           isDone = false;
           break;
         }
-        if (entries.isLast(replica, log.number(i), log.slot(i))) {
-          this.#writeSlot(scratch, spans.length, log.slot(i));
+        const isLast = entries.isLast(replica, log.number(i), log.slot(i));
+        if (isLast && !this.#addSlot(scratch, spans.length, log.slot(i))) {
+          to = log.number(i) - 1;
+          isDone = false;
+          break;
         }
       }
       spans.push({ id, from, to });
@@ -569,7 +574,8 @@ export class Store {
     for (; slot < entries.slots && scratch.at < PAGE_SIZE; slot++) {
       if (entries.keyAt(slot) === undefined) continue;
       if (entries.hashAt(slot) % parts !== part) continue;
-      this.#writeSlot(scratch, spanOf.get(entries.originAt(slot)) ?? 0, slot);
+      const span = spanOf.get(entries.originAt(slot)) ?? 0;
+      if (!this.#addSlot(scratch, span, slot)) break;
     }
     const flags = SCAN | (slot >= entries.slots ? DONE : 0);
     return this.#answer({ flags, spans, cursor: slot, part, parts }, scratch);
@@ -634,11 +640,10 @@ export class Store {
       if (known.has(versionKey({ keyHash, ...entries.versionAt(slot) }))) {
         continue;
       }
-      if (scratch.at >= PAGE_SIZE) isDone = false;
-      else {
-        const span = spanOf.get(entries.originAt(slot)) ?? 0;
-        this.#writeSlot(scratch, span, slot);
-      }
+      const span = spanOf.get(entries.originAt(slot)) ?? 0;
+      const isAdded = scratch.at < PAGE_SIZE &&
+        this.#addSlot(scratch, span, slot);
+      if (!isAdded) isDone = false;
     }
     const absent = summaries.flatMap(({ keyHash }, index) =>
       held.has(keyHash) ? [] : [index]
@@ -699,6 +704,17 @@ export class Store {
     return new Map(
       spans.map(({ id }, index) => [replicas.intern(id).index, index]),
     );
+  }
+
+  /** Adds an entry to a page; false: the page would be too long for a message. */
+  #addSlot(writer: Writer, span: number, slot: number): boolean {
+    const start = writer.at;
+    this.#writeSlot(writer, span, slot);
+    if (start === 0 || writer.at <= this.#options.maxValue + ENTRY_ROOM) {
+      return true;
+    }
+    writer.at = start;
+    return false;
   }
 
   #writeSlot(writer: Writer, span: number, slot: number): void {

@@ -24,8 +24,8 @@ export interface MapChange<V> {
  *   reading and merging.
  * - **Convergence.** Changes that were lost on their way are asked for again, at once
  *   where a gap shows, and every 2 s at one node chosen at random.
- * - **Values** are what the node's codec carries, up to the longest message less 16 KiB
- *   (1,008 KiB by default). They belong to the map: do not change one that you have set
+ * - **Values** are what the node's codec carries, up to the longest message less 64 KiB
+ *   (960 KiB by default). They belong to the map: do not change one that you have set
  *   or got. Keys are strings of at most 1,024 bytes.
  * - **Memory.** A deletion is remembered for 15 minutes; who was away for longer
  *   compares hashes.

@@ -87,7 +87,12 @@ Deno.test("map() carries values over a codec without bytes", async () => {
   const [a] = nodes;
   for (let i = 0; i < 100; i++) a?.cart.set(`k${i}`, { text: "ü".repeat(i) });
   await pass(world.clock, 10);
-  assertEquals(nodes[1]?.cart.size, 100);
+  const long = "x".repeat(720_000);
+  a?.cart.set("long", long);
+  assertThrows(() => a?.cart.set("longer", long + long), RangeError, "at most");
+  await pass(world.clock, 10);
+  assertEquals(nodes[1]?.cart.get("long"), long);
+  assertEquals(nodes[1]?.cart.size, 101);
   assertSame(nodes);
 });
 
@@ -205,11 +210,13 @@ Deno.test("map() refuses what it cannot keep, and writes nothing", async () => {
   assertThrows(() => cart.set("k", undefined), TypeError, "use delete");
   assertThrows(() => cart.set("k", () => {}), TypeError, key);
   const large = new Uint8Array(1_048_576);
-  assertThrows(() => cart.set("k", large), RangeError, "at most 1032192");
+  assertThrows(() => cart.set("k", large), RangeError, "at most 983040");
   const fsync = { level: "fsync" } as const;
   assertThrows(() => cart.set("k", 1, fsync), TypeError, "has no storage");
   const quorum = { level: "quorum" } as const;
   assertThrows(() => cart.set("k", 1, quorum), TypeError, "pass `replicas`");
+  const strange = { level: "soon" } as never;
+  assertThrows(() => cart.set("k", 1, strange), TypeError, "the levels are");
   assertThrows(() => cart.set("k", 1, { timeout: 0 }), RangeError, "timeout");
   assertEquals(cart.size, 0);
   await cart.set("k".repeat(1_024), 1);
@@ -378,4 +385,22 @@ Deno.test("map() speaks no more of lives of nodes that are over", async () => {
   await pass(world.clock, 1_000_000);
   assertEquals(newcomer.cart.get("shared"), 5);
   assertSame(nodes);
+});
+
+Deno.test("map() carries the longest values, in deltas and in transfers", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2);
+  const [a] = nodes;
+  assert(a);
+  const long = (byte: number): Uint8Array => new Uint8Array(983_000).fill(byte);
+  for (let i = 0; i < 5; i++) {
+    a.cart.set(`short ${i}`, "x".repeat(30_000));
+    a.cart.set(`long ${i}`, long(i));
+    await pass(world.clock, 10);
+  }
+  nodes.push(await add(world, "c"));
+  await pass(world.clock, 5_000);
+  assertEquals(nodes[2]?.cart.get("long 3"), long(3));
+  const hashes = nodes.map(({ cart }) => [cart.size, cart.hash()]);
+  assertEquals(hashes, [hashes[0], hashes[0], hashes[0]]);
 });
