@@ -3,6 +3,8 @@ import { all, rowOf } from "./hostile/attack.ts";
 import { memberAttacks } from "./hostile/member_attacks.ts";
 import { siegeRow } from "./hostile/siege.ts";
 
+/** Links with nodes of one address, by default. */
+const LINKS = 16;
 /** Dials to one address, by default: so many at once, and per second. */
 const BURST = 10;
 const RATE = 5;
@@ -18,7 +20,7 @@ export const hostileMember: readonly Row[] = [
     what:
       "hostile members, 21 and 22 at once: 100 nodes from each of two hosts, who tell of 20 others each at a machine that has none",
     target:
-      `some refused for their address, and from each node at most ${BURST} dials at once and ${RATE} per second to that machine`,
+      `at most ${LINKS} links with an address at a time, and from each node at most ${BURST} dials at once and ${RATE} per second to that machine`,
     attacks: ["sybils"],
     secret: false,
     memory: 128,
@@ -28,7 +30,7 @@ export const hostileMember: readonly Row[] = [
       const links = done("mostOpen");
       return all({
         [`22: ${done("links")} came, ${links} at a time, ${crowded} refused`]:
-          crowded > 0,
+          crowded > 0 && links <= 2 * LINKS,
         [`21: ${dials} dials to that machine, ${heldBack} held back`]:
           dials <= TELLERS * (BURST + RATE * seconds),
       });

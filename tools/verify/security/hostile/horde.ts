@@ -106,7 +106,7 @@ const attacks: Readonly<Record<string, Attack>> = {
         const stranger = new Stranger(await Deno.connect(target));
         try {
           const introduced = await introduce(stranger.connection, {
-            id: `sybil-${i}`,
+            id: `sybil-${Deno.pid}-${i}`,
           });
           if (!("peer" in introduced)) throw new Error("refused");
           counts.links++;
