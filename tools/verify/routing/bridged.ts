@@ -14,7 +14,7 @@ const NATS_CLUSTER_PORT = 6222;
 /** In which a cluster forms, in ms. */
 const FORMING = 20_000;
 /** In which all reach each other again after a fault, in ms. */
-const RECOVERY = 20_000;
+const RECOVERY = 30_000;
 /** Within which a sender is told that somebody cannot be reached, in ms. */
 const TOLD = 12_000;
 /** What fails as late as that was told nothing, in ms. */
