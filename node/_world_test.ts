@@ -155,6 +155,7 @@ const SYSTEM_EVENTS: readonly SystemEventName[] = [
   "leave",
   "update",
   "gap",
+  "deadLetter",
   "slowLink",
   "error",
   "close",
@@ -173,6 +174,7 @@ function listenToAll<E extends object>(node: Node<E>): Told[] {
   listen("leave", (event) => ({ name: "leave", event }));
   listen("update", (event) => ({ name: "update", event }));
   listen("gap", (event) => ({ name: "gap", event }));
+  listen("deadLetter", (event) => ({ name: "deadLetter", event }));
   listen("slowLink", (event) => ({ name: "slowLink", event }));
   listen("error", (event) => ({ name: "error", event }));
   listen("close", (event) => ({ name: "close", event }));

@@ -111,6 +111,20 @@ export class Audiences {
     return topic.route = this.#find(topic.name);
   }
 
+  /** Other nodes to ask: those who get every event, and of each other group one member. */
+  asked(topic: Topic): readonly NodeId[] {
+    const { id } = this.#options;
+    const { nodes, groups } = this.route(topic);
+    const asked = new Set(nodes ?? this.#nodes);
+    for (const { of, members } of groups) {
+      if (members.some((member) => asked.has(member))) continue;
+      const except = new Set([id]);
+      const member = this.member(topic.name, of.name, { except });
+      if (member !== null) asked.add(member);
+    }
+    return [...asked];
+  }
+
   /** The other nodes that are known to handle a name, in a group or not. */
   handling(name: string): ReadonlySet<NodeId> {
     const { nodes, groups } = this.#options.interest.table.find(name);

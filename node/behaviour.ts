@@ -1,6 +1,8 @@
 import type { Codec } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
 import { reasonOf } from "./errors.ts";
+import type { Feed } from "./feed.ts";
+import type { Gathering } from "./gathering.ts";
 import type { Stream } from "./stream.ts";
 import type { StreamHandler } from "./streams.ts";
 import type {
@@ -13,6 +15,8 @@ import type {
   DeliveryOutcome,
   EmitOptions,
   EventName,
+  EventsOptions,
+  GatherOptions,
   Handled,
   Handler,
   HandlerContext,
@@ -152,6 +156,18 @@ export interface Scope<E extends object = AnyEvents> {
     name: K,
     ...rest: DataArgs<E, K, DeliverOptions>
   ): Promise<DeliveryOutcome>;
+  /** As {@linkcode Node.gather}. */
+  gather<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, GatherOptions>
+  ): Gathering<ReplyOf<E, K>>;
+  /** As {@linkcode Node.events}; it ends with the behaviour. */
+  events<K extends EventName<E>>(
+    name: K,
+    options?: EventsOptions,
+  ): Feed<DataOf<E, K>>;
+  /** As {@linkcode Node.events}, for all names of a pattern. */
+  events(pattern: NamePattern, options?: EventsOptions): Feed<unknown>;
   /** As {@linkcode Node.open}. */
   open<K extends StreamName<E>>(
     to: string,
@@ -212,6 +228,17 @@ export interface ScopeHost {
     data?: unknown,
     options?: DeliverOptions,
   ): Promise<DeliveryOutcome>;
+  gather(
+    name: string,
+    data?: unknown,
+    options?: GatherOptions,
+  ): Gathering<unknown>;
+  /** `signal` ends it, too. */
+  events(
+    name: string,
+    options: EventsOptions | undefined,
+    signal: AbortSignal,
+  ): Feed<unknown>;
   open(to: string, name: string, options?: OpenOptions): Promise<Stream>;
   onOpen(name: string, handler: StreamHandler): Disposable;
   fault(error: unknown, message: string): void;
@@ -416,6 +443,28 @@ class NodeScope<E extends object> implements Scope<E> {
     options?: DeliverOptions,
   ): Promise<DeliveryOutcome> {
     return this.#host.deliver(this.#nameOf(name), data, options);
+  }
+
+  gather<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, GatherOptions>
+  ): Gathering<ReplyOf<E, K>>;
+  gather(
+    name: string,
+    data?: unknown,
+    options?: GatherOptions,
+  ): Gathering<unknown> {
+    return this.#host.gather(this.#nameOf(name), data, options);
+  }
+
+  events<K extends EventName<E>>(
+    name: K,
+    options?: EventsOptions,
+  ): Feed<DataOf<E, K>>;
+  events(pattern: NamePattern, options?: EventsOptions): Feed<unknown>;
+  events(name: string, options?: EventsOptions): Feed<unknown> {
+    this.#assertOpen("events", name);
+    return this.#host.events(this.#nameOf(name), options, this.signal);
   }
 
   open<K extends StreamName<E>>(

@@ -534,6 +534,32 @@ export function deliveriesIn(head: Uint8Array): number[] {
   return idsIn(head, DELIVERY);
 }
 
+/** So many names of a lost bundle are told. */
+const LOST_NAMES = 16;
+
+/** The names of events in the head of a bundle, as far as it shows them: 16 at most, once each. */
+export function namesIn(head: Uint8Array): string[] {
+  const names: string[] = [];
+  const note = (name: string): string => {
+    if (names.length < LOST_NAMES) names.push(name);
+    return name;
+  };
+  const nothing = (): void => {};
+  try {
+    readBundle(head, {
+      resolve: note,
+      extras: nothing,
+      event: nothing,
+      reply: nothing,
+      delivery: nothing,
+      receipt: nothing,
+    });
+  } catch {
+    // The head ends where it was cut off.
+  }
+  return names;
+}
+
 function idsIn(head: Uint8Array, wanted: number): number[] {
   const ids: number[] = [];
   let at = BUNDLE_HEADER;

@@ -168,7 +168,6 @@ export class Deliveries {
   #base = 0;
   #tickAt = Infinity;
   #cancel: (() => void) | null = null;
-  #idle: PromiseWithResolvers<void> | null = null;
   #closed = false;
 
   constructor(options: DeliveriesOptions) {
@@ -179,13 +178,6 @@ export class Deliveries {
   /** How many calls are not settled. */
   get size(): number {
     return this.#deliveries.size;
-  }
-
-  /** Resolves once all are settled. */
-  get idle(): Promise<void> {
-    if (this.#deliveries.size === 0) return Promise.resolve();
-    this.#idle ??= Promise.withResolvers<void>();
-    return this.#idle.promise;
   }
 
   /** Takes a call. Its promise rejects where fewer acknowledge than are to. */
@@ -459,9 +451,6 @@ export class Deliveries {
     if (!delivery.told) this.#tellFailed(delivery, needed);
     delivery.release();
     this.#deliveries.delete(delivery);
-    if (this.#deliveries.size > 0) return;
-    this.#idle?.resolve();
-    this.#idle = null;
   }
 
   #tell(delivery: Delivery): void {

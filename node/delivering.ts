@@ -59,8 +59,11 @@ export class Delivering {
   readonly #options: DeliveringOptions;
   readonly #deliveries: Deliveries;
   readonly #addressees = new WeakMap<Route, readonly Addressee[]>();
-  /** Those who wait for an echo, by the node. */
-  readonly #echoes = new Map<number, (from: NodeId) => void>();
+  /** Nodes of which an echo is awaited. Only `drain` asks, once, so it needs no bound. */
+  readonly #echoes = new Map<
+    number,
+    { readonly waiting: Set<NodeId>; readonly resolve: () => void }
+  >();
   #nextEcho = 0;
 
   constructor(options: DeliveringOptions) {
@@ -91,11 +94,6 @@ export class Delivering {
   /** How many calls are not settled. */
   get size(): number {
     return this.#deliveries.size;
-  }
-
-  /** Resolves once all calls are settled. */
-  get idle(): Promise<void> {
-    return this.#deliveries.idle;
   }
 
   /**
@@ -141,7 +139,7 @@ export class Delivering {
       case "echo":
         return this.#sendReceipt(from, id, writeEcho("echoed"));
       case "echoed":
-        this.#echoes.get(id)?.(from);
+        return this.#answered(id, from);
     }
   }
 
@@ -149,29 +147,23 @@ export class Delivering {
    * Resolves once all of these nodes have answered, or are gone: by then, this node has
    * got what they had sent it before.
    */
-  async echo(
-    nodes: Iterable<NodeId>,
-    gone: (check: () => void) => Disposable,
-  ): Promise<void> {
-    const waiting = new Set(nodes);
-    const { promise, resolve } = Promise.withResolvers<void>();
+  echo(nodes: Iterable<NodeId>): Promise<void> {
     const id = this.#nextEcho++ >>> 0;
-    const check = (): void => {
-      const there = this.#options.nodes();
-      for (const node of waiting) if (!there.has(node)) waiting.delete(node);
-      if (waiting.size === 0) resolve();
-    };
-    this.#echoes.set(id, (from) => {
-      waiting.delete(from);
-      check();
-    });
-    using _watch = gone(check);
+    const waiting = new Set(nodes);
+    if (waiting.size === 0) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#echoes.set(id, { waiting, resolve });
     for (const node of [...waiting]) {
       this.#sendReceipt(node, id, writeEcho("echo"));
     }
-    check();
-    await promise;
+    return promise;
+  }
+
+  #answered(id: number, from: NodeId): void {
+    const echo = this.#echoes.get(id);
+    if (!echo?.waiting.delete(from) || echo.waiting.size > 0) return;
     this.#echoes.delete(id);
+    echo.resolve();
   }
 
   /** What a guest sent, or was to get, was dropped: it has no right to it. */
@@ -199,6 +191,7 @@ export class Delivering {
 
   /** A node left the cluster, was given up, or has restarted. */
   gone(id: NodeId, reason: string): void {
+    for (const echo of [...this.#echoes.keys()]) this.#answered(echo, id);
     this.#deliveries.gone(id, reason);
   }
 

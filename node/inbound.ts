@@ -26,7 +26,7 @@ const STUCK_AFTER = 30_000;
 /** What the inbound side tells the node. */
 export interface InboundOwner {
   /** An event or a request to this node alone, which nobody handles. */
-  unhandled(name: string, from: NodeId): void;
+  unhandled(name: string, from: NodeId, data: () => unknown): void;
   /** A handler threw, or its promise rejected. */
   handlerFailed(name: string, from: NodeId, error: unknown): void;
   /** A handler has not ended. */
@@ -180,6 +180,11 @@ export class Inbound implements BundleVisitor<Resolved> {
     return origin.room.promise;
   }
 
+  /** How many asynchronous handlers run. */
+  get running(): number {
+    return this.#running.size;
+  }
+
   /** A node is gone: forgets what no running handler needs. */
   forget(id: NodeId): void {
     const origin = this.#origins.get(id);
@@ -226,7 +231,7 @@ export class Inbound implements BundleVisitor<Resolved> {
       : this.#chosen(registration, alone);
     this.#extras = -1;
     if (chosen.length > 0) this.#call(resolved, chosen, request, start, end);
-    else if (alone) this.#unhandled(resolved.name, request);
+    else if (alone) this.#unhandled(resolved.name, request, start, end);
   }
 
   delivery(
@@ -249,7 +254,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#renew(resolved);
     const chosen = this.#chosenFor(resolved.registration, forGroups);
     if (chosen.length === 0) {
-      this.#owner.unhandled(resolved.name, from);
+      this.#owner.unhandled(resolved.name, from, () => this.#read(start, end));
       return receipts.settle(window, UNHANDLED, id.sequence);
     }
     const { name, context } = resolved;
@@ -275,13 +280,16 @@ export class Inbound implements BundleVisitor<Resolved> {
     start: number,
     end: number,
   ): unknown {
-    if (start < 0) return undefined;
     try {
-      return this.#decodeAt(this.#payload, start, end);
+      return this.#read(start, end);
     } catch (error) {
       this.#options.receipts.settle(window, FAILED, sequence, reasonOf(error));
       throw error;
     }
+  }
+
+  #read(start: number, end: number): unknown {
+    return start < 0 ? undefined : this.#decodeAt(this.#payload, start, end);
   }
 
   /** A receipt leaves once all handlers have ended. */
@@ -387,10 +395,10 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#owner.replied(from, id, value);
   }
 
-  #unhandled(name: string, request: number): void {
+  #unhandled(name: string, request: number, start: number, end: number): void {
     this.received++;
     const { from } = this.#origin;
-    this.#owner.unhandled(name, from);
+    this.#owner.unhandled(name, from, () => this.#read(start, end));
     if (request !== NO_REQUEST) {
       this.#owner.refuse(from, request, "unhandled", "");
     }

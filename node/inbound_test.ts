@@ -33,7 +33,7 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
   const calls: Call[] = [];
   const abort = new AbortController();
   const inbound = new Inbound({
-    unhandled: (...args) => calls.push(["unhandled", ...args]),
+    unhandled: (name, from) => calls.push(["unhandled", name, from]),
     handlerFailed: (name, from, error) =>
       calls.push(["failed", name, from, String(error)]),
     handlerStuck: (...args) => calls.push(["stuck", ...args]),

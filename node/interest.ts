@@ -101,6 +101,7 @@ export class Interest {
   #pause = FIRST_DIGEST;
   #cancel: (() => void) | null = null;
   #closed = false;
+  #withdrawn = false;
   readonly #announce = (): void => this.#tellChange();
 
   constructor(options: InterestOptions) {
@@ -139,8 +140,17 @@ export class Interest {
       );
     }
     this.#own.set(key, { ...subscription, count: 1 });
+    if (this.#withdrawn) return;
     this.table.add(id, subscription);
     this.#changedOwn();
+  }
+
+  /** From now on, the others are told that this node handles nothing. */
+  withdraw(): void {
+    this.#withdrawn = true;
+    this.table.set(this.#options.id, []);
+    this.#changed();
+    this.#tellChange();
   }
 
   /** It does so once less. */
@@ -162,6 +172,7 @@ export class Interest {
 
   /** What the others are told: of too many names, that it handles all. */
   #toTell(): Map<string, Subscription> {
+    if (this.#withdrawn) return new Map();
     const own = [...this.#own.values()]
       .map(({ name, group }): Subscription => ({ name, group }));
     if (own.length <= this.#options.limit) {

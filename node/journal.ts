@@ -72,6 +72,11 @@ export class Journal {
     };
   }
 
+  /** Whether somebody is called back for a system event. */
+  hears(name: SystemEventName): boolean {
+    return (this.#callbacks.get(name)?.length ?? 0) > 0;
+  }
+
   /** Tells a system event. What a callback throws or rejects with is a fault. */
   tell<K extends SystemEventName>(name: K, event: SystemEvents[K]): void {
     for (const callback of this.#callbacks.get(name) ?? []) {

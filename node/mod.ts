@@ -28,6 +28,8 @@ export * from "./errors.ts";
 export { ClusterKeyring, KeyringError, type KeyringReport } from "./keyring.ts";
 export { explanationText } from "./explain.ts";
 export type { Explanation, LinkReport, PastError } from "./explain.ts";
+export type { Feed } from "./feed.ts";
+export type { Gathering } from "./gathering.ts";
 export type { Security } from "./security.ts";
 export { Node } from "./node.ts";
 export type {

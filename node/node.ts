@@ -23,6 +23,7 @@ import {
   type Bundle,
   deliveriesIn,
   EVENT,
+  namesIn,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
   PAYLOAD_STREAMS,
@@ -30,12 +31,15 @@ import {
   requestsIn,
   SENT_EVENT,
 } from "./bundle.ts";
+import { DeadLetters } from "./dead_letters.ts";
 import { Delivering } from "./delivering.ts";
 import { Doors } from "./doors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
 import { History } from "./_history.ts";
+import { EventFeed, type Feed } from "./feed.ts";
 import { Frame, FRAMING_ROOM } from "./frame.ts";
 import { ClosedError, isViolation, JoinError, reasonOf } from "./errors.ts";
+import { Gatherer, type Gathering } from "./gathering.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { Joining } from "./joining.ts";
@@ -74,8 +78,11 @@ import type {
   DataOf,
   DeliverOptions,
   DeliveryOutcome,
+  DrainOptions,
   EmitOptions,
   EventName,
+  EventsOptions,
+  GatherOptions,
   Handled,
   Handler,
   HandlerContext,
@@ -100,6 +107,11 @@ const REQUEST_TIMEOUT = 10_000;
 const OPEN_TIMEOUT = 10_000;
 // While this node does not read a link, its peer counts as heard this often, in ms.
 const PAUSED_BEAT = 500;
+// How long `drain` waits for what is under way; for the others to say that they know, and
+// how often it looks, in ms.
+const DRAIN_TIMEOUT = 10_000;
+const ECHO_TIMEOUT = 1_000;
+const DRAIN_LOOK = 10;
 // Whatever hangs, `close` ends after this long, in ms.
 const CLOSE_TIMEOUT = 4_500;
 // The same for the links that a router brings: with the others, within 5 s.
@@ -166,6 +178,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #requests: Requests;
   readonly #replies: Replies;
   readonly #delivering: Delivering;
+  readonly #deadLetters: DeadLetters;
   readonly #streams: Streams;
   readonly #members = new Map<NodeId, Member>();
   /** Nodes that the membership knows, and that nothing has been heard of beyond that. */
@@ -192,6 +205,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     delivered: 0,
     deliveriesFailed: 0,
     redelivered: 0,
+    overflowed: 0,
     duplicates: 0,
     slowLinks: 0,
     streamsOpened: 0,
@@ -203,6 +217,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #maxMeta: number;
   #ready = false;
   #closing = false;
+  #draining: Promise<boolean> | null = null;
   /** Which neighbour sent the packet that the router is taking. */
   #source: NodeId | null = null;
   /** Whose events were handled last. */
@@ -284,6 +299,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       clock,
       members: () => this.#members.size,
       handling: (name) => this.#audiences.handling(name),
+    });
+    this.#deadLetters = new DeadLetters({
+      id: parts.id,
+      clock,
+      codec,
+      journal: this.#journal,
     });
     this.#delivering = this.#makeDelivering(limits);
     this.#inbound = this.#makeInbound(limits.running);
@@ -587,6 +608,85 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   /**
+   * Asks every other node that handles a name, and one member of each group, and gives
+   * their replies as they come: until all who were asked have answered or cannot, enough
+   * have, no reply has come for a while, or the time is over.
+   *
+   * It asks at once, and keeps one reply of each node until that is taken.
+   *
+   * @example
+   * ```ts
+   * import { createNode } from "@devts/devts";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using shop = createNode({ cluster: "demo", id: "shop", logger: console });
+   * shop.on("price", () => 7);
+   * const address = await shop.listen("tcp://127.0.0.1:0");
+   *
+   * await using buyer = createNode({ cluster: "demo", logger: console });
+   * await buyer.join(address);
+   * await buyer.ready({ handles: "price" });
+   * for await (const { from, data } of buyer.gather("price", "tea")) {
+   *   assertEquals([from, data], ["shop", 7]);
+   * }
+   * ```
+   *
+   * @returns An async iterable, which also says who was asked and who did not answer.
+   * @throws {TypeError} If the data cannot be encoded.
+   * @throws {RangeError} If it is too long for a message, or an option out of its range.
+   */
+  gather<K extends EventName<E>>(
+    name: K,
+    ...rest: DataArgs<E, K, GatherOptions>
+  ): Gathering<ReplyOf<E, K>>;
+  gather(
+    name: string,
+    data?: unknown,
+    options?: GatherOptions,
+  ): Gathering<unknown> {
+    return this.#gatherFrom(name, data, options);
+  }
+
+  /**
+   * Events of a name, or of a pattern, as an async iterable: from now on, until the loop
+   * ends, the feed is disposed, its signal aborts or the node closes.
+   *
+   * What comes faster than it is taken waits, up to `limit`; `overflow` says what becomes
+   * of more. An event sent by {@linkcode Node.deliver} is acknowledged once the loop asks
+   * for the next one, or ends; one that is dropped is reported as failed.
+   *
+   * @example
+   * ```ts
+   * import { createNode } from "@devts/devts";
+   *
+   * interface Events {
+   *   temperature(celsius: number): void;
+   * }
+   *
+   * await using node = createNode<Events>({ cluster: "demo", logger: console });
+   * using feed = node.events("temperature", { limit: 10 });
+   * await node.send(node.id, "temperature", 21);
+   * for await (const { data, from } of feed) {
+   *   console.log(`${from}: ${data} °C`);
+   *   break;
+   * }
+   * ```
+   *
+   * @returns The feed; `dropped` counts what it dropped.
+   * @throws {TypeError} If the name or the group is malformed.
+   * @throws {RangeError} If an option is out of its range.
+   */
+  events<K extends EventName<E>>(
+    name: K,
+    options?: EventsOptions,
+  ): Feed<DataOf<E, K>>;
+  /** The events of all names that a pattern stands for. Check the data: it is of any of them. */
+  events(pattern: NamePattern, options?: EventsOptions): Feed<unknown>;
+  events(name: string, options?: EventsOptions): Feed<unknown> {
+    return this.#feed(name, options, this.#abort.signal);
+  }
+
+  /**
    * Gives the node a behaviour: a store, presence, or one of the program's own. It
    * speaks to the behaviour of the same name on other nodes, and ends with the node.
    *
@@ -735,6 +835,33 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    */
   ready(options: ReadyOptions): Promise<void> {
     return this.#quiet(this.#readiness.wait(options));
+  }
+
+  /**
+   * Closes the node once its work is done. In this order:
+   *
+   * 1. The others are told that this node handles nothing any more: events and the work
+   *    of groups go elsewhere. It accepts no more streams.
+   * 2. Each of the others confirms that it knows, within 1 s: what it had sent before has
+   *    come, and is handled.
+   * 3. Handlers that run, and streams, come to their end; requests and deliveries of this
+   *    node are answered.
+   * 4. What is queued leaves, and the node is closed.
+   *
+   * What is sent to this node by its id is handled until then. Idempotent.
+   *
+   * @returns Resolves once the node is closed: to whether everything had ended by then.
+   * @throws {RangeError} If the timeout is out of its range.
+   */
+  drain(options?: DrainOptions): Promise<boolean> {
+    const { timeout = DRAIN_TIMEOUT } = options ?? {};
+    if (!(timeout >= 1 && timeout < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot drain: the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
+      );
+    }
+    this.#draining ??= this.#drain(timeout);
+    return this.#draining;
   }
 
   /**
@@ -973,6 +1100,42 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return promise;
   }
 
+  #gatherFrom(
+    name: string,
+    data: unknown,
+    options: GatherOptions = {},
+  ): Gathering<unknown> {
+    const nodes = options.to ?? this.#audiences.asked(this.#topics.of(name));
+    return new Gatherer({
+      name,
+      nodes: [...new Set(nodes)],
+      clock: this.#parts.clock,
+      options,
+      ask: (node, timeout, signal) =>
+        this.#requestOf(node, name, data, { timeout, signal }),
+    });
+  }
+
+  #feed(
+    name: string,
+    { limit, overflow, signal, ...options }: EventsOptions = {},
+    own: AbortSignal,
+  ): Feed<unknown> {
+    return new EventFeed({
+      name,
+      limit,
+      overflow,
+      signals: signal ? [own, signal] : [own],
+      on: (handler) => this.#handle(name, handler, options),
+      dropped: () => {
+        this.#counts.overflowed++;
+        this.#journal.warnSometimes(
+          `an event "${name}" was dropped: as many wait to be taken as may`,
+        );
+      },
+    });
+  }
+
   #makeDelivering(limits: Required<NodeLimits>): Delivering {
     const { id, clock, random } = this.#parts;
     return new Delivering({
@@ -988,7 +1151,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       incarnation: () => this.incarnation,
       nodes: () => this.#router.nodes,
       target: (to) => this.#replyTarget(to),
-      failing: (promise) => this.#quiet(promise),
+      failing: (promise, failed) => {
+        this.#quiet(promise);
+        if (failed === null) return;
+        const { name, bytes, error: { message } } = failed;
+        this.#deadLetters.undelivered(name, bytes, message);
+      },
     });
   }
 
@@ -1034,6 +1202,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#counts.undelivered += count;
       why = reasonOf(error);
       this.#journal.debug(why);
+    }
+    const [only] = to;
+    if (handed === 0 && only !== undefined && to !== "all") {
+      this.#noteLost(payload, only, why);
     }
     if (to === "all" || this.#requests.size === 0) return;
     if (handed === 0) this.#requests.rejectLost(requestsIn(payload), why);
@@ -1520,7 +1692,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #makeInbound(running: number): Inbound {
     return new Inbound({
-      unhandled: (name, from) => this.#noteUnhandled(name, from),
+      unhandled: (name, from, data) => {
+        this.#noteUnhandled(name, from);
+        this.#deadLetters.unhandled(name, from, data);
+      },
       handlerFailed: (name, from, error) => {
         this.#counts.handlerErrors++;
         const message =
@@ -1650,11 +1825,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#history.failed(to, `something for it was lost: ${why}`);
     this.#journal.debug(`something for node "${to}" was lost: ${why}`);
     if (head[0] !== PAYLOAD_EVENTS) return;
+    this.#noteLost(head, to, why);
     if (this.#delivering.size > 0) {
       this.#delivering.lost(to, deliveriesIn(head));
     }
     if (this.#requests.size === 0) return;
     this.#requests.rejectLost(requestsIn(head), why, to);
+  }
+
+  #noteLost(head: Uint8Array, to: NodeId, why: string): void {
+    if (!this.#deadLetters.wanted) return;
+    this.#deadLetters.lost(namesIn(head), to, why);
   }
 
   #connect(peer: Peer): void {
@@ -1840,6 +2021,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       request: (to, name, data, options) =>
         this.#requestOf(to, name, data, options),
       deliver: (name, data, options) => this.#deliverTo(name, data, options),
+      gather: (name, data, options) => this.#gatherFrom(name, data, options),
+      events: (name, options, signal) => this.#feed(name, options, signal),
       open: (to, name, options) => this.#openStream(to, name, options),
       onOpen: (name, handler) => this.#handleStreams(name, handler),
       fault: (error, message) =>
@@ -1909,6 +2092,30 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (this.#closing) {
       throw new ClosedError(`Cannot ${verb}: the node is closed`);
     }
+  }
+
+  async #drain(timeout: number): Promise<boolean> {
+    const { clock } = this.#parts;
+    const end = clock.now() + timeout;
+    if (this.#closing) return this.closed.then(() => this.#isIdle);
+    this.#interest.withdraw();
+    this.#streams.refuse();
+    await this.#within(
+      this.#delivering.echo(this.#router.nodes),
+      Math.min(ECHO_TIMEOUT, timeout),
+    );
+    while (!this.#isIdle && !this.#closing && clock.now() < end) {
+      await new Promise<void>((resolve) => clock.after(DRAIN_LOOK, resolve));
+    }
+    const isIdle = this.#isIdle;
+    await this.close();
+    return isIdle;
+  }
+
+  /** Whether nothing is under way. */
+  get #isIdle(): boolean {
+    return this.#inbound.running + this.#requests.size + this.#streams.size +
+        this.#delivering.size === 0;
   }
 
   async #shutDown(behaviours: Promise<void>): Promise<void> {

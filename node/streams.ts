@@ -135,6 +135,7 @@ export class Streams implements StreamOwner {
   #cancelLook: (() => void) | null = null;
   #cancelAcknowledge: (() => void) | null = null;
   #isClosed = false;
+  #isRefusing = false;
   readonly #flush = (): void => {
     for (const stream of this.#dirty) {
       this.#dirty.delete(stream);
@@ -270,6 +271,11 @@ export class Streams implements StreamOwner {
   /** How many nodes there are streams with. */
   get size(): number {
     return this.#peers.size;
+  }
+
+  /** Accepts no more streams of other nodes. */
+  refuse(): void {
+    this.#isRefusing = true;
   }
 
   /** There may be room for what waits. */
@@ -444,7 +450,7 @@ export class Streams implements StreamOwner {
     { taken }: Peer,
     handler: StreamHandler | undefined,
   ): ResetCode | null {
-    if (handler === undefined) return "unhandled";
+    if (handler === undefined || this.#isRefusing) return "unhandled";
     const { streams } = this.#options;
     return taken >= streams || this.#taken >= PEERS * streams ? "limit" : null;
   }

@@ -294,6 +294,116 @@ export interface DeliveryOutcome {
   readonly missing: readonly MissedRecipient[];
 }
 
+/** Options of {@linkcode Node.gather}. */
+export interface GatherOptions {
+  /**
+   * Asks these nodes.
+   *
+   * @default {all other nodes that handle the name, and one member of each group}
+   */
+  readonly to?: readonly string[];
+  /**
+   * Ends after so many replies.
+   *
+   * @default {as many as nodes are asked}
+   */
+  readonly count?: number;
+  /**
+   * Ends once no reply has come for so long, in ms.
+   *
+   * @default {the timeout}
+   */
+  readonly quiet?: number;
+  /**
+   * Ends after so long, in ms: 1 to 2^31 − 1.
+   *
+   * @default {10_000}
+   */
+  readonly timeout?: number;
+  /** Ends it: whoever waits for a reply gets the signal's reason thrown. */
+  readonly signal?: AbortSignal;
+}
+
+/** A reply, and whose it is. */
+export interface Gathered<R> {
+  /** The node. */
+  readonly from: string;
+  /** What it replied. */
+  readonly data: R;
+}
+
+/** A node that did not reply. */
+export interface GatherMiss {
+  /** The node. */
+  readonly node: string;
+  /** Why: a {@linkcode RequestError}, or a `NodeNotFoundError`. */
+  readonly error: unknown;
+}
+
+/**
+ * What becomes of an event where as many wait as may: the one that waits longest is
+ * dropped, or the new one; or the feed fails.
+ */
+export type Overflow = "drop-oldest" | "drop-newest" | "fail";
+
+/** Options of {@linkcode Node.events}. */
+export interface EventsOptions extends HandlerOptions {
+  /**
+   * How many events may wait.
+   *
+   * @default {1_024}
+   */
+  readonly limit?: number;
+  /**
+   * What becomes of one more.
+   *
+   * @default {"drop-oldest"}
+   */
+  readonly overflow?: Overflow;
+  /** Ends it. */
+  readonly signal?: AbortSignal;
+}
+
+/** An event as {@linkcode Node.events} gives it. */
+export interface Received<D> {
+  /** Its data. */
+  readonly data: D;
+  /** The node that sent it. */
+  readonly from: string;
+  /** Its name. */
+  readonly name: string;
+}
+
+/** An event that could not be delivered or handled. */
+export interface DeadLetter {
+  /**
+   * Why: nobody handles it here; it was lost on its way; or a call of `deliver` failed.
+   */
+  readonly why: "unhandled" | "lost" | "undelivered";
+  /** Its name. */
+  readonly name: string;
+  /** The node that sent it. */
+  readonly from: string;
+  /** The node that it was for; null: several, see the error of `deliver`. */
+  readonly to: string | null;
+  /** Its data; `undefined` where it was lost elsewhere. */
+  readonly data: unknown;
+  /** A sentence for a person. */
+  readonly message: string;
+  /** How many more there were since the last one that was told: a hundred per second are. */
+  readonly skipped: number;
+}
+
+/** Options of {@linkcode Node.drain}. */
+export interface DrainOptions {
+  /**
+   * How long to wait for what is under way, in ms: 1 to 2^31 − 1.
+   *
+   * @default {10_000}
+   */
+  readonly timeout?: number;
+}
+
 /** What went wrong outside any call of the program. */
 export interface NodeFault {
   /** What was thrown, or what describes it. */
@@ -323,6 +433,8 @@ export interface SystemEvents {
    * of one event or more.
    */
   gap: { readonly from: string; readonly missed: number };
+  /** An event could not be delivered or handled. */
+  deadLetter: DeadLetter;
   /** The link to a node takes nothing (`slow: true`), or takes again what is sent. */
   slowLink: { readonly id: string; readonly slow: boolean };
   /** Something failed outside any call of the program. */
@@ -457,6 +569,8 @@ export interface NodeCounters {
   readonly deliveriesFailed: number;
   /** How often a delivery was sent once more, to the same node or to another. */
   readonly redelivered: number;
+  /** Events that {@linkcode Node.events} dropped because too many waited. */
+  readonly overflowed: number;
   /** Deliveries that came once more, or too late, and were not handled. */
   readonly duplicates: number;
   /** Streams that this node opened. */

@@ -108,6 +108,8 @@ export class Mesh {
         return codec.decode(codec.encode(reply));
       },
       deliver: unused,
+      gather: unused,
+      events: unused,
       open: unused,
       onOpen: unused,
       use: (_name, behaviour) => behaviour(scope as never),

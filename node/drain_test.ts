@@ -1,0 +1,123 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { DeadLetter } from "./types.ts";
+import { isSettled, pass, passFor } from "./_support_test.ts";
+import { pair, virtualWorld } from "./_world_test.ts";
+
+Deno.test("drain() ends what runs, sends what it owes and closes, in that order", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const order: string[] = [];
+  two.node.on("work", async () => {
+    order.push("begun");
+    await new Promise<void>((resolve) => world.clock.after(3_000, resolve));
+    await two.node.request("ada", "ask");
+    order.push("ended");
+    return "done";
+  });
+  one.node.on("ask", () => order.push("asked"));
+  two.node.onSystem("close", () => order.push("closed"));
+  one.node.onSystem("leave", ({ reason }) => order.push(reason));
+  await pass(world.clock, 2_000);
+  const reply = one.node.request("bob", "work");
+  const receipt = one.node.deliver("work");
+  await pass(world.clock, 100);
+  const drained = two.node.drain();
+  await pass(world.clock, 100);
+  // It is not told of any more.
+  const outcome = await one.node.emit("work");
+  assertEquals(outcome.nodes, 0);
+  assertEquals(await passFor(world.clock, reply), "done");
+  assertEquals((await passFor(world.clock, receipt)).acknowledged.length, 1);
+  assertEquals(await passFor(world.clock, drained), true);
+  await pass(world.clock, 1_000);
+  assertEquals(order, [
+    "begun",
+    "begun",
+    "asked",
+    "ended",
+    "asked",
+    "ended",
+    "left",
+    "closed",
+  ]);
+});
+
+Deno.test("drain() of a member lets the rest of its group go on without a loss", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const cyd = world.add("cyd");
+  await passFor(world.clock, cyd.node.listen("memory://cyd"));
+  await passFor(world.clock, cyd.node.join("memory://ada"));
+  const handled = new Map<unknown, number>();
+  for (const { node } of [two, cyd]) {
+    node.on("job", async (number) => {
+      await new Promise<void>((resolve) => world.clock.after(50, resolve));
+      handled.set(number, (handled.get(number) ?? 0) + 1);
+    }, { group: "workers" });
+  }
+  await pass(world.clock, 2_000);
+  let drained: Promise<boolean> | null = null;
+  for (let number = 0; number < 100; number++) {
+    one.node.emit("job", number);
+    if (number === 50) drained = two.node.drain();
+    if (number % 10 === 0) await pass(world.clock, 1);
+  }
+  assert(drained);
+  assertEquals(await passFor(world.clock, drained), true);
+  await pass(world.clock, 1_000);
+  assertEquals(handled.size, 100);
+  assert([...handled.values()].every((times) => times === 1));
+});
+
+Deno.test("drain() closes after its timeout, whatever runs, and is idempotent", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  two.node.on("work", () => new Promise(() => {}));
+  one.node.send("bob", "work");
+  await pass(world.clock, 100);
+  const start = world.clock.now();
+  const drained = two.node.drain({ timeout: 2_000 });
+  assertEquals(two.node.drain(), drained);
+  assertEquals(await isSettled(drained), false);
+  assertEquals(await passFor(world.clock, drained), false);
+  assert(world.clock.now() - start < 7_000);
+  assertThrows(() => one.node.drain({ timeout: 0 }), RangeError);
+  await assertRejects(() => two.node.send("ada", "x"), Error, "is closed");
+});
+
+Deno.test("Node tells of dead letters, and why they are", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const letters: DeadLetter[] = [];
+  for (const { node } of [one, two]) {
+    node.onSystem("deadLetter", (letter) => letters.push(letter));
+  }
+  one.node.send("bob", "nobody", { a: 1 });
+  await pass(world.clock, 100);
+  assertEquals(letters.splice(0), [{
+    why: "unhandled",
+    name: "nobody",
+    from: "ada",
+    to: "bob",
+    data: { a: 1 },
+    message: 'nobody handles "nobody", sent by node "ada"',
+    skipped: 0,
+  }]);
+  await assertRejects(() => one.node.deliver("nowhere", [2]));
+  assertEquals(letters.splice(0), [{
+    why: "undelivered",
+    name: "nowhere",
+    from: "ada",
+    to: null,
+    data: [2],
+    message: 'Cannot deliver "nowhere": no node is known to handle it',
+    skipped: 0,
+  }]);
+  for (let i = 0; i < 1_000; i++) one.node.send("bob", "nobody", i);
+  await pass(world.clock, 100);
+  assertEquals(letters.length, 100);
+  await pass(world.clock, 1_000);
+  one.node.send("bob", "nobody");
+  await pass(world.clock, 100);
+  assertEquals(letters.at(-1)?.skipped, 900);
+});

@@ -1,0 +1,145 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { DeliveryError } from "./errors.ts";
+import { isSettled, pass, passFor, turn } from "./_support_test.ts";
+import { pair, virtualWorld, type World } from "./_world_test.ts";
+
+interface Events {
+  tick(number: number): void;
+}
+
+async function two(world: World) {
+  const { one, two } = await pair<Events>(world);
+  return { ada: one.node, bob: two.node, log: two.log };
+}
+
+Deno.test("events() gives what comes, in order, until the loop ends", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  const feed = bob.events("tick");
+  for (const number of [1, 2, 3]) ada.send("bob", "tick", number);
+  await pass(world.clock, 100);
+  const got: unknown[] = [];
+  for await (const received of feed) {
+    got.push(received);
+    if (received.data === 2) break;
+  }
+  assertEquals(got, [
+    { data: 1, from: "ada", name: "tick" },
+    { data: 2, from: "ada", name: "tick" },
+  ]);
+  assertEquals(await feed.next(), { done: true, value: undefined });
+  ada.send("bob", "tick", 4);
+  await pass(world.clock, 100);
+  assertEquals(bob.counters.unhandled, 1);
+});
+
+Deno.test("events() gives to those who ask first what comes first", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  using feed = bob.events("tick");
+  const both = Promise.all([feed.next(), feed.next()]);
+  ada.send("bob", "tick", 1);
+  ada.send("bob", "tick", 2);
+  const [first, second] = await passFor(world.clock, both);
+  assertEquals([first.value?.data, second.value?.data], [1, 2]);
+});
+
+for (
+  const [overflow, kept] of [
+    ["drop-oldest", [3, 4]],
+    ["drop-newest", [1, 2]],
+  ] as const
+) {
+  Deno.test(`events() with overflow "${overflow}" keeps its limit, and counts`, async () => {
+    await using world = virtualWorld();
+    const { ada, bob, log } = await two(world);
+    using feed = bob.events("tick", { limit: 2, overflow });
+    for (const number of [1, 2, 3, 4]) ada.send("bob", "tick", number);
+    await pass(world.clock, 100);
+    const got = [await feed.next(), await feed.next()];
+    assertEquals(got.map(({ value }) => value?.data), [...kept]);
+    assertEquals([feed.dropped, bob.counters.overflowed], [2, 2]);
+    assertEquals(
+      log.of("warn").filter((line) => line.includes("as many wait")).length,
+      2,
+    );
+  });
+}
+
+Deno.test('events() with overflow "fail" gives what it kept, and then fails', async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  const feed = bob.events("tick", { limit: 1, overflow: "fail" });
+  ada.send("bob", "tick", 1);
+  ada.send("bob", "tick", 2);
+  await pass(world.clock, 100);
+  assertEquals((await feed.next()).value?.data, 1);
+  await assertRejects(() => feed.next(), RangeError, "More than 1 events");
+  assertEquals((await feed.next()).done, true);
+});
+
+Deno.test("events() ends with its signal, and with the node", async () => {
+  await using world = virtualWorld();
+  const { bob } = await two(world);
+  const abort = new AbortController();
+  const one = bob.events("tick", { signal: abort.signal });
+  const other = bob.events("tick");
+  const [asked, waiting] = [one.next(), other.next()];
+  abort.abort();
+  assertEquals((await asked).done, true);
+  assertEquals(await isSettled(waiting), false);
+  await passFor(world.clock, bob.close());
+  assertEquals((await waiting).done, true);
+  assertThrows(() => bob.events("tick", { limit: 0 }), RangeError);
+});
+
+Deno.test("events() acknowledges a delivery once the loop goes on", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  using feed = bob.events("tick");
+  await pass(world.clock, 2_000);
+  const outcome = ada.deliver("tick", 1);
+  await passFor(world.clock, feed.next());
+  await pass(world.clock, 5_000);
+  assertEquals(await isSettled(outcome), false);
+  feed.next();
+  const { acknowledged } = await passFor(world.clock, outcome);
+  assertEquals(acknowledged, [{ node: "bob", group: null }]);
+});
+
+Deno.test("events() that drops a delivery says so to who sent it", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  const feed = bob.events("tick", { limit: 1 });
+  await pass(world.clock, 2_000);
+  const [first, second] = [ada.deliver("tick", 1), ada.deliver("tick", 2)];
+  const { outcome } = await assertRejects(
+    () => passFor(world.clock, first),
+    DeliveryError,
+  );
+  assertEquals(outcome.missing[0]?.reason, "handler");
+  feed[Symbol.dispose]();
+  await assertRejects(
+    () => passFor(world.clock, second),
+    DeliveryError,
+    "nobody takes it any more",
+  );
+});
+
+Deno.test("events() of a behaviour end with it", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  const behaviour = bob.use("clock", (scope) => ({
+    feed: scope.events("tick"),
+    close: () => scope.close(),
+  }));
+  await pass(world.clock, 2_000);
+  const sender = ada.use("clock", (scope) => scope);
+  sender.emit("tick", 5);
+  const first = await passFor(world.clock, behaviour.feed.next());
+  assertEquals(first.value?.data, 5);
+  const rest = behaviour.feed.next();
+  await behaviour.close();
+  await turn();
+  assertEquals((await rest).done, true);
+});
