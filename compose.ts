@@ -1,5 +1,7 @@
 import type {
+  Contract,
   Logger,
+  Middleware,
   NodeLimits,
   NodeParts,
   Security,
@@ -153,6 +155,18 @@ export interface NodeOptions {
    * @default {"drop-newest"}
    */
   readonly slowLink?: SlowLink;
+  /**
+   * What the program's events are: types, schemas that check them, limits.
+   *
+   * @default {nothing is checked}
+   */
+  readonly contract?: Contract;
+  /**
+   * Around sending and handling, the first one outermost.
+   *
+   * @default {[]}
+   */
+  readonly middleware?: readonly Middleware[];
 }
 
 /** What differs where a node runs: made where the options have nothing. */
@@ -201,6 +215,8 @@ export function compose(
     meta: options.meta,
     limits,
     slowLink: options.slowLink ?? "drop-newest",
+    ...(options.contract && { contract: options.contract }),
+    ...(options.middleware && { middleware: options.middleware }),
   };
 }
 

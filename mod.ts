@@ -25,7 +25,13 @@
  * @module
  */
 import { ConsoleHandler, getLogger } from "@std/log";
-import { type AnyEvents, type Logger, Node, type NodeParts } from "@devts/node";
+import {
+  type AnyEvents,
+  type Contract,
+  type Logger,
+  Node,
+  type NodeParts,
+} from "@devts/node";
 import { tcp } from "@devts/transport/tcp";
 import { compose, type NodeOptions } from "./compose.ts";
 
@@ -56,9 +62,14 @@ export { ConnectionError } from "@devts/transport";
  * and whose result is the reply.
  * @throws {TypeError} If the cluster's name, the id or the metadata is malformed.
  */
+export function createNode<E extends object>(
+  options: NodeOptions & { readonly contract: Contract<E> },
+): Node<E>;
+/** Makes a node whose events an interface of methods describes, or none. */
 export function createNode<E extends object = AnyEvents>(
   options: NodeOptions,
-): Node<E> {
+): Node<E>;
+export function createNode<E extends object>(options: NodeOptions): Node<E> {
   return new Node<E>(nodeParts(options));
 }
 

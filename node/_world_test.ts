@@ -157,6 +157,7 @@ const SYSTEM_EVENTS: readonly SystemEventName[] = [
   "gap",
   "deadLetter",
   "slowLink",
+  "incompatible",
   "error",
   "close",
 ];
@@ -176,6 +177,7 @@ function listenToAll<E extends object>(node: Node<E>): Told[] {
   listen("gap", (event) => ({ name: "gap", event }));
   listen("deadLetter", (event) => ({ name: "deadLetter", event }));
   listen("slowLink", (event) => ({ name: "slowLink", event }));
+  listen("incompatible", (event) => ({ name: "incompatible", event }));
   listen("error", (event) => ({ name: "error", event }));
   listen("close", (event) => ({ name: "close", event }));
   return told;

@@ -10,7 +10,6 @@ import type {
   AnyEvents,
   DataArg,
   DataArgs,
-  DataOf,
   DeliverOptions,
   DeliveryOutcome,
   EmitOptions,
@@ -32,6 +31,7 @@ import type {
   StreamName,
   SystemEventName,
   SystemEvents,
+  TakenOf,
 } from "./types.ts";
 
 // What a name may not hold: it separates a behaviour's name from that of its event.
@@ -120,7 +120,7 @@ export interface Scope<E extends object = AnyEvents> {
   /** As {@linkcode Node.on}. */
   on<K extends EventName<E>>(
     name: K,
-    handler: (data: DataOf<E, K>, context: HandlerContext) => Handled<E, K>,
+    handler: (data: TakenOf<E, K>, context: HandlerContext) => Handled<E, K>,
     options?: HandlerOptions,
   ): Disposable;
   /** As {@linkcode Node.on}, for all names of a pattern. */
@@ -165,7 +165,7 @@ export interface Scope<E extends object = AnyEvents> {
   events<K extends EventName<E>>(
     name: K,
     options?: EventsOptions,
-  ): Feed<DataOf<E, K>>;
+  ): Feed<TakenOf<E, K>>;
   /** As {@linkcode Node.events}, for all names of a pattern. */
   events(pattern: NamePattern, options?: EventsOptions): Feed<unknown>;
   /** As {@linkcode Node.open}. */
@@ -377,7 +377,7 @@ class NodeScope<E extends object> implements Scope<E> {
 
   on<K extends EventName<E>>(
     name: K,
-    handler: (data: DataOf<E, K>, context: HandlerContext) => Handled<E, K>,
+    handler: (data: TakenOf<E, K>, context: HandlerContext) => Handled<E, K>,
     options?: HandlerOptions,
   ): Disposable;
   on(
@@ -460,7 +460,7 @@ class NodeScope<E extends object> implements Scope<E> {
   events<K extends EventName<E>>(
     name: K,
     options?: EventsOptions,
-  ): Feed<DataOf<E, K>>;
+  ): Feed<TakenOf<E, K>>;
   events(pattern: NamePattern, options?: EventsOptions): Feed<unknown>;
   events(name: string, options?: EventsOptions): Feed<unknown> {
     this.#assertOpen("events", name);

@@ -1,4 +1,3 @@
-import type { Codec } from "@devts/protocol";
 import type { Clock, NodeId } from "@devts/routing";
 import { Bucket } from "./_bucket.ts";
 import type { Journal } from "./journal.ts";
@@ -11,7 +10,8 @@ const PER_SECOND = 100;
 export interface DeadLettersOptions {
   readonly id: NodeId;
   readonly clock: Clock;
-  readonly codec: Codec;
+  /** The data of an event, from what was sent. */
+  decode(name: string, bytes: Uint8Array): unknown;
   readonly journal: Journal;
 }
 
@@ -54,8 +54,8 @@ export class DeadLetters {
   /** A call of `deliver` failed. */
   undelivered(name: string, bytes: Uint8Array | null, message: string): void {
     if (!this.#mayTell()) return;
-    const { id, codec } = this.#options;
-    const data = bytes === null ? undefined : codec.decode(bytes);
+    const { id } = this.#options;
+    const data = bytes === null ? undefined : this.#options.decode(name, bytes);
     const letter = { name, from: id, to: null, data, message };
     this.#tell({ why: "undelivered", ...letter });
   }

@@ -12,6 +12,7 @@ import {
   writeDelivery,
 } from "./delivery_wire.ts";
 import { DeliveryError, type DeliveryFailure, reasonOf } from "./errors.ts";
+import { joinExtras } from "./extras.ts";
 import type { Choice } from "./groups.ts";
 import { Fifo } from "./_fifo.ts";
 import type { Topic } from "./topics.ts";
@@ -40,6 +41,8 @@ export interface Order {
   readonly topic: Topic;
   /** The data, encoded. */
   readonly bytes: Uint8Array | null;
+  /** What it carries besides; null: nothing. */
+  readonly extras: Uint8Array | null;
   readonly addressees: readonly Addressee[];
   readonly acks: "all" | "quorum" | number;
   readonly timeout: number;
@@ -56,7 +59,7 @@ export interface Dispatch {
   /** The low half of its sequence. */
   readonly id: number;
   readonly bytes: Uint8Array | null;
-  readonly extras: Uint8Array;
+  readonly extras: Uint8Array | null;
 }
 
 /** A call of `deliver` that failed. */
@@ -335,18 +338,19 @@ export class Deliveries {
     const { to, sequence } = current;
     part.retryAt = now + part.pause * (0.9 + 0.2 * this.#options.random());
     part.pause = Math.min(LAST_RETRY, 2 * part.pause);
+    const extras = writeDelivery({
+      run: this.#run,
+      incarnation: this.#options.incarnation(),
+      sequence,
+      floor: floorOf(to),
+      number,
+    }, part.groups);
     this.#options.send({
       to: to.id,
       name: order.topic.bytes,
       id: sequence >>> 0,
       bytes: order.bytes,
-      extras: writeDelivery({
-        run: this.#run,
-        incarnation: this.#options.incarnation(),
-        sequence,
-        floor: floorOf(to),
-        number,
-      }, part.groups),
+      extras: joinExtras(extras, order.extras),
     });
   }
 

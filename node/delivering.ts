@@ -97,7 +97,7 @@ export class Delivering {
   }
 
   /**
-   * Delivers an event.
+   * Delivers an event; `sent` is its data as it is to be encoded.
    *
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long, or an option out of its range.
@@ -106,6 +106,8 @@ export class Delivering {
     topic: Topic,
     data: unknown,
     options: DeliverOptions,
+    extras: Uint8Array | null,
+    sent: unknown,
   ): Promise<DeliveryOutcome> {
     const {
       to,
@@ -120,7 +122,11 @@ export class Delivering {
     checkAcks(acks);
     return this.#deliveries.deliver({
       topic,
-      bytes: this.#options.outbound.encode(data, EXTRAS),
+      bytes: this.#options.outbound.encode(
+        sent,
+        EXTRAS + (extras?.length ?? 0),
+      ),
+      extras,
       addressees: to === undefined ? this.#audience(topic) : named(to),
       acks,
       timeout,

@@ -6,6 +6,8 @@ export type RequestFailure =
   | "unhandled"
   /** The handler threw or rejected; the message repeats what it said. */
   | "handler"
+  /** The data or the reply does not fit the contract; the message says why. */
+  | "invalid"
   /** No reply within the time given. */
   | "timeout"
   /** The way to the node was lost: it may or may not have handled the request. */
@@ -59,6 +61,15 @@ export class DeliveryError extends Error {
     super(message);
     this.name = "DeliveryError";
     this.outcome = outcome;
+  }
+}
+
+/** An event was not sent, because the contract of the other node does not fit it. */
+export class ContractError extends Error {
+  /** Makes the error; `message` is a sentence that names the event, the node and why. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "ContractError";
   }
 }
 

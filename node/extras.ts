@@ -51,6 +51,18 @@ export function writeExtras(
   return written;
 }
 
+/** Both of them, one behind the other; null: there are none. */
+export function joinExtras(
+  a: Uint8Array | null,
+  b: Uint8Array | null,
+): Uint8Array | null {
+  if (a === null || b === null) return a ?? b;
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
 /** Whether extras are well-formed: {@linkcode extraIn} reads only such. */
 export function areExtras(
   source: Uint8Array,

@@ -18,6 +18,8 @@ import { EXTRA_DELIVERY, extraIn } from "./extras.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
 import type { Receipts, Window } from "./receipts.ts";
+import { type Checks, InvalidData, readFormat, type Rule } from "./checks.ts";
+import { NO_HEADERS, readHeaders } from "./headers.ts";
 import type { Handler, HandlerContext } from "./types.ts";
 
 /** A handler that has not ended after this long, in ms, is reported and waited for no longer. */
@@ -42,6 +44,12 @@ export interface InboundOwner {
   ): void;
   /** A reply came. */
   replied(from: NodeId, request: number, value: unknown): void;
+  /** An event that does not fit the contract, or cannot be read; it may be a request. */
+  invalid(name: string, from: NodeId, request: number, why: string): void;
+  /** The same of a reply. */
+  invalidReply(from: NodeId, request: number, why: string): void;
+  /** Why an event of a node is refused; null: it is not. */
+  refusal(from: NodeId, name: string): string | null;
   /** A failure came. */
   failed(from: NodeId, request: number, bytes: Uint8Array): void;
   /** A receipt of deliveries came. */
@@ -55,6 +63,7 @@ export interface InboundOptions {
   readonly codec: Codec;
   readonly handlers: Handlers;
   readonly receipts: Receipts;
+  readonly checks: Checks;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Asynchronous handlers per peer. */
@@ -85,8 +94,12 @@ interface Resolved {
   /** Who handles it as of a version of the handlers. */
   registration: Registration | null;
   version: number;
+  /** What the contract says of it; null: nothing. */
+  readonly rule: Rule | null;
 }
 
+/** Instead of data: it is refused. */
+const REFUSED = Symbol("refused");
 const NOBODY: readonly Handler[] = [];
 const NO_BYTES = new Uint8Array(0);
 
@@ -95,17 +108,19 @@ class DeliveryContext implements HandlerContext {
   readonly from: NodeId;
   readonly name: string;
   readonly signal: AbortSignal;
+  readonly headers: ReadonlyMap<string, string>;
   readonly #run: number;
   readonly #number: number;
 
   constructor(
-    { from, name, signal }: HandlerContext,
+    { from, name, signal, headers }: HandlerContext,
     run: number,
     number: number,
   ) {
     this.from = from;
     this.name = name;
     this.signal = signal;
+    this.headers = headers;
     this.#run = run;
     this.#number = number;
   }
@@ -202,12 +217,18 @@ export class Inbound implements BundleVisitor<Resolved> {
   }
 
   resolve(name: string): Resolved {
-    const { handlers, signal } = this.#options;
+    const { handlers, checks, signal } = this.#options;
     return {
       name,
-      context: { from: this.#origin.from, name, signal },
+      context: {
+        from: this.#origin.from,
+        name,
+        signal,
+        headers: NO_HEADERS,
+      },
       registration: handlers.get(name),
       version: handlers.version,
+      rule: checks.rule(name),
     };
   }
 
@@ -229,9 +250,13 @@ export class Inbound implements BundleVisitor<Resolved> {
     const chosen = isPlain
       ? registration.handlers
       : this.#chosen(registration, alone);
+    const extras = this.#extras;
     this.#extras = -1;
-    if (chosen.length > 0) this.#call(resolved, chosen, request, start, end);
-    else if (alone) this.#unhandled(resolved.name, request, start, end);
+    if (chosen.length > 0) {
+      this.#call(resolved, chosen, request, start, end, extras);
+    } else if (alone) {
+      this.#unhandled(resolved.name, request, start, end, extras);
+    }
   }
 
   delivery(
@@ -246,6 +271,7 @@ export class Inbound implements BundleVisitor<Resolved> {
       : extraIn(this.#payload, this.#extras, this.#extrasEnd, EXTRA_DELIVERY);
     const id = readDelivery(extra, low);
     const forGroups = this.#forGroups();
+    const extras = this.#extras;
     this.#extras = -1;
     this.received++;
     const { from } = this.#origin;
@@ -254,13 +280,19 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#renew(resolved);
     const chosen = this.#chosenFor(resolved.registration, forGroups);
     if (chosen.length === 0) {
-      this.#owner.unhandled(resolved.name, from, () => this.#read(start, end));
+      this.#owner.unhandled(
+        resolved.name,
+        from,
+        () => this.#unwanted(start, end, extras),
+      );
       return receipts.settle(window, UNHANDLED, id.sequence);
     }
-    const { name, context } = resolved;
+    const { name } = resolved;
+    const context = this.#contextOf(resolved.context, extras);
     const told = new DeliveryContext(context, id.run, id.number);
     const handling = { window, sequence: id.sequence, open: 1, failure: null };
-    const data = this.#dataOf(handling, start, end);
+    const data = this.#dataOf(resolved, handling, start, end, extras);
+    if (data === REFUSED) return;
     for (const handler of chosen) {
       const result = invoke(handler, data, told);
       if (result instanceof Promise) this.#attend(result, name, handling);
@@ -276,20 +308,33 @@ export class Inbound implements BundleVisitor<Resolved> {
   }
 
   #dataOf(
+    resolved: Resolved,
     { window, sequence }: Handling,
     start: number,
     end: number,
+    extras: number,
   ): unknown {
     try {
-      return this.#read(start, end);
+      return this.#checked(resolved, start, end, extras);
     } catch (error) {
       this.#options.receipts.settle(window, FAILED, sequence, reasonOf(error));
-      throw error;
+      if (!(error instanceof InvalidData)) throw error;
+      const { name, context } = resolved;
+      this.#owner.invalid(name, context.from, NO_REQUEST, error.message);
+      return REFUSED;
     }
   }
 
-  #read(start: number, end: number): unknown {
-    return start < 0 ? undefined : this.#decodeAt(this.#payload, start, end);
+  /** The data of an event that nobody handles; undefined where it cannot be read. */
+  #unwanted(start: number, end: number, extras: number): unknown {
+    const format = this.#formatIn(extras);
+    const { checks } = this.#options;
+    try {
+      return checks.read(null, "data", format, this.#payload, start, end);
+    } catch (error) {
+      if (error instanceof InvalidData) return undefined;
+      throw error;
+    }
   }
 
   /** A receipt leaves once all handlers have ended. */
@@ -359,16 +404,24 @@ export class Inbound implements BundleVisitor<Resolved> {
   }
 
   #call(
-    { name, context }: Resolved,
+    resolved: Resolved,
     handlers: readonly Handler[],
     request: number,
     start: number,
     end: number,
+    extras: number,
   ): void {
     this.received++;
-    const data = start < 0
-      ? undefined
-      : this.#decodeAt(this.#payload, start, end);
+    const { name } = resolved;
+    let { context } = resolved;
+    let data: unknown;
+    if (resolved.rule === null && extras < 0) {
+      data = start < 0 ? undefined : this.#decodeAt(this.#payload, start, end);
+    } else {
+      data = this.#requested(resolved, request, start, end, extras);
+      if (data === REFUSED) return;
+      context = this.#contextOf(context, extras);
+    }
     for (let i = 0; i < handlers.length; i++) {
       const handler = handlers[i];
       if (!handler) continue;
@@ -381,24 +434,93 @@ export class Inbound implements BundleVisitor<Resolved> {
     }
   }
 
+  /** What handlers are told, where the event has headers. */
+  #contextOf(context: HandlerContext, extras: number): HandlerContext {
+    if (extras < 0) return context;
+    const headers = readHeaders(this.#payload, extras, this.#extrasEnd);
+    return headers === NO_HEADERS ? context : { ...context, headers };
+  }
+
+  /** The data of an event or a request; what is invalid is refused. */
+  #requested(
+    resolved: Resolved,
+    request: number,
+    start: number,
+    end: number,
+    extras: number,
+  ): unknown {
+    try {
+      return this.#checked(resolved, start, end, extras);
+    } catch (error) {
+      if (!(error instanceof InvalidData)) throw error;
+      const { name, context } = resolved;
+      this.#owner.invalid(name, context.from, request, error.message);
+      return REFUSED;
+    }
+  }
+
+  /** The data, once it is found to fit the contract. */
+  #checked(
+    { name, context, rule }: Resolved,
+    start: number,
+    end: number,
+    extras: number,
+  ): unknown {
+    const refusal = rule && this.#owner.refusal(context.from, name);
+    if (refusal !== null) throw new InvalidData(refusal);
+    const format = this.#formatIn(extras);
+    const { checks } = this.#options;
+    return checks.read(rule, "data", format, this.#payload, start, end);
+  }
+
+  /** The format of the data, where it is not the node's. */
+  #formatIn(extras: number): string | null {
+    return extras < 0
+      ? null
+      : readFormat(this.#payload, extras, this.#extrasEnd);
+  }
+
   reply(id: number, failed: boolean, start: number, end: number): void {
     this.received++;
+    const extras = this.#extras;
     this.#extras = -1;
     const { from } = this.#origin;
     if (failed) {
       const bytes = start < 0 ? NO_BYTES : this.#payload.subarray(start, end);
       return this.#owner.failed(from, id, bytes);
     }
+    if (extras >= 0) return this.#replyIn(id, start, end, extras);
     const value = start < 0
       ? undefined
       : this.#decodeAt(this.#payload, start, end);
     this.#owner.replied(from, id, value);
   }
 
-  #unhandled(name: string, request: number, start: number, end: number): void {
+  /** A reply that may have a format of its own. */
+  #replyIn(id: number, start: number, end: number, extras: number): void {
+    const { from } = this.#origin;
+    const { checks } = this.#options;
+    const format = this.#formatIn(extras);
+    let value: unknown;
+    try {
+      value = checks.read(null, "reply", format, this.#payload, start, end);
+    } catch (error) {
+      if (!(error instanceof InvalidData)) throw error;
+      return this.#owner.invalidReply(from, id, error.message);
+    }
+    this.#owner.replied(from, id, value);
+  }
+
+  #unhandled(
+    name: string,
+    request: number,
+    start: number,
+    end: number,
+    extras: number,
+  ): void {
     this.received++;
     const { from } = this.#origin;
-    this.#owner.unhandled(name, from, () => this.#read(start, end));
+    this.#owner.unhandled(name, from, () => this.#unwanted(start, end, extras));
     if (request !== NO_REQUEST) {
       this.#owner.refuse(from, request, "unhandled", "");
     }

@@ -4,6 +4,7 @@
 import { msgpackr } from "@devts/protocol/msgpackr";
 import type { Clock } from "@devts/routing";
 import { BundleWriter, EVENT } from "./bundle.ts";
+import { Checks } from "./checks.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { noneMet } from "./limits.ts";
@@ -56,6 +57,9 @@ function make(handler: () => unknown): Inbound {
     replied: () => {},
     failed: () => {},
     receipt: () => {},
+    invalid: () => {},
+    invalidReply: () => {},
+    refusal: () => null,
   }, {
     id: "self",
     codec,
@@ -66,6 +70,7 @@ function make(handler: () => unknown): Inbound {
       counts: { duplicates: 0 },
       send: () => {},
     }),
+    checks: new Checks(null, codec),
     clock,
     signal: new AbortController().signal,
     running: Infinity,

@@ -12,6 +12,7 @@ import {
   SENT_EVENT,
 } from "./bundle.ts";
 import { readReceipt } from "./delivery_wire.ts";
+import { Checks } from "./checks.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { noneMet } from "./limits.ts";
@@ -43,6 +44,9 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
     failed: (from, request, bytes) =>
       calls.push(["failure", from, request, [...bytes]]),
     receipt: (...args) => calls.push(["receipt", ...args]),
+    invalid: (...args) => calls.push(["invalid", ...args]),
+    invalidReply: (...args) => calls.push(["invalidReply", ...args]),
+    refusal: () => null,
   }, {
     id: "self",
     codec,
@@ -54,6 +58,7 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
       send: (to, run, receipt) =>
         calls.push(["owed", to, run, readReceipt(receipt)]),
     }),
+    checks: new Checks(null, codec),
     clock,
     signal: abort.signal,
     running,

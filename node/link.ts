@@ -103,6 +103,8 @@ export class Link {
   readonly connection: Connection;
   /** What the peer has proven. */
   readonly proven: Proven;
+  /** The digest of the peer's contract; null: it told none. */
+  readonly contract: string | null;
   readonly #owner: LinkOwner;
   readonly #protocol: Protocol;
   readonly #clock: Clock;
@@ -148,6 +150,7 @@ export class Link {
       readonly connection: Connection;
       readonly maxMessage: number;
       readonly proven?: Proven;
+      readonly contract?: string | null;
       readonly protocol: Protocol;
       readonly clock: Clock;
       readonly limits: LinkLimits;
@@ -159,6 +162,7 @@ export class Link {
     this.peer = options.peer;
     this.connection = options.connection;
     this.proven = options.proven ?? {};
+    this.contract = options.contract ?? null;
     this.#inPlace = isInPlace(options.connection) ? options.connection : null;
     this.maxMessage = options.maxMessage;
     this.since = options.clock.now();

@@ -560,6 +560,7 @@ export class Links {
       connection: this.#options.wrap(connection, { id }),
       maxMessage: introduction.maxMessage,
       proven,
+      contract: introduction.contract ?? null,
       queued: this.#queued,
       slowLink: typeof slowLink === "function" ? slowLink({ id }) : slowLink,
     });

@@ -24,12 +24,29 @@
  * @module
  */
 export type { Behaviour, Scope } from "./behaviour.ts";
+export type { Incompatibility } from "./compatibility.ts";
+export {
+  type Contract,
+  contract,
+  type ConversationRules,
+  type EventRules,
+  type EventsOf,
+  type Rules,
+} from "./contract.ts";
 export * from "./errors.ts";
 export { ClusterKeyring, KeyringError, type KeyringReport } from "./keyring.ts";
 export { explanationText } from "./explain.ts";
 export type { Explanation, LinkReport, PastError } from "./explain.ts";
 export type { Feed } from "./feed.ts";
 export type { Gathering } from "./gathering.ts";
+export type { HandledEvent, Middleware, SentEvent } from "./middleware.ts";
+export type {
+  InputOf,
+  OutputOf,
+  SchemaIssue,
+  SchemaResult,
+  StandardSchema,
+} from "./schema.ts";
 export type { Security } from "./security.ts";
 export { Node } from "./node.ts";
 export type {

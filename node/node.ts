@@ -17,6 +17,7 @@ import type {
   Topology,
 } from "@devts/routing";
 import { type Reach, reachOfRemote } from "./address.ts";
+import { AGREEMENT, Agreement } from "./agreement.ts";
 import { Audiences, type Queue } from "./audiences.ts";
 import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
 import {
@@ -24,6 +25,7 @@ import {
   deliveriesIn,
   EVENT,
   namesIn,
+  NO_REQUEST,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
   PAYLOAD_STREAMS,
@@ -34,12 +36,22 @@ import {
 import { DeadLetters } from "./dead_letters.ts";
 import { Delivering } from "./delivering.ts";
 import { Doors } from "./doors.ts";
+import { takingEncoded } from "./encoded.ts";
 import { Explainer, type Explanation } from "./explain.ts";
 import { History } from "./_history.ts";
 import { EventFeed, type Feed } from "./feed.ts";
 import { Frame, FRAMING_ROOM } from "./frame.ts";
-import { ClosedError, isViolation, JoinError, reasonOf } from "./errors.ts";
 import { Gatherer, type Gathering } from "./gathering.ts";
+import {
+  ClosedError,
+  ContractError,
+  isViolation,
+  JoinError,
+  reasonOf,
+  RequestError,
+} from "./errors.ts";
+import { Checks } from "./checks.ts";
+import { joinExtras } from "./extras.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { Joining } from "./joining.ts";
@@ -49,6 +61,7 @@ import type { Link } from "./link.ts";
 import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
+import { Layers } from "./middleware.ts";
 import { Loopback } from "./loopback.ts";
 import { Interest } from "./interest.ts";
 import {
@@ -75,7 +88,6 @@ import type {
   AnyEvents,
   DataArg,
   DataArgs,
-  DataOf,
   DeliverOptions,
   DeliveryOutcome,
   DrainOptions,
@@ -101,6 +113,7 @@ import type {
   StreamName,
   SystemEventName,
   SystemEvents,
+  TakenOf,
 } from "./types.ts";
 
 const REQUEST_TIMEOUT = 10_000;
@@ -135,8 +148,8 @@ const NOTHING = new Uint8Array(0);
  *   the outcome says what was dropped.
  * - **No rejection ends the process.** Promises of a node that nobody awaits are
  *   caught, counted and logged.
- * - **Data is not checked.** The types describe what well-meaning peers send; check
- *   what must hold.
+ * - **Data is checked by a contract.** Without one, the types describe what well-meaning
+ *   peers send; check what must hold.
  *
  * Build one with `createNode` of `@devts/devts`, or from parts of your own. Extend
  * the class where being a node is the point; otherwise, give a node to your class.
@@ -172,6 +185,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #audiences: Audiences;
   readonly #readiness: Readiness;
   readonly #behaviours: Behaviours;
+  readonly #checks: Checks;
+  readonly #layers: Layers;
+  readonly #agreement: Agreement | null;
   readonly #keyring: ClusterKeyring | null;
   readonly #inbound: Inbound;
   readonly #loopback: Loopback;
@@ -201,6 +217,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     undelivered: 0,
     forbidden: 0,
     skipped: 0,
+    invalid: 0,
     lateReplies: 0,
     delivered: 0,
     deliveriesFailed: 0,
@@ -251,7 +268,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#failUnreachable("there is no way to it any more");
       return this.#requests.size + this.#streams.size > 0;
     });
-    this.#self = new Self({ ...parts, maxMessage });
+    this.#checks = new Checks(parts.contract ?? null, codec);
+    this.#layers = new Layers(parts.middleware ?? []);
+    this.#self = new Self({
+      ...parts,
+      maxMessage,
+      contract: parts.contract?.digest,
+    });
     this.#packets = new Packets(protocol);
     this.#requests = new Requests({
       clock,
@@ -271,7 +294,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       () => this.#linking?.room ?? this.#outbound.pause,
     );
     this.#outbound = new Outbound({
-      codec,
+      codec: parts.contract === undefined ? codec : takingEncoded(codec),
       headroom: FRAMING_ROOM + protocol.headerSize,
       maxMessage,
       clock,
@@ -282,6 +305,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#replies = new Replies({
       outbound: this.#outbound,
       requests: this.#requests,
+      checks: this.#checks,
       journal: this.#journal,
       counts: this.#counts,
       target: (to) => this.#replyTarget(to),
@@ -303,7 +327,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#deadLetters = new DeadLetters({
       id: parts.id,
       clock,
-      codec,
+      decode: (name, bytes) => this.#checks.decode(name, bytes),
       journal: this.#journal,
     });
     this.#delivering = this.#makeDelivering(limits);
@@ -355,6 +379,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     });
     this.#behaviours = new Behaviours(this.#scopeHost(maxMessage));
     this.#keyring = this.#makeKeyring(security);
+    this.#agreement = this.#makeAgreement();
     security?.onRefused?.((reason) => this.#strangerRefused(reason));
   }
 
@@ -458,7 +483,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   on<K extends EventName<E>>(
     name: K,
     handler: (
-      data: DataOf<E, K>,
+      data: TakenOf<E, K>,
       context: HandlerContext,
     ) => Handled<E, K>,
     options?: HandlerOptions,
@@ -479,6 +504,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     handler: (data: never, context: HandlerContext) => unknown,
     options?: HandlerOptions,
   ): Disposable {
+    if (Pattern.of(name) === null) this.#checks.assertKnown("handle", name);
     return this.#handle(name, handler, options);
   }
 
@@ -513,6 +539,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     ...rest: DataArgs<E, K, EmitOptions>
   ): Promise<Outcome>;
   emit(name: string, data?: unknown, options?: EmitOptions): Promise<Outcome> {
+    this.#checks.assertKnown("emit", name);
     return this.#emit(name, data, options);
   }
 
@@ -530,6 +557,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     ...rest: DataArg<E, K>
   ): Promise<Outcome>;
   send(to: string, name: string, data?: unknown): Promise<Outcome> {
+    this.#checks.assertKnown("send", name);
     return this.#sendTo(to, name, data);
   }
 
@@ -553,6 +581,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data?: unknown,
     options?: RequestOptions,
   ): Promise<unknown> {
+    this.#checks.assertKnown("request", name);
     return this.#requestOf(to, name, data, options);
   }
 
@@ -604,6 +633,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data?: unknown,
     options?: DeliverOptions,
   ): Promise<DeliveryOutcome> {
+    this.#checks.assertKnown("deliver", name);
     return this.#deliverTo(name, data, options);
   }
 
@@ -644,6 +674,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data?: unknown,
     options?: GatherOptions,
   ): Gathering<unknown> {
+    this.#checks.assertKnown("gather", name);
     return this.#gatherFrom(name, data, options);
   }
 
@@ -679,10 +710,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   events<K extends EventName<E>>(
     name: K,
     options?: EventsOptions,
-  ): Feed<DataOf<E, K>>;
+  ): Feed<TakenOf<E, K>>;
   /** The events of all names that a pattern stands for. Check the data: it is of any of them. */
   events(pattern: NamePattern, options?: EventsOptions): Feed<unknown>;
   events(name: string, options?: EventsOptions): Feed<unknown> {
+    if (Pattern.of(name) === null) this.#checks.assertKnown("handle", name);
     return this.#feed(name, options, this.#abort.signal);
   }
 
@@ -891,22 +923,52 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     target: Target,
     name: string,
     data: unknown,
+    headers: Uint8Array | null,
   ): Promise<Outcome> {
     if (this.#closing) {
       return this.#rejected(
         new ClosedError(`Cannot send "${name}": the node is closed`),
       );
     }
-    this.#add(target, SENT_EVENT, name, 0, data, "send");
+    this.#add(target, SENT_EVENT, name, 0, data, headers, "send");
     if (target === MYSELF) return this.#outcomes.ofMyself();
     const link = this.#links.get(target.to[0] ?? "");
     return link ? this.#outcomes.ofLink(link) : this.#outcomes.ofDistant();
   }
 
   #sendTo(to: string, name: string, data: unknown): Promise<Outcome> {
+    if (this.#layers.isBare(name)) return this.#sendNow(to, name, data, null);
+    return this.#layered(this.#layers.send(
+      "send",
+      name,
+      to,
+      data,
+      (value, headers) => this.#sendNow(to, name, value, headers),
+    ));
+  }
+
+  #sendNow(
+    to: string,
+    name: string,
+    data: unknown,
+    headers: Uint8Array | null,
+  ): Promise<Outcome> {
     const unknown = this.#unknownTarget(to);
     if (unknown) return this.#rejected(unknown);
-    return this.#post(this.#targetOf(to), name, data);
+    const objection = this.#agreement?.objection(to, name) ?? null;
+    if (objection !== null) {
+      return this.#rejected(
+        new ContractError(
+          `Cannot send "${name}" to node "${to}", whose contract differs: ${objection}`,
+        ),
+      );
+    }
+    return this.#post(this.#targetOf(to), name, data, headers);
+  }
+
+  /** What middleware promises may be another promise than the one of the node. */
+  #layered<T>(result: Promise<T>): Promise<T> {
+    return this.#quiet(Promise.resolve(result));
   }
 
   #add(
@@ -915,11 +977,15 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     name: string,
     id: number,
     data: unknown,
+    headers: Uint8Array | null,
     verb: string,
   ): void {
     try {
       const { bytes } = this.#topics.of(name);
-      this.#outbound.add(target, type, bytes, id, data);
+      const rule = this.#checks.rule(name);
+      const sent = rule === null ? data : this.#checks.sent(rule, data);
+      const extras = rule === null ? headers : joinExtras(rule.extras, headers);
+      this.#outbound.add(target, type, bytes, id, sent, extras);
     } catch (error) {
       throw refused(verb, name, error);
     }
@@ -931,6 +997,24 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data: unknown,
     options: EmitOptions | undefined,
   ): Promise<Outcome> {
+    if (this.#layers.isBare(name)) {
+      return this.#emitNow(name, data, options, null);
+    }
+    return this.#layered(this.#layers.send(
+      "emit",
+      name,
+      null,
+      data,
+      (value, headers) => this.#emitNow(name, value, options, headers),
+    ));
+  }
+
+  #emitNow(
+    name: string,
+    data: unknown,
+    options: EmitOptions | undefined,
+    headers: Uint8Array | null,
+  ): Promise<Outcome> {
     if (this.#closing) {
       return this.#rejected(
         new ClosedError(`Cannot emit "${name}": the node is closed`),
@@ -938,22 +1022,26 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
     try {
       const topic = this.#topics.of(name);
+      const rule = this.#checks.rule(name);
+      const sent = rule === null ? data : this.#checks.sent(rule, data);
+      const more = rule === null ? headers : joinExtras(rule.extras, headers);
       const { target, extras, own, queues } = this.#audiences.of(
         topic,
         data,
         options?.key,
       );
       if (target.to.length > 0) {
-        this.#outbound.emit(target, topic.bytes, data, extras);
+        const all = more === null ? extras : joinExtras(extras, more);
+        this.#outbound.emit(target, topic.bytes, sent, all);
       }
       for (let i = 0; i < queues.length; i++) {
-        this.#emitToQueue(queues[i], topic.bytes, data);
+        this.#emitToQueue(queues[i], topic.bytes, sent, more);
       }
       const self = options?.self === true;
       const isOwn = self ? this.#handlers.get(name) !== null : own !== null;
       if (isOwn) {
-        const carried = self ? extras : own;
-        this.#outbound.add(MYSELF, EVENT, topic.bytes, 0, data, carried);
+        const carried = joinExtras(self ? extras : own, more);
+        this.#outbound.add(MYSELF, EVENT, topic.bytes, 0, sent, carried);
       }
       this.#counts.sent++;
       return this.#outcomes.ofSome(target, isOwn, queues.length);
@@ -967,9 +1055,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     queue: Queue | undefined,
     name: Uint8Array,
     data: unknown,
+    more: Uint8Array | null,
   ): void {
     if (queue === undefined) return;
-    this.#outbound.add(queue.target, EVENT, name, 0, data, queue.extras);
+    const extras = joinExtras(queue.extras, more);
+    this.#outbound.add(queue.target, EVENT, name, 0, data, extras);
     this.#outbound.flush();
   }
 
@@ -994,7 +1084,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#interest.add(subscription);
     const waiting = group && this.#queueing?.wait(group.name, name);
     if (waiting) this.#waiting.add(waiting);
-    return this.#handlers.add(name, handler, group?.name ?? null, () => {
+    const layered = this.#layers.around(handler, name, "event");
+    return this.#handlers.add(name, layered, group?.name ?? null, () => {
       if (waiting && this.#waiting.delete(waiting)) waiting[Symbol.dispose]();
       this.#interest.remove(subscription);
     });
@@ -1033,6 +1124,25 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data: unknown,
     options: RequestOptions = {},
   ): Promise<unknown> {
+    if (this.#layers.isBare(name)) {
+      return this.#requestNow(to, name, data, options, null);
+    }
+    return this.#layered(this.#layers.send(
+      "request",
+      name,
+      to,
+      data,
+      (value, headers) => this.#requestNow(to, name, value, options, headers),
+    ));
+  }
+
+  #requestNow(
+    to: string,
+    name: string,
+    data: unknown,
+    options: RequestOptions,
+    headers: Uint8Array | null,
+  ): Promise<unknown> {
     const { timeout = REQUEST_TIMEOUT, signal } = options;
     if (!(timeout >= 1 && timeout < 2 ** 31)) {
       throw new RangeError(
@@ -1047,13 +1157,20 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (signal?.aborted) return this.#rejected(signal.reason);
     const unknown = this.#unknownTarget(to);
     if (unknown) return this.#rejected(unknown);
-    return this.#request(to, name, data, timeout, signal);
+    const objection = this.#agreement?.objection(to, name) ?? null;
+    if (objection !== null) {
+      const message =
+        `Cannot request "${name}" of node "${to}", whose contract differs: ${objection}`;
+      return this.#rejected(new RequestError("invalid", message));
+    }
+    return this.#request(to, name, data, headers, timeout, signal);
   }
 
   #request(
     to: NodeId,
     name: string,
     data: unknown,
+    headers: Uint8Array | null,
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
@@ -1066,7 +1183,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const { id, reply } = opened;
     if (!isDirect(this.#router)) this.#lookout.begin();
     try {
-      this.#add(this.#targetOf(to), REQUEST, name, id, data, "request");
+      const target = this.#targetOf(to);
+      this.#add(target, REQUEST, name, id, data, headers, "request");
     } catch (error) {
       this.#requests.drop(id);
       throw error;
@@ -1078,6 +1196,24 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     name: string,
     data: unknown,
     options: DeliverOptions = {},
+  ): Promise<DeliveryOutcome> {
+    if (this.#layers.isBare(name)) {
+      return this.#deliverNow(name, data, options, null);
+    }
+    return this.#layered(this.#layers.send(
+      "deliver",
+      name,
+      null,
+      data,
+      (value, headers) => this.#deliverNow(name, value, options, headers),
+    ));
+  }
+
+  #deliverNow(
+    name: string,
+    data: unknown,
+    options: DeliverOptions,
+    headers: Uint8Array | null,
   ): Promise<DeliveryOutcome> {
     if (this.#closing) {
       return this.#rejected(
@@ -1092,7 +1228,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     }
     let promise;
     try {
-      promise = this.#delivering.deliver(this.#topics.of(name), data, options);
+      const topic = this.#topics.of(name);
+      const rule = this.#checks.rule(name);
+      const sent = rule === null ? data : this.#checks.sent(rule, data);
+      const extras = rule === null ? headers : joinExtras(rule.extras, headers);
+      promise = this.#delivering.deliver(topic, data, options, extras, sent);
     } catch (error) {
       throw refused("deliver", name, error);
     }
@@ -1251,7 +1391,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #handleStreams(name: string, handler: StreamHandler): Disposable {
     this.#topics.of(name);
-    return this.#streams.handle(name, handler);
+    const layered = this.#layers.around(handler, name, "stream");
+    return this.#streams.handle(name, layered);
   }
 
   /** Sends a payload of a stream, which stands in a message with room in front. */
@@ -1719,11 +1860,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       failed: (from, request, bytes) =>
         this.#replies.failed(from, request, bytes),
       receipt: (from, id, bytes) => this.#delivering.take(from, id, bytes),
+      refusal: (from, name) => this.#agreement?.refusal(from, name) ?? null,
+      invalid: (name, from, request, why) =>
+        this.#refuseInvalid(name, from, request, why),
+      invalidReply: (from, request, why) =>
+        this.#replies.invalid(from, request, why),
     }, {
       id: this.id,
       codec: this.#parts.codec,
       handlers: this.#handlers,
       receipts: this.#delivering.receipts,
+      checks: this.#checks,
       clock: this.#parts.clock,
       signal: this.#abort.signal,
       running,
@@ -1757,6 +1904,19 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       },
       quiet: (promise) => this.#quiet(promise),
     });
+  }
+
+  #refuseInvalid(
+    name: string,
+    from: NodeId,
+    request: number,
+    why: string,
+  ): void {
+    this.#counts.invalid++;
+    const message = `refused "${name}" of node "${from}": ${why}`;
+    this.#journal.fault("contract", new TypeError(message), message);
+    if (request === NO_REQUEST) return;
+    this.#replies.refuse(from, request, "invalid", why);
   }
 
   #noteUnhandled(name: string, from: NodeId): void {
@@ -1993,6 +2153,24 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         scope,
         guests: () => this.#links.guests(),
         renew: (keyId) => this.#links.renew(keyId),
+      }));
+  }
+
+  #makeAgreement(): Agreement | null {
+    const { contract } = this.#parts;
+    if (contract === undefined) return null;
+    return this.#behaviours.use(AGREEMENT, (scope) =>
+      new Agreement({
+        contract,
+        scope,
+        digest: (id) => this.#links.get(id)?.contract ?? null,
+        isGuest: (id) => this.#links.get(id)?.proven.rights !== undefined,
+        incompatible: (id, events) => {
+          for (const { reason } of events) {
+            this.#journal.warnSometimes(`node "${id}": ${reason}`);
+          }
+          this.#journal.tell("incompatible", { id, events });
+        },
       }));
   }
 

@@ -1,12 +1,15 @@
 import type { NodeId } from "@devts/routing";
 import { FAILURE, REPLY } from "./bundle.ts";
 import { reasonOf, RequestError } from "./errors.ts";
+import { type Checks, InvalidData } from "./checks.ts";
 import type { Journal } from "./journal.ts";
 import type { Outbound, Target } from "./outbound.ts";
 import type { Requests } from "./requests.ts";
 
 const UNHANDLED = 1;
 const HANDLER = 2;
+const INVALID = 3;
+const CODES = { unhandled: UNHANDLED, handler: HANDLER, invalid: INVALID };
 const MAX_TEXT = 1_024;
 
 const encoder = new TextEncoder();
@@ -16,12 +19,14 @@ const decoder = new TextDecoder();
 export interface RepliesOptions {
   readonly outbound: Outbound;
   readonly requests: Requests;
+  readonly checks: Checks;
   readonly journal: Journal;
   readonly counts: {
     sent: number;
     handlerErrors: number;
     undelivered: number;
     lateReplies: number;
+    invalid: number;
   };
   /** Where a reply goes; null: there is no way any more. */
   target(to: NodeId): Target | null;
@@ -39,9 +44,14 @@ export class Replies {
   reply(to: NodeId, request: number, value: unknown, name: string): void {
     const target = this.#target(to);
     if (!target) return;
-    const { outbound, counts, journal } = this.#options;
+    const { outbound, counts, journal, checks } = this.#options;
+    const rule = checks.rule(name);
     try {
-      outbound.add(target, REPLY, null, request, value);
+      if (rule === null) outbound.add(target, REPLY, null, request, value);
+      else {
+        const checked = checks.returned(rule, value);
+        outbound.add(target, REPLY, null, request, checked, rule.extras);
+      }
       counts.sent++;
     } catch (error) {
       counts.handlerErrors++;
@@ -57,14 +67,14 @@ export class Replies {
   refuse(
     to: NodeId,
     request: number,
-    reason: "unhandled" | "handler",
+    reason: "unhandled" | "handler" | "invalid",
     text: string,
   ): void {
     const target = this.#target(to);
     if (!target) return;
     const body = encoder.encode(text.slice(0, MAX_TEXT));
     const bytes = new Uint8Array(1 + body.length);
-    bytes[0] = reason === "unhandled" ? UNHANDLED : HANDLER;
+    bytes[0] = CODES[reason];
     bytes.set(body, 1);
     this.#options.outbound.addBytes(target, FAILURE, null, request, bytes);
     this.#options.counts.sent++;
@@ -72,6 +82,38 @@ export class Replies {
 
   /** A reply came. */
   replied(from: NodeId, request: number, value: unknown): void {
+    const { checks } = this.#options;
+    if (checks.contract !== null) {
+      return this.#repliedChecked(from, request, value);
+    }
+    this.#resolve(from, request, value);
+  }
+
+  #repliedChecked(from: NodeId, request: number, value: unknown): void {
+    const { checks, requests } = this.#options;
+    const name = requests.nameOf(request, from);
+    const rule = name === null ? null : checks.rule(name);
+    try {
+      this.#resolve(from, request, checks.replied(rule, value));
+    } catch (error) {
+      if (!(error instanceof InvalidData)) throw error;
+      this.invalid(from, request, error.message);
+    }
+  }
+
+  /** A reply came that does not fit the contract, or cannot be read. */
+  invalid(from: NodeId, request: number, why: string): void {
+    const { requests, counts } = this.#options;
+    counts.invalid++;
+    const known = requests.reject(request, from, (name) =>
+      new RequestError(
+        "invalid",
+        `Request "${name}" to node "${from}" failed: ${why}`,
+      ));
+    if (!known) counts.lateReplies++;
+  }
+
+  #resolve(from: NodeId, request: number, value: unknown): void {
     if (!this.#options.requests.resolve(request, from, value)) {
       this.#options.counts.lateReplies++;
     }
@@ -88,7 +130,8 @@ export class Replies {
         );
       }
       const text = decoder.decode(bytes.subarray(1, 1 + 4 * MAX_TEXT));
-      return new RequestError("handler", `${attempt}: ${text}`);
+      const reason = bytes[0] === INVALID ? "invalid" : "handler";
+      return new RequestError(reason, `${attempt}: ${text}`);
     });
     if (!known) this.#options.counts.lateReplies++;
   }

@@ -103,6 +103,12 @@ export class Requests {
     return true;
   }
 
+  /** The name of a request that waits for that node; null: none does. */
+  nameOf(id: number, from: string): string | null {
+    const pending = this.#pending.get(id);
+    return pending?.to === from ? pending.name : null;
+  }
+
   /** A failure came; false when nobody waits for it from that node. */
   reject(id: number, from: string, error: (name: string) => unknown): boolean {
     const pending = this.#pending.get(id);

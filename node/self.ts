@@ -20,6 +20,8 @@ export interface SelfOptions {
   readonly advertise: readonly Address[];
   readonly maxMessage: number;
   readonly meta: unknown;
+  /** The digest of its contract; none: it has none. */
+  readonly contract?: string | undefined;
 }
 
 /** What a node tells others of itself. */
@@ -50,7 +52,7 @@ export class Self {
 
   /** What it says to the other end of a connection: local addresses only to local ends. */
   introduction(remote: Address): Introduction {
-    const { cluster, id, codec, maxMessage } = this.#options;
+    const { cluster, id, codec, maxMessage, contract } = this.#options;
     const local = reachOfRemote(remote) === "local";
     const { incarnation, addresses } = this.#peer;
     return {
@@ -63,6 +65,7 @@ export class Self {
       ),
       meta: this.#meta,
       maxMessage,
+      ...(contract !== undefined && { contract }),
     };
   }
 

@@ -2,6 +2,7 @@ import type { Codec } from "@devts/protocol";
 import type { Clock, NodeId } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
 import { reasonOf, StreamError, type StreamFailure } from "./errors.ts";
+import { NO_HEADERS } from "./headers.ts";
 import type { MetLimits } from "./limits.ts";
 import { type Slab, SlabPool } from "./slab.ts";
 import {
@@ -462,7 +463,8 @@ export class Streams implements StreamOwner {
   ): Promise<void> {
     try {
       const { signal } = this.#options;
-      await handler(stream, { from: stream.peer, name: stream.name, signal });
+      const { peer: from, name } = stream;
+      await handler(stream, { from, name, signal, headers: NO_HEADERS });
     } catch (error) {
       this.#options.failed(stream.name, stream.peer, error);
       stream.abort(error);

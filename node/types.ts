@@ -7,7 +7,10 @@ import type {
   RouterFactory,
 } from "@devts/routing";
 import type { DeliveryFailure } from "./errors.ts";
+import type { Contract } from "./contract.ts";
+import type { Incompatibility } from "./compatibility.ts";
 import type { LimitCounts, NodeLimits } from "./limits.ts";
+import type { Middleware } from "./middleware.ts";
 import type { Security } from "./security.ts";
 
 /** Where a node logs: `console` and the `Logger` of `@std/log` both fit. */
@@ -47,6 +50,8 @@ export interface HandlerContext {
    * at every node, for handlers that may get it twice.
    */
   readonly delivery?: string;
+  /** What the sender's {@linkcode Middleware} gave the event; few events have any. */
+  readonly headers: ReadonlyMap<string, string>;
 }
 
 /**
@@ -139,6 +144,26 @@ export interface Conversation<Opener, Acceptor = Opener> {
   readonly acceptor: Acceptor;
 }
 
+/**
+ * An event of a {@linkcode Contract}: schemas may make of what is sent something else,
+ * which is what arrives.
+ *
+ * @typeParam Sent The data as it is sent.
+ * @typeParam Taken The data as handlers get it.
+ * @typeParam Returned What handlers return.
+ * @typeParam Reply The reply as it arrives.
+ */
+export interface Checked<Sent, Taken, Returned, Reply> {
+  /** The data as it is sent. */
+  readonly sent: Sent;
+  /** The data as handlers get it. */
+  readonly taken: Taken;
+  /** What handlers return. */
+  readonly returned: Returned;
+  /** The reply as it arrives. */
+  readonly reply: Reply;
+}
+
 /** The names of the conversations of an interface of events. */
 export type StreamName<E extends object> = string extends keyof E ? string
   : {
@@ -172,14 +197,22 @@ export type EventName<E extends object> = Exclude<
   string extends keyof E ? never : StreamName<E>
 >;
 
-/** The data of an event: the first parameter of its method. */
+/** The data of an event, as it is sent: the first parameter of its method. */
 export type DataOf<E extends object, K extends EventName<E>> = E[K] extends
-  (...args: infer A) => unknown ? A extends readonly [] ? undefined : A[0]
+  Checked<infer Sent, unknown, unknown, unknown> ? Sent
+  : E[K] extends (...args: infer A) => unknown
+    ? A extends readonly [] ? undefined : A[0]
   : never;
+
+/** The data of an event, as handlers get it. */
+export type TakenOf<E extends object, K extends EventName<E>> = E[K] extends
+  Checked<unknown, infer Taken, unknown, unknown> ? Taken : DataOf<E, K>;
 
 /** The reply to an event: what its method returns, awaited. */
 export type ReplyOf<E extends object, K extends EventName<E>> = E[K] extends
-  (...args: never) => infer R ? Awaited<R> : never;
+  Checked<unknown, unknown, unknown, infer Reply> ? Reply
+  : E[K] extends (...args: never) => infer R ? Awaited<R>
+  : never;
 
 /** The data after the name: an event without data may leave it out. */
 export type DataArg<E extends object, K extends EventName<E>> =
@@ -192,9 +225,11 @@ export type DataArgs<E extends object, K extends EventName<E>, Options> =
     : [data: DataOf<E, K>, options?: Options];
 
 /** What a handler may return: for an event without a reply, anything. */
-export type Handled<E extends object, K extends EventName<E>> =
-  [ReplyOf<E, K>] extends [void] ? unknown
-    : ReplyOf<E, K> | Promise<ReplyOf<E, K>>;
+export type Handled<E extends object, K extends EventName<E>> = E[K] extends
+  Checked<unknown, unknown, infer Returned, unknown>
+  ? Returned | Promise<Returned>
+  : [ReplyOf<E, K>] extends [void] ? unknown
+  : ReplyOf<E, K> | Promise<ReplyOf<E, K>>;
 
 /** Events of any name with any data: what a node has without an interface. */
 export interface AnyEvents {
@@ -410,9 +445,15 @@ export interface NodeFault {
   readonly error: unknown;
   /**
    * Where: while handling an event, on a link, on a listener, in a callback of a system
-   * event, in a behaviour.
+   * event, in a behaviour, in what does not fit the contract.
    */
-  readonly where: "handler" | "link" | "listener" | "system" | "behaviour";
+  readonly where:
+    | "handler"
+    | "link"
+    | "listener"
+    | "system"
+    | "behaviour"
+    | "contract";
   /** A sentence for the log. */
   readonly message: string;
 }
@@ -437,6 +478,11 @@ export interface SystemEvents {
   deadLetter: DeadLetter;
   /** The link to a node takes nothing (`slow: true`), or takes again what is sent. */
   slowLink: { readonly id: string; readonly slow: boolean };
+  /** A node's contract does not fit this one's: the events that are refused, and why. */
+  incompatible: {
+    readonly id: string;
+    readonly events: readonly Incompatibility[];
+  };
   /** Something failed outside any call of the program. */
   error: NodeFault;
   /** The node is closed: once, as the last event. */
@@ -525,6 +571,18 @@ export interface NodeParts {
    * @default {"drop-newest"}
    */
   readonly slowLink?: SlowLink;
+  /**
+   * What its events are.
+   *
+   * @default {nothing is checked}
+   */
+  readonly contract?: Contract;
+  /**
+   * Around sending and handling, the first one outermost.
+   *
+   * @default {[]}
+   */
+  readonly middleware?: readonly Middleware[];
 }
 
 /** Counts of what a node did and met since its start. */
@@ -557,6 +615,8 @@ export interface NodeCounters {
   readonly forbidden: number;
   /** Frames of kinds that this version does not know and may ignore. */
   readonly skipped: number;
+  /** Events and replies refused because they do not fit the contract, or cannot be read. */
+  readonly invalid: number;
   /** Replies that nobody waited for. */
   readonly lateReplies: number;
   /** How often a link took nothing for so long that its policy decided. */

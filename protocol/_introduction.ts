@@ -20,6 +20,7 @@ export interface IntroductionFields {
   addresses: readonly string[];
   meta: Uint8Array;
   max: number;
+  contract?: string;
 }
 
 /** Whether a text can be the id of a node. */
@@ -51,6 +52,9 @@ export function introductionFault(of: Introduction): string | null {
   if (!isInteger(of.maxMessage, MIN_MESSAGE, MAX_MESSAGE)) {
     return "its longest message must be between 4096 bytes and 1 GiB";
   }
+  if (of.contract !== undefined && !isId(of.contract)) {
+    return "its contract must be 1 to 64 printable ASCII characters";
+  }
   return null;
 }
 
@@ -71,6 +75,7 @@ export function introductionFields(of: Introduction): IntroductionFields {
     addresses: of.addresses,
     meta: of.meta,
     max: of.maxMessage,
+    ...(of.contract !== undefined && { contract: of.contract }),
   };
 }
 
@@ -84,6 +89,7 @@ export function readIntroduction(fields: Fields): Introduction {
     addresses: fields.texts("addresses"),
     meta: fields.bytes("meta"),
     maxMessage: fields.integer("max"),
+    ...(fields.has("contract") && { contract: fields.text("contract") }),
   };
   const fault = introductionFault(introduction);
   if (fault !== null) throw fields.error(fault);

@@ -76,6 +76,8 @@ export interface Introduction {
   readonly meta: Uint8Array;
   /** The longest message that it accepts after the handshake: 4 KiB to 1 GiB, in bytes. */
   readonly maxMessage: number;
+  /** A digest of what its events are: 1 to 64 printable ASCII characters. None: it tells none. */
+  readonly contract?: string;
 }
 
 /** Why a connection was refused in the handshake. */

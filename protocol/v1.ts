@@ -78,7 +78,7 @@
  * that a node does not know are ignored, so that later versions can add some. Both
  * maps of introduction have `cluster`, `id`, `inc` (the incarnation), `format`,
  * `addresses`, `meta`, `max` (the longest message), `nonce` (32 random bytes) and
- * `key`; a hello adds `expect` (the id that was dialled, or empty) and `keys`.
+ * `key`, and may have `contract` (a digest of what its events are); a hello adds `expect` (the id that was dialled, or empty) and `keys`.
  *
  * The highest version that both speak is chosen. Fixed for ever, since nodes
  * without a version in common must understand it: headers, a hello up to its

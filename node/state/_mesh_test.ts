@@ -56,6 +56,7 @@ export class Mesh {
       from,
       name,
       signal: this.#abort.signal,
+      headers: new Map(),
     });
   }
 

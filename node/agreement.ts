@@ -1,0 +1,153 @@
+import type { NodeId } from "@devts/routing";
+import type { Scope } from "./behaviour.ts";
+import { compare, type Incompatibility } from "./compatibility.ts";
+import { type Contract, MAX_DESCRIPTION } from "./contract.ts";
+import { reasonOf, RequestError } from "./errors.ts";
+
+/** The name under which nodes tell each other of their contracts. */
+export const AGREEMENT = "devts.contract";
+
+/** How long a node may take to tell its contract, in ms. */
+const TIMEOUT = 10_000;
+/** A node that has not told it is asked again, so many times, after so many ms. */
+const TRIES = 5;
+const PAUSE = 5_000;
+
+/** What nodes ask each other. */
+interface Questions {
+  /** Replies with the contract, unless it has the digest that the asker names. */
+  describe(digest: string): { digest: string; description?: string };
+}
+
+/** What is known of another node's contract. */
+interface Known {
+  readonly incarnation: number;
+  readonly incompatible: readonly Incompatibility[];
+}
+
+/** What an agreement is made with. */
+export interface AgreementOptions {
+  readonly contract: Contract;
+  readonly scope: Scope<Questions>;
+  /** What the handshake said of a neighbour; null: it is none, or a guest, or said nothing. */
+  digest(id: NodeId): string | null;
+  /** A node that may not be asked. */
+  isGuest(id: NodeId): boolean;
+  /** A node's contract does not fit. */
+  incompatible(id: NodeId, events: readonly Incompatibility[]): void;
+}
+
+/**
+ * Finds out which events of the other nodes' contracts do not fit. Where the handshake
+ * shows that both are the same, nothing is sent; otherwise a node is asked for what it
+ * says of its events, and each side compares by itself. A node without a contract fits.
+ */
+export class Agreement {
+  readonly #options: AgreementOptions;
+  /** As many as there are members. */
+  readonly #known = new Map<NodeId, Known>();
+
+  constructor(options: AgreementOptions) {
+    this.#options = options;
+    const { scope, contract } = options;
+    scope.on("describe", (digest) => {
+      const isSame = digest === contract.digest;
+      const { description } = contract;
+      return { digest: contract.digest, ...(!isSame && { description }) };
+    });
+    scope.onSystem("join", ({ id }) => this.#meet(id));
+    scope.onSystem("update", ({ id }) => this.#meet(id));
+    scope.onSystem("leave", ({ member }) => this.#known.delete(member.id));
+  }
+
+  /** Why an event of a node is refused; null: it is not. */
+  refusal(from: NodeId, event: string): string | null {
+    return this.#find(from, event, "peer", "reply");
+  }
+
+  /** Why an event is not sent to a node; null: it may. */
+  objection(to: NodeId, event: string): string | null {
+    return this.#find(to, event, "self", "reply");
+  }
+
+  #find(
+    id: NodeId,
+    event: string,
+    sender: Incompatibility["sender"],
+    except: Incompatibility["part"],
+  ): string | null {
+    const incompatible = this.#known.get(id)?.incompatible;
+    if (incompatible === undefined || incompatible.length === 0) return null;
+    const found = incompatible.find((one) =>
+      one.event === event && one.sender === sender && one.part !== except
+    );
+    return found?.reason ?? null;
+  }
+
+  #meet(id: NodeId): void {
+    const { contract, scope } = this.#options;
+    const incarnation = scope.members.get(id)?.incarnation ?? 0;
+    if (this.#known.get(id)?.incarnation === incarnation) return;
+    if (this.#options.isGuest(id)) return;
+    if (this.#options.digest(id) === contract.digest) {
+      this.#known.set(id, { incarnation, incompatible: [] });
+      return;
+    }
+    this.#ask(id, incarnation, TRIES);
+  }
+
+  /** A promise of nobody: it never rejects. */
+  async #ask(id: NodeId, incarnation: number, tries: number): Promise<void> {
+    const { contract, scope } = this.#options;
+    try {
+      const reply = await scope.request(id, "describe", contract.digest, {
+        timeout: TIMEOUT,
+        signal: scope.signal,
+      });
+      this.#learn(id, incarnation, reply);
+    } catch (error) {
+      if (scope.signal.aborted || !scope.members.has(id)) return;
+      if (error instanceof RequestError && error.reason === "unhandled") {
+        this.#known.set(id, { incarnation, incompatible: [] });
+      } else if (tries > 1) this.#askLater(id, incarnation, tries - 1);
+      else {
+        const why = reasonOf(error);
+        scope.logger.warn(`node "${id}" does not tell its contract: ${why}`);
+      }
+    }
+  }
+
+  #askLater(id: NodeId, incarnation: number, tries: number): void {
+    const { scope } = this.#options;
+    const cancel = scope.clock.after(PAUSE, () => {
+      scope.signal.removeEventListener("abort", cancel);
+      const isThere = scope.members.get(id)?.incarnation === incarnation;
+      if (isThere) this.#ask(id, incarnation, tries);
+    });
+    scope.signal.addEventListener("abort", cancel, { once: true });
+  }
+
+  #learn(id: NodeId, incarnation: number, reply: unknown): void {
+    const { contract, scope } = this.#options;
+    // The node may be gone, or back with another contract, by now.
+    if (scope.members.get(id)?.incarnation !== incarnation) return;
+    const description = descriptionIn(reply, contract.digest);
+    const incompatible = description === null
+      ? []
+      : compare(contract.description, description);
+    this.#known.set(id, { incarnation, incompatible });
+    if (incompatible.length > 0) this.#options.incompatible(id, incompatible);
+  }
+}
+
+/** The description in a reply; null: the contracts are the same. */
+function descriptionIn(reply: unknown, digest: string): string | null {
+  if (typeof reply === "object" && reply !== null) {
+    if ("digest" in reply && reply.digest === digest) return null;
+    if (
+      "description" in reply && typeof reply.description === "string" &&
+      reply.description.length <= MAX_DESCRIPTION
+    ) return reply.description;
+  }
+  throw new SyntaxError("it says nothing that can be understood");
+}
