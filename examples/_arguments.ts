@@ -14,6 +14,8 @@ export interface Option {
 export interface Usage {
   /** The program and its arguments: `web.ts [cluster port] [host port]`. */
   readonly synopsis: string;
+  /** The permissions that it needs: `--allow-net=127.0.0.1`. */
+  readonly permissions: string;
   /** What it does, in a sentence or two. */
   readonly about: string;
   /** How many arguments without a name it takes at most. */
@@ -111,7 +113,7 @@ export function helpOf(usage: Usage): string {
     ([name, { value, help }]) => [`--${name}${value ? ` ${value}` : ""}`, help],
   );
   return [
-    `Usage: deno run -A examples/${usage.synopsis} [options]`,
+    `Usage: deno run ${usage.permissions} examples/${usage.synopsis} [options]`,
     "",
     usage.about,
     "",

@@ -12,6 +12,7 @@ import {
 
 const USAGE: Usage = {
   synopsis: "test.ts [cluster port] [word]",
+  permissions: "--allow-net=127.0.0.1",
   about: "Tests.",
   positional: 2,
   options: { ...NODE_OPTIONS, loud: { help: "be loud" } },

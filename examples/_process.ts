@@ -28,18 +28,25 @@ export interface LineOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@linkcode start}. */
+export interface StartOptions {
+  /** What it may do, as flags of Deno. @default {everything} */
+  readonly permissions?: readonly string[];
+  /** Is called with each line it prints. @default {nothing} */
+  readonly print?: (line: string) => void;
+}
+
 /**
  * Starts a program.
  *
  * @param script Its file in this folder: `web.ts`.
- * @param print Is called with each line it prints.
  */
 export function start(
   script: string,
   args: readonly string[],
-  print: (line: string) => void = () => {},
+  options: StartOptions = {},
 ): Process {
-  return new ChildProcess(script, args, print);
+  return new ChildProcess(script, args, options);
 }
 
 class ChildProcess implements Process {
@@ -55,11 +62,14 @@ class ChildProcess implements Process {
   constructor(
     script: string,
     args: readonly string[],
-    print: (line: string) => void,
+    { permissions = ["-A"], print = () => {} }: StartOptions,
   ) {
     this.#script = script;
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", import.meta.resolve(`./${script}`), ...args],
+      args: [
+        ...["run", "--no-prompt", ...permissions],
+        ...[import.meta.resolve(`./${script}`), ...args],
+      ],
       // Whoever prints the lines decides on colours.
       env: { NO_COLOR: "1" },
       stdin: "piped",

@@ -22,7 +22,11 @@ for (const script of PROGRAMS) {
   Deno.test(`${script} shows its help`, async () => {
     await using process = start(script, ["--help"]);
     assertEquals((await process.status).code, 0);
-    assertStringIncludes(process.lines[0] ?? "", `examples/${script}`);
+    const [usage = ""] = process.lines;
+    assertStringIncludes(usage, `examples/${script}`);
+    const text = await Deno.readTextFile(new URL(script, import.meta.url));
+    const named = text.split("*/", 1)[0]?.match(/--allow-[a-z]+=\S+/g) ?? [];
+    for (const permission of named) assertStringIncludes(usage, permission);
   });
 
   Deno.test(`${script} ends with status 2 where an option is unknown`, async () => {

@@ -3,8 +3,8 @@
  * WebSocket of the cluster; the page joins, and is a member like any other.
  *
  * ```sh
- * deno run -A examples/browser.ts             # prints its cluster port and its host port
- * deno run -A examples/browser.ts 7946 8000   # joins at cluster port 7946, serves on host port 8000
+ * deno run --allow-net=127.0.0.1 --allow-run=deno examples/browser.ts             # prints its cluster port and its host port
+ * deno run --allow-net=127.0.0.1 --allow-run=deno examples/browser.ts 7946 8000   # joins at cluster port 7946, serves on host port 8000
  * ```
  *
  * Open the page in two windows: they chat, through the node between them. The nodes
@@ -122,6 +122,7 @@ export function siteNode(
 
 const USAGE: Usage = {
   synopsis: "browser.ts [cluster port] [host port]",
+  permissions: "--allow-net=127.0.0.1 --allow-run=deno",
   about:
     "A page that is a node. It joins the cluster at the cluster port, or starts one,\n" +
     "and serves the page on the host port (any free one if left out).",

@@ -2,8 +2,8 @@
  * A chat: each line that is typed reaches everyone else in the cluster.
  *
  * ```sh
- * deno run -A examples/chat.ts --name ada       # prints its cluster port
- * deno run -A examples/chat.ts 7946 --name bob  # joins there
+ * deno run --allow-net=127.0.0.1 examples/chat.ts --name ada       # prints its cluster port
+ * deno run --allow-net=127.0.0.1 examples/chat.ts 7946 --name bob  # joins there
  * ```
  *
  * `own_transport.ts` and `own_router.ts` run the same chat over other parts.
@@ -92,6 +92,7 @@ async function sayAll(
 /** What every chat understands. */
 export const CHAT_USAGE: Usage = {
   synopsis: "chat.ts [cluster port]",
+  permissions: "--allow-net=127.0.0.1",
   about:
     "A chat: each line reaches everyone in the cluster. It joins at the cluster port, or\n" +
     "starts a cluster.",

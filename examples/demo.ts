@@ -3,7 +3,7 @@
  * brings it back, and checks at each step that what should happen does.
  *
  * ```sh
- * deno task example         # or: deno run -A examples/demo.ts
+ * deno task example         # or: deno run --allow-net=127.0.0.1 --allow-run=deno --allow-read=/tmp --allow-write=/tmp examples/demo.ts
  * deno task example --keep  # leaves the cluster running for you to join
  * ```
  *
@@ -17,6 +17,9 @@ import { interrupted, run } from "./_program.ts";
 
 /** How long all steps together may take, in ms. */
 const DEADLINE = 12_500;
+
+/** What each node may do: talk on this machine. */
+const NET = "--allow-net=127.0.0.1";
 
 const COLOURS = { web: 36, web2: 34, value: 33, writer: 35, demo: 32 } as const;
 type Label = keyof typeof COLOURS;
@@ -38,14 +41,18 @@ class Cluster implements AsyncDisposable {
   readonly #deadline = AbortSignal.timeout(DEADLINE);
   readonly #abort = new AbortController();
 
-  /** Starts a node; its label is also its id. */
-  start(label: Label, script: string, ...args: string[]): Process {
+  /** Starts a node; its label is also its id. What it may do beyond is in `more`. */
+  start(
+    label: Label,
+    script: string,
+    args: readonly string[] = [],
+    more: readonly string[] = [],
+  ): Process {
     this.#abort.signal.throwIfAborted();
-    const process = start(
-      script,
-      [...args, "--id", label],
-      (line) => print(label, line),
-    );
+    const process = start(script, [...args, "--id", label], {
+      permissions: [NET, ...more],
+      print: (line) => print(label, line),
+    });
     this.#processes.set(label, process);
     return process;
   }
@@ -106,7 +113,8 @@ class Cluster implements AsyncDisposable {
 const CLUSTER_PORT = /cluster port (\d+)/;
 const HOST_PORT = /host port (\d+)/;
 
-async function play(cluster: Cluster, output: string): Promise<string> {
+async function play(cluster: Cluster, folder: string): Promise<string> {
+  const output = `${folder}/valueoutput.txt`;
   print(
     "demo",
     "A web node starts the cluster; three others join it at its cluster port.",
@@ -114,9 +122,11 @@ async function play(cluster: Cluster, output: string): Promise<string> {
   cluster.start("web", "web.ts");
   const port = await numberIn(cluster.line("web", CLUSTER_PORT));
   const web = await numberIn(cluster.line("web", HOST_PORT));
-  cluster.start("value", "value_node.ts", `${port}`, "w");
-  cluster.start("writer", "value_writer.ts", `${port}`, "--output", output);
-  cluster.start("web2", "web.ts", `${port}`);
+  cluster.start("value", "value_node.ts", [`${port}`, "w"]);
+  cluster.start("writer", "value_writer.ts", [`${port}`, "--output", output], [
+    ...[`--allow-read=${folder}`, `--allow-write=${folder}`],
+  ]);
+  cluster.start("web2", "web.ts", [`${port}`]);
   const web2 = await numberIn(cluster.line("web2", HOST_PORT));
   await Promise.all(ALL.map((label) => cluster.line(label, /\(4 nodes\)/)));
 
@@ -150,7 +160,7 @@ async function play(cluster: Cluster, output: string): Promise<string> {
     "and know it again when it is back. It fetches what it had lost.",
   );
   const ends = new Map(others.map((label) => [label, cluster.end(label)]));
-  cluster.start("web2", "web.ts", `${port}`);
+  cluster.start("web2", "web.ts", [`${port}`]);
   const back = await numberIn(cluster.line("web2", HOST_PORT));
   await Promise.all(
     others.map((label) =>
@@ -213,18 +223,16 @@ function printInvitation(port: string): void {
     "demo",
     "The cluster goes on until you press Ctrl-C. Join it from another terminal:",
   );
-  for (
-    const script of ["web.ts", "value_node.ts", "value_writer.ts", "chat.ts"]
-  ) {
-    print(
-      "demo",
-      `  deno run -A ${folder === "" ? script : `${folder}/${script}`} ${port}`,
-    );
+  for (const script of ["web.ts", "value_node.ts", "chat.ts"]) {
+    const path = folder === "" ? script : `${folder}/${script}`;
+    print("demo", `  deno run ${NET} ${path} ${port}`);
   }
 }
 
 const USAGE: Usage = {
   synopsis: "demo.ts",
+  permissions:
+    "--allow-net=127.0.0.1 --allow-run=deno --allow-read=/tmp --allow-write=/tmp",
   about:
     "Starts a cluster of four processes, uses it, kills a node, and checks what happens.",
   positional: 0,
@@ -237,7 +245,7 @@ async function main(args: Arguments): Promise<void> {
   try {
     await using cluster = new Cluster();
     stop.then(() => cluster.abort(new Error("The demo was interrupted")));
-    const port = await play(cluster, `${folder}/valueoutput.txt`);
+    const port = await play(cluster, folder);
     if (!args.flags.has("keep")) return print("demo", "All went well.");
     printInvitation(port);
     await stop;

@@ -21,7 +21,9 @@ Deno.test("demo.ts plays through", async () => {
 
 Deno.test("demo.ts --keep keeps the cluster until it is asked to end, and no longer", async () => {
   await using demo = start("demo.ts", ["--keep"]);
-  const [, port] = await demo.line(/deno run -A .*value_node\.ts (\d+)/);
+  const [, port] = await demo.line(
+    /deno run --allow-net=127.0.0.1 .*value_node\.ts (\d+)/,
+  );
   (await Deno.connect({ hostname: "127.0.0.1", port: Number(port) })).close();
   demo.kill("SIGTERM");
   assertEquals((await demo.status).code, 0, demo.lines.join("\n"));

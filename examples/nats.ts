@@ -4,8 +4,8 @@
  *
  * ```sh
  * nats-server -a 127.0.0.1                           # or one that runs already
- * deno run -A examples/nats.ts                       # prints its host port
- * deno run -A examples/nats.ts nats://127.0.0.1 8000 # the same server, host port 8000
+ * deno run --allow-net=127.0.0.1 examples/nats.ts                       # prints its host port
+ * deno run --allow-net=127.0.0.1 examples/nats.ts nats://127.0.0.1 8000 # the same server, host port 8000
  * ```
  *
  * @module
@@ -26,6 +26,7 @@ const { id, cluster } = NODE_OPTIONS;
 
 const USAGE: Usage = {
   synopsis: "nats.ts [NATS server] [host port]",
+  permissions: "--allow-net=127.0.0.1",
   about: "A web application beside a node that reaches the others through a\n" +
     "NATS server (nats://127.0.0.1 if left out). It serves on the host port (any free\n" +
     "one if left out): GET /, GET /store, GET /set/NAME/VALUE.",

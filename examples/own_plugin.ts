@@ -3,8 +3,8 @@
  * answer yet, the other one checks that messages arrive as they were sent.
  *
  * ```sh
- * deno run -A examples/own_plugin.ts 7946 --name ada  # nobody is there yet: it goes on
- * deno run -A examples/own_plugin.ts --port 7946      # all of them need both plugins
+ * deno run --allow-net=127.0.0.1 examples/own_plugin.ts 7946 --name ada  # nobody is there yet: it goes on
+ * deno run --allow-net=127.0.0.1 examples/own_plugin.ts --port 7946      # all of them need both plugins
  * ```
  *
  * @module

@@ -4,9 +4,9 @@
  * chat runs over it unchanged.
  *
  * ```sh
- * deno run -A examples/own_router.ts --name ada       # prints its cluster port
- * deno run -A examples/own_router.ts 7946 --name bob  # joins ada
- * deno run -A examples/own_router.ts 7947 --name cyd  # joins bob, and reaches ada
+ * deno run --allow-net=127.0.0.1 examples/own_router.ts --name ada       # prints its cluster port
+ * deno run --allow-net=127.0.0.1 examples/own_router.ts 7946 --name bob  # joins ada
+ * deno run --allow-net=127.0.0.1 examples/own_router.ts 7947 --name cyd  # joins bob, and reaches ada
  * ```
  *
  * @module

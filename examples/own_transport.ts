@@ -3,8 +3,8 @@
  * interface `Transport` alone, and the chat runs over it unchanged.
  *
  * ```sh
- * deno run -A examples/own_transport.ts --name ada       # prints its cluster port
- * deno run -A examples/own_transport.ts 7946 --name bob  # joins there
+ * deno run --allow-net=127.0.0.1 --allow-write=stcp.pem examples/own_transport.ts --name ada       # prints its cluster port
+ * deno run --allow-net=127.0.0.1 --allow-read=stcp.pem --allow-write=stcp.pem examples/own_transport.ts 7946 --name bob  # joins there
  * ```
  *
  * The first program makes a certificate and leaves it with its key in a file, where
@@ -239,6 +239,8 @@ export async function certificateIn(file: string): Promise<string> {
 const USAGE: Usage = {
   ...CHAT_USAGE,
   synopsis: "own_transport.ts [cluster port]",
+  permissions:
+    "--allow-net=127.0.0.1 --allow-read=stcp.pem --allow-write=stcp.pem",
   about:
     `${CHAT_USAGE.about}\nIts transport is one of its own: TCP inside TLS.`,
   options: {

@@ -4,7 +4,7 @@
  * `@devts/routing` is imported.
  *
  * ```sh
- * deno run -A examples/router_alone.ts
+ * deno run --allow-read=. examples/router_alone.ts
  * ```
  *
  * @module
@@ -181,5 +181,5 @@ if ("WorkerGlobalScope" in globalThis) {
   }, { once: true });
 } else if (import.meta.main) {
   if (!Deno.args.includes("--help")) await main();
-  else console.log("Usage: deno run -A examples/router_alone.ts");
+  else console.log("Usage: deno run --allow-read=. examples/router_alone.ts");
 }

@@ -4,9 +4,9 @@
  * is imported of this project.
  *
  * ```sh
- * deno run -A examples/router_sockets.ts ada         # prints its port
- * deno run -A examples/router_sockets.ts bob 7946    # links to ada's port
- * deno run -A examples/router_sockets.ts cyd 7947    # links to bob's, and reaches ada
+ * deno run --allow-net=127.0.0.1 examples/router_sockets.ts ada         # prints its port
+ * deno run --allow-net=127.0.0.1 examples/router_sockets.ts bob 7946    # links to ada's port
+ * deno run --allow-net=127.0.0.1 examples/router_sockets.ts cyd 7947    # links to bob's, and reaches ada
  * ```
  *
  * A line that is typed goes to all; `@ada hello` to ada alone.
@@ -192,7 +192,9 @@ if (import.meta.main) {
   const isSound = /^[\x21-\x7e]{1,64}$/.test(id) && !id.startsWith("-") &&
     ports.every((port) => /^\d{1,5}$/.test(port) && Number(port) < 65_536);
   if (!isSound) {
-    console.log("Usage: deno run -A examples/router_sockets.ts NAME [PORT...]");
+    console.log(
+      "Usage: deno run --allow-net=127.0.0.1 examples/router_sockets.ts NAME [PORT...]",
+    );
     process.exit(id === "--help" ? 0 : 2);
   }
   const say = runNode(id, ports.map(Number));

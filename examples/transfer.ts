@@ -3,8 +3,8 @@
  * other end writes it. Broken off, it goes on where it was.
  *
  * ```sh
- * deno run -A examples/transfer.ts --to downloads         # prints its cluster port
- * deno run -A examples/transfer.ts 7946 --file movie.mkv  # joins there, and sends
+ * deno run --allow-net=127.0.0.1 --allow-read=downloads --allow-write=downloads examples/transfer.ts --to downloads         # prints its cluster port
+ * deno run --allow-net=127.0.0.1 --allow-read=movie.mkv examples/transfer.ts 7946 --file movie.mkv  # joins there, and sends
  * ```
  *
  * @module
@@ -162,6 +162,7 @@ async function whoTakesFiles(node: Node<TransferEvents>): Promise<string> {
 
 const USAGE: Usage = {
   synopsis: "transfer.ts [cluster port]",
+  permissions: "--allow-net=127.0.0.1 --allow-read --allow-write",
   about:
     "Takes files from other nodes, with --to; or sends one to a node that does, with --file.\n" +
     "Broken off, a transfer goes on where it was.",

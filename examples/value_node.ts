@@ -2,8 +2,8 @@
  * A node type of one's own: it keeps one value, the same on every node of its kind.
  *
  * ```sh
- * deno run -A examples/value_node.ts         # prints its cluster port, and the value each second
- * deno run -A examples/value_node.ts 7946 w  # joins there, and adds 1 to the value each second
+ * deno run --allow-net=127.0.0.1 examples/value_node.ts         # prints its cluster port, and the value each second
+ * deno run --allow-net=127.0.0.1 examples/value_node.ts 7946 w  # joins there, and adds 1 to the value each second
  * ```
  *
  * @module
@@ -95,6 +95,7 @@ export function textOf(value: unknown): string {
 
 const USAGE: Usage = {
   synopsis: "value_node.ts [cluster port] [w]",
+  permissions: "--allow-net=127.0.0.1",
   about:
     "A node that keeps a value. It joins the cluster at the cluster port, or starts one.\n" +
     'With the letter "w" it adds 1 to the value each second; otherwise it prints it.',

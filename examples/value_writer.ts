@@ -3,7 +3,7 @@
  * whenever it is set.
  *
  * ```sh
- * deno run -A examples/value_writer.ts 7946  # the cluster port of a value node
+ * deno run --allow-net=127.0.0.1 --allow-read=. --allow-write=. examples/value_writer.ts 7946  # the cluster port of a value node
  * ```
  *
  * @module
@@ -50,6 +50,7 @@ export async function replaceFile(file: string, text: string): Promise<void> {
 
 const USAGE: Usage = {
   synopsis: "value_writer.ts [cluster port]",
+  permissions: "--allow-net=127.0.0.1 --allow-read=. --allow-write=.",
   about:
     "A node that writes the value of the value nodes to a file whenever it is set.",
   positional: 1,

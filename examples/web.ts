@@ -3,8 +3,8 @@
  * key/value store is the same on every node of the cluster that runs it.
  *
  * ```sh
- * deno run -A examples/web.ts            # prints its cluster port and its host port
- * deno run -A examples/web.ts 7946 8000  # joins at cluster port 7946, serves on host port 8000
+ * deno run --allow-net=127.0.0.1 examples/web.ts            # prints its cluster port and its host port
+ * deno run --allow-net=127.0.0.1 examples/web.ts 7946 8000  # joins at cluster port 7946, serves on host port 8000
  * ```
  *
  * @module
@@ -131,6 +131,7 @@ export function webApp(node: Node<WebEvents>, store: Store): Hono {
 
 const USAGE: Usage = {
   synopsis: "web.ts [cluster port] [host port]",
+  permissions: "--allow-net=127.0.0.1",
   about:
     "A web application beside a node: GET /, GET /store, GET /set/NAME/VALUE.\n" +
     "It joins the cluster at the cluster port, or starts one, and serves on the host\n" +

@@ -35,7 +35,7 @@ export interface SqliteStorage extends Storage {
  * - **Groups.** What waits while a transaction runs becomes the next one.
  * - **One process.** It is locked while it is open.
  *
- * Needs permission to read and write the file and its `-wal`.
+ * Needs permission to read and write the file.
  *
  * @example A map that outlives its node
  * ```ts
