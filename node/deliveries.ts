@@ -2,6 +2,7 @@ import type { Clock, NodeId } from "@devts/routing";
 import { writeChosen } from "./chosen.ts";
 import {
   type Code,
+  DeliveryWriter,
   DONE,
   FAILED,
   FORBIDDEN,
@@ -9,7 +10,6 @@ import {
   RUNNING,
   UNHANDLED,
   WINDOW,
-  writeDelivery,
 } from "./delivery_wire.ts";
 import { DeliveryError, type DeliveryFailure, reasonOf } from "./errors.ts";
 import { joinExtras } from "./extras.ts";
@@ -28,12 +28,25 @@ const LAST_RETRY = 8_000;
 export interface Addressee {
   /** One member of it; null: a node. */
   readonly group: string | null;
-  /** The node. */
+  /** The node; null: a group. */
   readonly node: NodeId | null;
+  /** The two, as an outcome lists them. */
+  readonly recipient: Recipient;
   /** What it carries for groups there. */
   readonly groups: Uint8Array | null;
   /** Whether it is unknown if the node handles the name: that it does not is no failure. */
   readonly perhaps: boolean;
+}
+
+/** Makes an addressee. */
+export function addresseeOf(
+  node: NodeId | null,
+  group: string | null,
+  groups: Uint8Array | null = null,
+  perhaps = false,
+): Addressee {
+  const recipient = Object.freeze({ node, group });
+  return { node, group, recipient, groups, perhaps };
 }
 
 /** A call of `deliver`. */
@@ -50,16 +63,6 @@ export interface Order {
   readonly signal: AbortSignal | undefined;
   /** What groups choose by. */
   readonly choice: Choice;
-}
-
-/** One entry for a node. */
-export interface Dispatch {
-  readonly to: NodeId;
-  readonly name: Uint8Array;
-  /** The low half of its sequence. */
-  readonly id: number;
-  readonly bytes: Uint8Array | null;
-  readonly extras: Uint8Array | null;
 }
 
 /** A call of `deliver` that failed. */
@@ -89,8 +92,17 @@ export interface DeliveriesOptions {
   reachable(id: NodeId): boolean;
   /** A member of a group, this node included; null: none but those that are excepted. */
   member(name: string, group: string, choice: Choice): NodeId | null;
-  /** Sends; must not throw. */
-  send(dispatch: Dispatch): void;
+  /**
+   * Sends an entry, whose id is the low half of its sequence; must not throw. Its extras
+   * change once it returns.
+   */
+  send(
+    to: NodeId,
+    name: Uint8Array,
+    id: number,
+    bytes: Uint8Array | null,
+    extras: Uint8Array | null,
+  ): void;
   /** A call fails: called before its promise rejects. */
   failing(promise: Promise<unknown>, failed: FailedDelivery | null): void;
 }
@@ -102,7 +114,9 @@ interface Destination {
   next: number;
   /** All before are settled; see {@linkcode floorOf}. */
   floor: number;
-  /** Those that are not settled, by sequence, rising. */
+  /** Forgotten: there may be another of that id. */
+  dropped: boolean;
+  /** Those that are not settled, by sequence. */
   readonly pending: Map<number, Part>;
   /** Those for which there is no room in the window. */
   readonly waiting: Fifo<Part>;
@@ -121,8 +135,8 @@ interface Part {
   /** The node that it is with; null: a group has no member left. */
   node: NodeId | null;
   groups: Uint8Array | null;
-  /** Those that it was sent to, and that may still answer; the last one first used. */
-  attempts: Attempt[];
+  /** Members that had it before the one it is with, and that may still answer. */
+  earlier: Attempt[] | null;
   /** The one it is with; null: there was no room for it so far. */
   current: Attempt | null;
   /** Members that have failed. */
@@ -164,8 +178,11 @@ export class Deliveries {
   readonly #options: DeliveriesOptions;
   /** Tells this start of the node from others. */
   readonly #run: number;
+  readonly #writer: DeliveryWriter;
   readonly #deliveries = new Set<Delivery>();
   readonly #destinations = new Map<string, Destination>();
+  /** Where the nodes that calls are for were found last. */
+  readonly #places = new WeakMap<Addressee, Destination>();
   #number = 0;
   /** Sequences begin here: above those that nodes which are forgotten have seen. */
   #base = 0;
@@ -176,6 +193,7 @@ export class Deliveries {
   constructor(options: DeliveriesOptions) {
     this.#options = options;
     this.#run = Math.floor(options.random() * 2 ** 32);
+    this.#writer = new DeliveryWriter(this.#run);
   }
 
   /** How many calls are not settled. */
@@ -200,8 +218,13 @@ export class Deliveries {
       );
     }
     const now = clock.now();
+    const { promise, resolve, reject } = Promise.withResolvers<
+      DeliveryOutcome
+    >();
     const delivery: Delivery = {
-      ...Promise.withResolvers<DeliveryOutcome>(),
+      promise,
+      resolve,
+      reject,
       number: this.#number++,
       order,
       deadline: now + order.timeout,
@@ -224,7 +247,7 @@ export class Deliveries {
     }
     for (const part of delivery.parts) this.#begin(part, now);
     this.#wakeBy(Math.min(now + TICK, delivery.deadline));
-    return delivery.promise;
+    return promise;
   }
 
   /** A receipt came. */
@@ -305,6 +328,7 @@ export class Deliveries {
 
   #assign(part: Part, node: NodeId | null, now: number): void {
     part.node = node;
+    if (part.current !== null) (part.earlier ??= []).push(part.current);
     part.current = null;
     part.since = now;
     part.pause = FIRST_RETRY;
@@ -312,10 +336,14 @@ export class Deliveries {
     if (node === null) return;
     const { group } = part.addressee;
     if (group !== null) part.groups = writeChosen([[group, node]], true);
-    const destination = this.#destinationOf(node);
-    const known = part.attempts.find(({ to }) => to === destination);
-    if (known) part.current = known;
-    else if (
+    const destination = group === null
+      ? this.#placeOf(part.addressee, node)
+      : this.#destinationOf(node);
+    const known = part.earlier?.find(({ to }) => to === destination);
+    if (known) {
+      part.earlier = part.earlier?.filter((one) => one !== known) ?? null;
+      part.current = known;
+    } else if (
       destination.waiting.size > 0 ||
       destination.next - floorOf(destination) >= WINDOW
     ) {
@@ -328,7 +356,6 @@ export class Deliveries {
   #admit(part: Part, to: Destination): void {
     const sequence = to.next++;
     part.current = { to, sequence };
-    part.attempts.push(part.current);
     to.pending.set(sequence, part);
   }
 
@@ -338,25 +365,29 @@ export class Deliveries {
     const { to, sequence } = current;
     part.retryAt = now + part.pause * (0.9 + 0.2 * this.#options.random());
     part.pause = Math.min(LAST_RETRY, 2 * part.pause);
-    const extras = writeDelivery({
-      run: this.#run,
-      incarnation: this.#options.incarnation(),
+    const extras = this.#writer.write(
+      this.#options.incarnation(),
       sequence,
-      floor: floorOf(to),
+      floorOf(to),
       number,
-    }, part.groups);
-    this.#options.send({
-      to: to.id,
-      name: order.topic.bytes,
-      id: sequence >>> 0,
-      bytes: order.bytes,
-      extras: joinExtras(extras, order.extras),
-    });
+    );
+    this.#options.send(
+      to.id,
+      order.topic.bytes,
+      sequence >>> 0,
+      order.bytes,
+      joinExtras(joinExtras(extras, part.groups), order.extras),
+    );
   }
 
   #answered(part: Part, from: NodeId, code: Code, text: string): void {
     const { addressee: { group, perhaps } } = part;
-    if (code === DONE) return this.#settle(part, { node: from, group });
+    if (code === DONE) {
+      return this.#settle(
+        part,
+        group === null ? part.addressee.recipient : { node: from, group },
+      );
+    }
     const now = this.#options.clock.now();
     if (code === RUNNING) {
       // It is known there: what is left to find out is whether that node lives.
@@ -377,7 +408,7 @@ export class Deliveries {
   #move(part: Part, now: number): void {
     const { addressee: { group }, delivery: { order }, failed, node } = part;
     if (group === null) return;
-    const tried = new Set(part.attempts.map(({ to }) => to.id));
+    const tried = new Set(attemptsOf(part).map(({ to }) => to.id));
     if (node !== null) tried.add(node);
     const without = (except: Iterable<NodeId>): NodeId | null =>
       this.#options.member(order.topic.name, group, {
@@ -398,25 +429,31 @@ export class Deliveries {
   }
 
   /** Whether every member of its group said that it failed, and nobody else may still do it. */
-  #haveAllFailed({ addressee: { group }, attempts, delivery }: Part): boolean {
-    const { topic: { name } } = delivery.order;
-    return attempts.length === 0 && group !== null &&
+  #haveAllFailed(part: Part): boolean {
+    const { addressee: { group }, delivery: { order: { topic: { name } } } } =
+      part;
+    return attemptsOf(part).length === 0 && group !== null &&
       this.#options.member(name, group, {}) !== null;
   }
 
   /** Nobody waits any more for what a node says of it, or any node. */
   #release(part: Part, id?: NodeId): void {
-    for (const { to, sequence } of part.attempts) {
-      if (id !== undefined && to.id !== id) continue;
-      to.pending.delete(sequence);
-      if (to.waiting.size > 0) this.#pump(to);
-      else if (to.pending.size === 0 && !this.#isReachable(to.id)) {
-        this.#drop(to);
-      }
+    const { current, earlier } = part;
+    if (current !== null && (id ?? current.to.id) === current.to.id) {
+      part.current = null;
+      this.#free(current);
     }
-    part.attempts = id === undefined
-      ? []
-      : part.attempts.filter(({ to }) => to.id !== id);
+    if (earlier === null) return;
+    part.earlier = earlier.filter(({ to }) => id !== undefined && to.id !== id);
+    for (const attempt of earlier) {
+      if (!part.earlier.includes(attempt)) this.#free(attempt);
+    }
+  }
+
+  #free({ to, sequence }: Attempt): void {
+    to.pending.delete(sequence);
+    if (to.waiting.size > 0) this.#pump(to);
+    else if (to.pending.size === 0 && !this.#isReachable(to.id)) this.#drop(to);
   }
 
   #fail(part: Part, reason: DeliveryFailure, message: string): void {
@@ -548,7 +585,7 @@ export class Deliveries {
       const { node, failed } = part;
       const isThere = node !== null && this.#isReachable(node);
       const [last] = [...failed?.values() ?? []].slice(-1);
-      if (!isThere && part.attempts.length === 0 && last) {
+      if (!isThere && attemptsOf(part).length === 0 && last) {
         this.#settle(part, last);
       } else if (isThere) {
         const message = `no receipt of node "${node}" came in the time given`;
@@ -583,6 +620,14 @@ export class Deliveries {
 
   // -- Destinations --
 
+  #placeOf(addressee: Addressee, id: NodeId): Destination {
+    const known = this.#places.get(addressee);
+    if (known?.dropped === false) return known;
+    const destination = this.#destinationOf(id);
+    this.#places.set(addressee, destination);
+    return destination;
+  }
+
   #destinationOf(id: NodeId): Destination {
     const key = `d:${id}`;
     let destination = this.#destinations.get(key);
@@ -591,6 +636,7 @@ export class Deliveries {
       id,
       next: this.#base,
       floor: this.#base,
+      dropped: false,
       pending: new Map(),
       waiting: new Fifo(),
     };
@@ -618,6 +664,7 @@ export class Deliveries {
   #drop(destination: Destination): void {
     const { id, next, pending, waiting } = destination;
     if (pending.size + waiting.size > 0) return;
+    destination.dropped = true;
     this.#base = Math.max(this.#base, next);
     this.#destinations.delete(`d:${id}`);
   }
@@ -629,7 +676,7 @@ function newPart(delivery: Delivery, addressee: Addressee, now: number): Part {
     addressee,
     node: null,
     groups: addressee.groups,
-    attempts: [],
+    earlier: null,
     current: null,
     failed: null,
     since: now,
@@ -637,6 +684,12 @@ function newPart(delivery: Delivery, addressee: Addressee, now: number): Part {
     pause: FIRST_RETRY,
     result: null,
   };
+}
+
+/** Whom a part was sent to, and who may still answer. */
+function attemptsOf({ current, earlier }: Part): readonly Attempt[] {
+  const others = earlier ?? [];
+  return current === null ? others : [...others, current];
 }
 
 /** The first that is not settled. */

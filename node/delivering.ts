@@ -4,8 +4,8 @@ import { DELIVERY, RECEIPT } from "./bundle.ts";
 import { writeChosen } from "./chosen.ts";
 import {
   type Addressee,
+  addresseeOf,
   Deliveries,
-  type Dispatch,
   type FailedDelivery,
 } from "./deliveries.ts";
 import {
@@ -86,7 +86,11 @@ export class Delivering {
       reachable: (node) => options.nodes().has(node),
       member: (name, group, choice) =>
         options.audiences.member(name, group, choice),
-      send: (dispatch) => this.#dispatch(dispatch),
+      send: (to, name, id, bytes, extras) => {
+        const target = options.target(to);
+        if (target === null) return;
+        options.outbound.addBytes(target, DELIVERY, name, id, bytes, extras);
+      },
       failing: (promise, failed) => options.failing(promise, failed),
     });
   }
@@ -229,18 +233,12 @@ export class Delivering {
           ["", node],
         ], false)
         : null;
-      found.push({ node, group: null, groups: unknown, perhaps });
+      found.push(addresseeOf(node, null, unknown, perhaps));
     }
     for (const { of } of groups) {
-      found.push({ node: null, group: of.name, groups: null, perhaps: false });
+      found.push(addresseeOf(null, of.name));
     }
     return found;
-  }
-
-  #dispatch({ to, name, id, bytes, extras }: Dispatch): void {
-    const target = this.#options.target(to);
-    if (target === null) return;
-    this.#options.outbound.addBytes(target, DELIVERY, name, id, bytes, extras);
   }
 
   #sendReceipt(to: NodeId, id: number, receipt: Uint8Array): void {
@@ -252,12 +250,9 @@ export class Delivering {
 
 function named(to: string | readonly string[]): readonly Addressee[] {
   const nodes = new Set(typeof to === "string" ? [to] : to);
-  return [...nodes].map((node) => ({
-    node,
-    group: null,
-    groups: writeChosen([["", node]], false),
-    perhaps: false,
-  }));
+  return [...nodes].map((node) =>
+    addresseeOf(node, null, writeChosen([["", node]], false))
+  );
 }
 
 function checkTime(what: string, time: number): void {

@@ -16,7 +16,7 @@
  *
  * Numbers are big-endian; a u53 takes eight bytes.
  */
-import { EXTRA_DELIVERY, EXTRAS_HEADER } from "./extras.ts";
+import { EXTRA_DELIVERY, extraAt, EXTRAS_HEADER } from "./extras.ts";
 import {
   readUint32,
   readUint53,
@@ -70,54 +70,63 @@ export interface DeliveryId {
   readonly number: number;
 }
 
-/** The extras of a delivery, with others behind it. */
-export function writeDelivery(
-  { run, incarnation, sequence, floor, number }: DeliveryId,
-  others: Uint8Array | null,
-): Uint8Array {
-  const written = new Uint8Array(
-    EXTRAS_HEADER + LENGTH + (others?.length ?? 0),
-  );
-  written[0] = EXTRA_DELIVERY;
-  written[2] = LENGTH;
-  writeUint32(written, EXTRAS_HEADER, run);
-  writeUint53(written, EXTRAS_HEADER + 4, incarnation);
-  writeUint32(
-    written,
-    EXTRAS_HEADER + 12,
-    Math.floor(sequence / 2 ** 32),
-  );
-  const ahead = sequence - floor;
-  written[EXTRAS_HEADER + 16] = ahead >>> 8;
-  written[EXTRAS_HEADER + 17] = ahead;
-  writeUint53(written, EXTRAS_HEADER + 18, number);
-  if (others) written.set(others, EXTRAS_HEADER + LENGTH);
-  return written;
+/** Writes the extras of the deliveries of one start of a node. */
+export class DeliveryWriter {
+  // What it writes is copied before it writes again, so one buffer serves all.
+  readonly #own = new Uint8Array(EXTRAS_HEADER + LENGTH);
+
+  constructor(run: number) {
+    this.#own[0] = EXTRA_DELIVERY;
+    this.#own[2] = LENGTH;
+    writeUint32(this.#own, EXTRAS_HEADER, run);
+  }
+
+  /** The extras of one: valid until the next call. */
+  write(
+    incarnation: number,
+    sequence: number,
+    floor: number,
+    number: number,
+  ): Uint8Array {
+    const own = this.#own;
+    const ahead = sequence - floor;
+    writeUint53(own, EXTRAS_HEADER + 4, incarnation);
+    writeUint32(own, EXTRAS_HEADER + 12, Math.floor(sequence / 2 ** 32));
+    own[EXTRAS_HEADER + 16] = ahead >>> 8;
+    own[EXTRAS_HEADER + 17] = ahead;
+    writeUint53(own, EXTRAS_HEADER + 18, number);
+    return own;
+  }
 }
 
 /**
- * Reads what {@linkcode writeDelivery} wrote, from the bytes of its extra.
+ * Reads what {@linkcode DeliveryWriter} wrote, from the extras of an entry.
  *
- * @throws {SyntaxError} If it is malformed.
+ * @throws {SyntaxError} If it is malformed, or not there.
  */
 export function readDelivery(
-  extra: Uint8Array | null,
+  source: Uint8Array,
+  start: number,
+  end: number,
   low: number,
 ): DeliveryId {
-  if (extra?.length !== LENGTH) throw malformed("delivery");
-  const sequence = readUint32(extra, 12) * 2 ** 32 + low;
-  const ahead = (extra[16] ?? 0) << 8 | (extra[17] ?? 0);
-  const id = {
-    run: readUint32(extra, 0),
-    incarnation: readUint53(extra, 4),
-    sequence,
-    floor: sequence - ahead,
-    number: readUint53(extra, 18),
-  };
-  if (id.floor < 0 || ahead >= WINDOW || !Number.isSafeInteger(sequence)) {
+  const at = extraAt(source, start, end, EXTRA_DELIVERY);
+  if (at < 0 || source[at - 1] !== LENGTH || source[at - 2] !== 0) {
     throw malformed("delivery");
   }
-  return id;
+  const sequence = readUint32(source, at + 12) * 2 ** 32 + low;
+  const ahead = (source[at + 16] ?? 0) << 8 | (source[at + 17] ?? 0);
+  const floor = sequence - ahead;
+  if (floor < 0 || ahead >= WINDOW || !Number.isSafeInteger(sequence)) {
+    throw malformed("delivery");
+  }
+  return {
+    run: readUint32(source, at),
+    incarnation: readUint53(source, at + 4),
+    sequence,
+    floor,
+    number: readUint53(source, at + 18),
+  };
 }
 
 /** What became of some deliveries in a row. */

@@ -81,13 +81,24 @@ export function extraIn(
   end: number,
   tag: number,
 ): Uint8Array | null {
+  const from = extraAt(source, start, end, tag);
+  if (from < 0) return null;
+  return source.subarray(from, from + lengthAt(source, from - EXTRAS_HEADER));
+}
+
+/** Where the bytes of the first extra with a tag begin; -1: there is none. */
+export function extraAt(
+  source: Uint8Array,
+  start: number,
+  end: number,
+  tag: number,
+): number {
   for (let at = start; at < end;) {
     const from = at + EXTRAS_HEADER;
-    const to = from + lengthAt(source, at);
-    if (source[at] === tag) return source.subarray(from, to);
-    at = to;
+    if (source[at] === tag) return from;
+    at = from + lengthAt(source, at);
   }
-  return null;
+  return -1;
 }
 
 function lengthAt(source: Uint8Array, at: number): number {

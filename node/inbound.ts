@@ -14,7 +14,6 @@ import {
 } from "./chosen.ts";
 import { DONE, FAILED, readDelivery, UNHANDLED } from "./delivery_wire.ts";
 import { reasonOf } from "./errors.ts";
-import { EXTRA_DELIVERY, extraIn } from "./extras.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
 import type { Receipts, Window } from "./receipts.ts";
@@ -266,12 +265,10 @@ export class Inbound implements BundleVisitor<Resolved> {
     end: number,
   ): void {
     const { receipts } = this.#options;
-    const extra = this.#extras < 0
-      ? null
-      : extraIn(this.#payload, this.#extras, this.#extrasEnd, EXTRA_DELIVERY);
-    const id = readDelivery(extra, low);
-    const forGroups = this.#forGroups();
     const extras = this.#extras;
+    const extrasEnd = extras < 0 ? extras : this.#extrasEnd;
+    const id = readDelivery(this.#payload, extras, extrasEnd, low);
+    const forGroups = this.#forGroups();
     this.#extras = -1;
     this.received++;
     const { from } = this.#origin;

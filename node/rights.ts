@@ -15,7 +15,6 @@ import {
   SENT_EVENT,
 } from "./bundle.ts";
 import { type DeliveryId, readDelivery } from "./delivery_wire.ts";
-import { EXTRA_DELIVERY, extraIn } from "./extras.ts";
 import { PAYLOAD_INTEREST } from "./interest_codec.ts";
 
 /** Names that nodes use among themselves begin so: no guest has a right to them. */
@@ -90,7 +89,9 @@ class Check implements BundleVisitor<string> {
   readonly deliveries: DeliveryId[] = [];
   readonly #payload: Uint8Array;
   readonly #names: readonly string[];
-  #extra: Uint8Array | null = null;
+  /** Where the extras of the next entry stand. */
+  #start = 0;
+  #end = 0;
 
   constructor(payload: Uint8Array, names: readonly string[]) {
     this.#payload = payload;
@@ -102,11 +103,12 @@ class Check implements BundleVisitor<string> {
   }
 
   extras(start: number, end: number): void {
-    this.#extra = extraIn(this.#payload, start, end, EXTRA_DELIVERY);
+    this.#start = start;
+    this.#end = end;
   }
 
   event(name: string, request: number): void {
-    this.#extra = null;
+    this.#end = this.#start;
     if (isAmong(this.#names, name)) return;
     this.dropped++;
     this.name = name;
@@ -114,8 +116,8 @@ class Check implements BundleVisitor<string> {
   }
 
   delivery(name: string, low: number): void {
-    const id = readDelivery(this.#extra, low);
-    this.#extra = null;
+    const id = readDelivery(this.#payload, this.#start, this.#end, low);
+    this.#end = this.#start;
     if (isAmong(this.#names, name)) return;
     this.dropped++;
     this.name = name;
@@ -123,11 +125,11 @@ class Check implements BundleVisitor<string> {
   }
 
   reply(): void {
-    this.#extra = null;
+    this.#end = this.#start;
   }
 
   receipt(): void {
-    this.#extra = null;
+    this.#end = this.#start;
   }
 }
 

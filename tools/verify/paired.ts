@@ -6,6 +6,8 @@ import { ROOT } from "../members.ts";
 import type { MeasureOptions, Row } from "./runner.ts";
 import { ratioOf } from "./speed/results.ts";
 
+/** The commit with which the work on speed ended. */
+export const SPEED = "21a8110";
 /** By how much the CPU time of an event may grow. */
 const MOST = 1.1;
 /** The same in the short form: few and short turns tell less. */

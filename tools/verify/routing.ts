@@ -1,4 +1,4 @@
-import { paired } from "./paired.ts";
+import { paired, SPEED } from "./paired.ts";
 import { bridged } from "./routing/bridged.ts";
 import { stopped, throttled } from "./routing/held_up.ts";
 import { hostileNeighbour } from "./routing/hostile.ts";
@@ -8,8 +8,6 @@ import { sameSeed, simulated, simulatorSpeed } from "./routing/simulated.ts";
 import { together } from "./together.ts";
 import type { Row } from "./runner.ts";
 
-/** The commit with which the work on speed ended. */
-const SPEED = "21a8110";
 const RELAYING = ["hop", "path", "map", "gossip"];
 
 /** Routing and membership, under virtual time and in real networks. */

@@ -1,3 +1,5 @@
+// deno-lint-ignore-file no-console -- says what went wrong
+
 /**
  * A node that delivers and asks, or a worker of a group: `deliver_program.ts ID`. Run
  * with `--expose-gc`.
@@ -5,13 +7,21 @@
  * @module
  */
 
-import { createNode, DeliveryError, RequestError } from "@devts/devts";
-import { collectGarbage, quiet, serve, until } from "../../../bench/serve.ts";
+import { createNode, RequestError } from "@devts/devts";
+import {
+  collectGarbage,
+  pause,
+  quiet,
+  serve,
+  until,
+} from "../../../bench/serve.ts";
 
 /** Bytes of data in a call. */
 const SIZE = 128;
 /** Calls that are not answered at a time. */
 const IN_FLIGHT = 64;
+/** Requests that may wait: what would be left behind would take the place of others. */
+const REQUESTS = 100_000;
 
 interface Events {
   echo(data: Uint8Array): Uint8Array;
@@ -25,7 +35,7 @@ const node = createNode<Events>({
   cluster: "verify",
   id,
   logger: quiet,
-  limits: { requests: 200_000, running: 200_000 },
+  limits: { requests: REQUESTS, running: REQUESTS },
 });
 const data = new Uint8Array(SIZE).fill(7);
 let handled = 0;
@@ -47,31 +57,33 @@ async function rate(
   return calls / (performance.now() - start) * 1_000;
 }
 
-/** Who did each job, as the outcomes say; the failed ones by reason. */
-const done = new Map<string, number>();
-const failures = new Map<string, number>();
+/** Who did each job, as the outcomes say; `null`: nobody is known to have. */
+const by: (string | null)[] = [];
 let finished = 0;
 
-/** Delivers so many jobs to the group, so many at a time, at a pace where one is given. */
-async function deliverJobs(count: number): Promise<void> {
+/** Delivers so many jobs to the group, so many of them per second. */
+async function deliverJobs(count: number, pace: number): Promise<void> {
+  const start = performance.now();
   let next = 0;
   await Promise.all(Array.from({ length: IN_FLIGHT }, async () => {
-    while (next < count) await deliverJob(next++);
+    while (next < count) {
+      const number = next++;
+      const early = start + 1_000 * number / pace - performance.now();
+      if (early > 1) await pause(early);
+      by[number] = await deliverJob(number);
+      finished++;
+    }
   }));
 }
 
-async function deliverJob(number: number): Promise<void> {
+async function deliverJob(number: number): Promise<string | null> {
   try {
     const { acknowledged } = await node.deliver("job", number);
-    const by = acknowledged[0]?.node ?? "nobody";
-    done.set(by, (done.get(by) ?? 0) + 1);
+    return acknowledged[0]?.node ?? null;
   } catch (error) {
-    const reason = error instanceof DeliveryError
-      ? error.outcome.missing[0]?.reason ?? error.message
-      : String(error);
-    failures.set(reason, (failures.get(reason) ?? 0) + 1);
+    console.error(String(error));
+    return null;
   }
-  finished++;
 }
 
 await serve({
@@ -105,14 +117,11 @@ await serve({
   },
   jobs: async (args) => {
     await node.ready({ handles: "job" });
-    deliverJobs(args.number("count"));
+    deliverJobs(args.number("count"), args.number("pace"));
     return {};
   },
-  progress: () => ({
-    finished,
-    done: JSON.stringify([...done]),
-    failures: JSON.stringify([...failures]),
-  }),
+  progress: () => ({ finished }),
+  settled: () => ({ by: JSON.stringify(by) }),
   heap: () => {
     collectGarbage();
     return { bytes: Deno.memoryUsage().heapUsed };
