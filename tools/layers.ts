@@ -168,7 +168,7 @@ function partsOfTesting(
 }
 
 function brokenByOurs(
-  { folder, isTest, isBench }: Source,
+  { folder, isTest, isBench, isTesting }: Source,
   ours: string,
   typeOnly: boolean,
 ): string[] {
@@ -177,7 +177,7 @@ function brokenByOurs(
   if (ours === folder) {
     return [`inside a folder "./x.ts", not "@devts/${ours}"`];
   }
-  const isTrial = isTest || isBench;
+  const isTrial = isTest || isBench || isTesting;
   // A node is tried out with real parts, and by its public face.
   if (folder === "node" && isTrial) return [];
   if (!allowed.includes(ours)) {

@@ -95,6 +95,16 @@ export class Entries {
     return this.#seqs[slot] ?? 0;
   }
 
+  /** The write of a key, or its deletion, as a text that compares as they merge. */
+  version(key: string): string | undefined {
+    const slot = this.find(key);
+    if (slot < 0) return undefined;
+    const time = this.timeAt(slot).toString(16).padStart(12, "0");
+    const counter = this.counterAt(slot).toString(16).padStart(4, "0");
+    const replica = this.replicas.at(this.originAt(slot))?.id ?? "";
+    return `${time}${counter}@${replica}`;
+  }
+
   /** Who wrote what is at a slot, by index. */
   originAt(slot: number): number {
     return this.#origins[slot] ?? 0;

@@ -49,6 +49,12 @@ export interface ReplicatedMap<V> extends ReplicatedState {
   set(key: string, value: V, options?: WriteOptions): Promise<void>;
   /** Deletes a key; as {@linkcode ReplicatedMap.set}. */
   delete(key: string, options?: WriteOptions): Promise<void>;
+  /**
+   * Which write of a key this node knows as the last: a text that is greater, as texts
+   * compare, for a later one, and the same on all nodes. `undefined`: it knows of none, or
+   * of a deletion that is forgotten.
+   */
+  version(key: string): string | undefined;
   /** The keys that have a value, as a `Map` iterates them. */
   keys(): IterableIterator<string>;
   /** The keys and their values, as a `Map` iterates them. */
@@ -113,6 +119,10 @@ class LastWriterMap<V> extends Replicated implements ReplicatedMap<V> {
 
   delete(key: string, options?: WriteOptions): Promise<void> {
     return this.replication.write(key, undefined, true, options);
+  }
+
+  version(key: string): string | undefined {
+    return this.replication.store.entries.version(key);
   }
 
   keys(): IterableIterator<string> {

@@ -1,9 +1,12 @@
 import type { Row } from "./runner.ts";
 import { storage } from "./state/cut.ts";
 import { laws } from "./state/laws.ts";
+import { naive } from "./state/naive.ts";
+import { partitions } from "./state/partitions.ts";
 import { size } from "./state/size.ts";
 import { throughput } from "./state/throughput.ts";
 import { transfer } from "./state/transfer.ts";
+import { wrongClock } from "./state/wrong_clock.ts";
 
 /** Replicated state: how fast it is, what it takes, and what it survives. */
 export const rows: readonly Row[] = [
@@ -12,4 +15,7 @@ export const rows: readonly Row[] = [
   ...size,
   ...throughput,
   transfer,
+  partitions,
+  wrongClock,
+  naive,
 ];
