@@ -15,6 +15,8 @@ import { createSecret, secretText } from "@devts/protocol/secret";
 import {
   type ClusterKeyring,
   createNode,
+  DeliveryError,
+  type DeliveryOutcome,
   JoinError,
   KeyringError,
   type Node,
@@ -319,13 +321,33 @@ Deno.test("a guest does what its rights allow, and no more", async () => {
     RequestError,
   );
   assertMatch(sly.message, /has no right/);
+  const [missed] = (await undelivered(any, "drop", home.node.id)).missing;
+  assertEquals(missed?.reason, "forbidden");
+  assertMatch(missed?.message ?? "", /has no right to "drop"/);
+  const [unsent] = (await undelivered(anyHome, "say", guest.id)).missing;
+  assertEquals(unsent?.reason, "forbidden");
+  await any.deliver("say", "hello", { to: home.node.id });
+  await anyHome.deliver("add", [1], { to: guest.id });
+  said.pop();
   await any.emit("set", 1);
   await home.node.emit("say", "not for guests");
   await adds(visitor.node, home.node);
   assertEquals([said, heard], [["hello"], []]);
-  assertEquals(home.node.counters.forbidden, 4);
+  assertEquals(home.node.counters.forbidden, 6);
   assert(home.lines.some((line) => line.includes("has no right to")));
 });
+
+async function undelivered(
+  node: Node,
+  name: string,
+  to: string,
+): Promise<DeliveryOutcome> {
+  const { outcome } = await assertRejects(
+    () => node.deliver(name, "x", { to }),
+    DeliveryError,
+  );
+  return outcome;
+}
 
 Deno.test("a guest is not taken where its words could not be checked, nor believed about others", async () => {
   const secret = createSecret();

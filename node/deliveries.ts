@@ -258,11 +258,9 @@ export class Deliveries {
       return;
     }
     for (const { code, first, count, text } of results) {
-      for (let sequence = first; sequence < first + count; sequence++) {
-        const part = destination.pending.get(sequence);
-        if (part) this.#answered(part, from, code, text);
-        else this.#options.counts.lateReplies++;
-      }
+      const parts = partsIn(destination.pending, first, count);
+      this.#options.counts.lateReplies += count - parts.length;
+      for (const part of parts) this.#answered(part, from, code, text);
     }
   }
 
@@ -684,6 +682,26 @@ function newPart(delivery: Delivery, addressee: Addressee, now: number): Part {
     pause: FIRST_RETRY,
     result: null,
   };
+}
+
+/** The parts of so many sequences in a row: looks at no more than there are. */
+function partsIn(
+  pending: ReadonlyMap<number, Part>,
+  first: number,
+  count: number,
+): readonly Part[] {
+  const parts: Part[] = [];
+  if (count > pending.size) {
+    for (const [sequence, part] of pending) {
+      if (sequence >= first && sequence < first + count) parts.push(part);
+    }
+    return parts;
+  }
+  for (let sequence = first; sequence < first + count; sequence++) {
+    const part = pending.get(sequence);
+    if (part) parts.push(part);
+  }
+  return parts;
 }
 
 /** Whom a part was sent to, and who may still answer. */

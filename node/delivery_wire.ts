@@ -143,12 +143,15 @@ export function writeReceipts(results: readonly Result[]): Uint8Array[] {
   const receipts: Uint8Array[] = [];
   let parts: Uint8Array[] = [];
   let length = 1;
+  let total = 0;
   for (const result of results) {
     const part = writeResult(result);
-    if (length + part.length > MAX_RECEIPT) {
+    total += result.count;
+    if (length + part.length > MAX_RECEIPT || total > WINDOW) {
       receipts.push(joined(parts, length));
       parts = [];
       length = 1;
+      total = result.count;
     }
     parts.push(part);
     length += part.length;
@@ -215,12 +218,15 @@ export function readReceipt(bytes: Uint8Array): Receipt {
 
 function readResults(bytes: Uint8Array): Result[] {
   const results: Result[] = [];
+  // A node that tells of more than a window holds would only keep this one busy.
+  let total = 0;
   for (let at = 1; at < bytes.length;) {
     const from = at + RESULT_HEADER;
     const end = from + (bytes[at + 11] ?? 0);
     const code = bytes[at] ?? 0;
     const count = (bytes[at + 9] ?? 0) << 8 | (bytes[at + 10] ?? 0);
-    if (end > bytes.length || count > WINDOW) throw malformed("receipt");
+    total += count;
+    if (end > bytes.length || total > WINDOW) throw malformed("receipt");
     if (isCode(code)) {
       const first = readUint53(bytes, at + 1);
       const text = from === end

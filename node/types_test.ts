@@ -96,6 +96,20 @@ function correct(node: Node<Chat>, plain: Node): void {
   node.on("say", () => {}, sticky);
   node.on("order.*", () => {}, { group: "g" });
   node.emit("say", "hi", { key: 7 });
+  node.deliver("say", "hi", { acks: "quorum", to: ["id"], patience: 5 });
+  const _acknowledged: Promise<readonly { readonly node: string | null }[]> =
+    node.deliver("ping").then(({ acknowledged }) => acknowledged);
+  const _gathered: AsyncIterable<
+    { readonly from: string; readonly data: number }
+  > = node.gather("sum", [1], { count: 2, quiet: 5 });
+  const _events: AsyncIterable<{ readonly data: string }> = node.events(
+    "say",
+    { limit: 1, overflow: "fail", group: "g" },
+  );
+  const _matching: AsyncIterable<{ readonly data: unknown }> = node.events(
+    "order.*",
+  );
+  const _drained: Promise<boolean> = node.drain({ timeout: 5 });
   const _ready: Promise<void> = node.ready({ members: 2, handles: ["say"] });
   node.onSystem("join", ({ id, meta }) => {
     const _id: string = id;
@@ -154,6 +168,22 @@ function wrong(node: Node<Chat>, plain: Node): void {
   const _reply: Promise<string> = node.request("id", "sum", [1]);
   // @ts-expect-error: no such event
   node.request("id", "shout");
+  // @ts-expect-error: the data is a string
+  node.deliver("say", 1);
+  // @ts-expect-error: neither a number nor "all" or "quorum"
+  node.deliver("say", "hi", { acks: "most" });
+  // @ts-expect-error: no such event
+  node.deliver("shout", "hi");
+  // @ts-expect-error: the data is an array
+  node.gather("sum", 1);
+  // @ts-expect-error: the replies are numbers
+  const _texts: AsyncIterable<{ data: string }> = node.gather("sum", [1]);
+  // @ts-expect-error: the data is a string
+  const _numbers: AsyncIterable<{ data: number }> = node.events("say");
+  // @ts-expect-error: no such event
+  node.events("shout");
+  // @ts-expect-error: no such policy
+  node.events("say", { overflow: "block" });
   // @ts-expect-error: the handler replies with a string
   node.on("sum", () => "three");
   // @ts-expect-error: the handler does not reply
