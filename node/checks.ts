@@ -58,7 +58,7 @@ export class Checks {
 
   /** The rule of an event; null: nothing is checked. */
   rule(name: string): Rule | null {
-    return this.#rules.get(name) ?? null;
+    return this.contract === null ? null : this.#rules.get(name) ?? null;
   }
 
   /** The rules of a conversation; null: nothing is checked. */

@@ -55,6 +55,15 @@ export interface Rules {
   readonly [name: string]: EventRules | ConversationRules;
 }
 
+/** Refuses what is no part of a rule: it would not be heeded. */
+export type OnlyKnown<R extends Rules> = {
+  readonly [K in keyof R]: {
+    readonly [
+      P in Exclude<keyof R[K], keyof EventRules | keyof ConversationRules>
+    ]: never;
+  };
+};
+
 /** The events of a contract, as a node's type knows them. */
 export type EventsOf<R extends Rules> = {
   [K in keyof R]: R[K] extends ConversationRules
@@ -113,8 +122,12 @@ export interface Contract<E extends object = object> {
  * @throws {TypeError} If a rule is malformed, or the description of all takes more than
  * 256 Ki characters.
  */
-export function contract<R extends Rules>(rules: R): Contract<EventsOf<R>> {
-  const known = new Map(Object.entries(rules));
+export function contract<R extends Rules>(
+  rules: R & OnlyKnown<R>,
+): Contract<EventsOf<R>> {
+  const known = new Map<string, EventRules | ConversationRules>(
+    Object.entries(rules),
+  );
   for (const [name, rule] of known) checkRule(name, rule);
   const described = [...known].sort(([a], [b]) => a < b ? -1 : 1)
     .map(([name, rule]) => [name, describeRule(rule)]);

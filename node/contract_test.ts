@@ -4,7 +4,7 @@ import { z } from "zod";
 import { json } from "@devts/protocol/json";
 import type { Codec } from "@devts/protocol";
 import { hopRouter } from "@devts/routing/hop";
-import { contract, type EventsOf, type Rules } from "./contract.ts";
+import { type Contract, contract, type EventsOf } from "./contract.ts";
 import { compare } from "./compatibility.ts";
 import { ContractError, DeliveryError, RequestError } from "./errors.ts";
 import type { NodeParts } from "./types.ts";
@@ -12,20 +12,14 @@ import { type Tested, virtualWorld, type World } from "./_world_test.ts";
 import { pass, passFor } from "./_support_test.ts";
 
 /** Two nodes, each with its version of the contract, that know each other. */
-async function versions<R extends Rules, S extends Rules>(
+async function versions<E extends object, F extends object>(
   world: World,
-  one: R,
-  two: S,
+  one: Contract<E>,
+  two: Contract<F>,
   parts: Partial<NodeParts> = {},
-): Promise<{ ada: Tested<EventsOf<R>>; bob: Tested<EventsOf<S>> }> {
-  const ada = world.add<EventsOf<R>>("ada", {
-    contract: contract(one),
-    ...parts,
-  });
-  const bob = world.add<EventsOf<S>>("bob", {
-    contract: contract(two),
-    ...parts,
-  });
+): Promise<{ ada: Tested<E>; bob: Tested<F> }> {
+  const ada = world.add<E>("ada", { contract: one, ...parts });
+  const bob = world.add<F>("bob", { contract: two, ...parts });
   await passFor(world.clock, ada.node.listen("memory://ada"));
   await passFor(world.clock, bob.node.listen("memory://bob"));
   await passFor(world.clock, bob.node.join("memory://ada"));
@@ -58,7 +52,7 @@ Deno.test("contract() has the same digest for the same rules, in any order", () 
 
 Deno.test("data that does not fit is refused where it is sent, with the path", async () => {
   await using world = virtualWorld();
-  const { ada } = await versions(world, SHOP, SHOP);
+  const { ada } = await versions(world, contract(SHOP), contract(SHOP));
   const wrong: object = { email: 7 };
   const error = assertThrows(
     () => ada.node.emit("user.created", wrong as { email: string }),
@@ -84,7 +78,7 @@ Deno.test("data that does not fit is refused where it is sent, with the path", a
 
 Deno.test("data that does not fit is refused where it comes in, counted and told", async () => {
   await using world = virtualWorld();
-  const { bob } = await versions(world, SHOP, SHOP);
+  const { bob } = await versions(world, contract(SHOP), contract(SHOP));
   const wild = world.add("wild");
   await passFor(world.clock, wild.node.join("memory://bob"));
   await pass(world.clock, 2_000);
@@ -119,7 +113,7 @@ Deno.test("data that does not fit is refused where it comes in, counted and told
 
 Deno.test("a reply that does not fit is refused at both ends", async () => {
   await using world = virtualWorld();
-  const { ada, bob } = await versions(world, SHOP, SHOP);
+  const { ada, bob } = await versions(world, contract(SHOP), contract(SHOP));
   const wild = world.add("wild");
   await passFor(world.clock, wild.node.join("memory://bob"));
   await pass(world.clock, 2_000);
@@ -153,7 +147,7 @@ Deno.test("handlers get what schemas make of the data", async () => {
       reply: z.string().transform((text) => text.length),
     },
   };
-  const { ada, bob } = await versions(world, rules, rules);
+  const { ada, bob } = await versions(world, contract(rules), contract(rules));
   bob.node.on("order", ({ note }) => note);
   const reply = ada.node.request("bob", "order", { id: 1 });
   assertEquals(await passFor(world.clock, reply), 4);
@@ -167,7 +161,7 @@ Deno.test("asynchronous schemas are refused", async () => {
       data: v.pipeAsync(v.string(), v.checkAsync(() => Promise.resolve(true))),
     },
   };
-  const { ada } = await versions(world, rules, rules);
+  const { ada } = await versions(world, contract(rules), contract(rules));
   assertThrows(() => ada.node.emit("slow", "x"), TypeError);
   assertThrows(
     () => ada.node.emit("slower", "x"),
@@ -178,7 +172,7 @@ Deno.test("asynchronous schemas are refused", async () => {
 
 Deno.test("contracts that are the same exchange nothing", async () => {
   await using world = virtualWorld();
-  const { ada, bob } = await versions(world, SHOP, SHOP);
+  const { ada, bob } = await versions(world, contract(SHOP), contract(SHOP));
   assertEquals(ada.node.counters.sent + bob.node.counters.sent, 0);
 });
 
@@ -205,7 +199,12 @@ for (
 ) {
   Deno.test(`nodes of two versions name what does not fit, and go on with the rest: ${kind}`, async () => {
     await using world = virtualWorld();
-    const { ada, bob } = await versions(world, OLD, NEW, parts);
+    const { ada, bob } = await versions(
+      world,
+      contract(OLD),
+      contract(NEW),
+      parts,
+    );
     assertEquals(bob.log.of("warn"), [
       'node "bob": node "ada": "user.created" lacks "email"',
     ]);
@@ -298,7 +297,7 @@ function marked(name: string): Codec {
 Deno.test("an event has a codec of its own, and its reply, too", async () => {
   await using world = virtualWorld();
   const rules = { photo: { codec: marked("photo/1") }, plain: {} };
-  const { ada, bob } = await versions(world, rules, rules);
+  const { ada, bob } = await versions(world, contract(rules), contract(rules));
   const got: unknown[] = [];
   bob.node.on("photo", (data) => {
     got.push(data);
@@ -394,7 +393,7 @@ Deno.test("compare() finds what is sure to fail, and passes what it cannot decid
 Deno.test("deliver(), gather() and events() keep to the contract, and carry headers", async () => {
   await using world = virtualWorld();
   const rules = { ...SHOP, photo: { codec: marked("photo/1") } };
-  const { ada, bob } = await versions(world, rules, rules, {
+  const { ada, bob } = await versions(world, contract(rules), contract(rules), {
     middleware: [{
       send(event, next) {
         event.headers.set("kind", event.kind);
@@ -432,7 +431,7 @@ Deno.test("deliver(), gather() and events() keep to the contract, and carry head
 
 Deno.test("a delivery that does not fit is refused, and its outcome says why", async () => {
   await using world = virtualWorld();
-  const { bob } = await versions(world, SHOP, SHOP);
+  const { bob } = await versions(world, contract(SHOP), contract(SHOP));
   const wild = world.add("wild");
   await passFor(world.clock, wild.node.join("memory://bob"));
   bob.node.on("user.created", () => {});

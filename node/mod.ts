@@ -31,6 +31,7 @@ export {
   type ConversationRules,
   type EventRules,
   type EventsOf,
+  type OnlyKnown,
   type Rules,
 } from "./contract.ts";
 export * from "./errors.ts";

@@ -1,4 +1,4 @@
-import type { Judge } from "./_data.ts";
+import type { Judge } from "./data.ts";
 
 /** What MessagePack carries of scalars, as the scan before decoding accepts it. */
 export const judge: Judge = function judge(value): string | null {

@@ -13,7 +13,7 @@
  * @module
  */
 
-import { checkData, findFault } from "./_data.ts";
+import { checkData, findFault } from "./data.ts";
 import { DEFAULT_LIMITS } from "./scan.ts";
 import type { Codec } from "./types.ts";
 

@@ -20,7 +20,7 @@ import {
   encode as encodeValue,
   type ValueType,
 } from "@std/msgpack";
-import { checkData } from "./_data.ts";
+import { checkData } from "./data.ts";
 import { judge, view } from "./_msgpack.ts";
 import { scan } from "./scan.ts";
 import type { Codec } from "./types.ts";

@@ -16,7 +16,7 @@
  */
 
 import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE } from "msgpackr/pack";
-import { checkData } from "./_data.ts";
+import { checkData } from "./data.ts";
 import { isFlat, readFlat } from "./_flat.ts";
 import { judge, view } from "./_msgpack.ts";
 import { scan } from "./scan.ts";

@@ -1,3 +1,21 @@
+/**
+ * What data is, for whoever writes a codec: plain values, nested no deeper and no larger
+ * than every decoder takes.
+ *
+ * @example A codec that carries what JSON does, and says where it cannot
+ * ```ts
+ * import { checkData } from "@devts/protocol/data";
+ * import { assertThrows } from "@std/assert";
+ *
+ * function encode(value: unknown): Uint8Array {
+ *   checkData(value, (one) => typeof one === "bigint" ? "JSON has no bigint" : null);
+ *   return new TextEncoder().encode(JSON.stringify(value));
+ * }
+ * assertThrows(() => encode({ at: new Date() }), TypeError, "$.at");
+ * ```
+ *
+ * @module
+ */
 import { DEFAULT_LIMITS } from "./scan.ts";
 
 /** Tells why a scalar cannot be carried, or `null` where it can. */

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { checkData, findFault } from "./_data.ts";
+import { checkData, findFault } from "./data.ts";
 
 const anything = (): null => null;
 
