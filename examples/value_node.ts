@@ -1,5 +1,5 @@
 /**
- * A node type of one's own: it keeps one value, the same on every node of its kind.
+ * A value that is the same on every node that uses it: replicated state, as a behaviour.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 examples/value_node.ts         # prints its cluster port, and the value each second
@@ -8,13 +8,8 @@
  *
  * @module
  */
-import {
-  type Member,
-  Node,
-  type NodeOptions,
-  nodeParts,
-  type Outcome,
-} from "@devts/devts";
+import { type Behaviour, createNode } from "@devts/devts";
+import { register, type ReplicatedRegister } from "@devts/node/state";
 import {
   type Arguments,
   NODE_OPTIONS,
@@ -24,68 +19,12 @@ import {
 } from "./_arguments.ts";
 import { interrupted, run } from "./_program.ts";
 
-/** The events of value nodes: the parameter is the data, the result is the reply. */
-export interface ValueEvents {
-  /** The value was set somewhere. */
-  replicate(update: { value: unknown }): void;
-  /** Replies with the value. */
-  fetch(): unknown;
-}
+/** A value of any kind that MessagePack carries; the last one that is set anywhere wins. */
+export type Value = ReplicatedRegister<unknown>;
 
-/**
- * A node that keeps a value. Being a node is its point, so it extends one; where a
- * node is only a means, give it one instead, as the store in `web.ts` does.
- */
-export class ValueNode extends Node<ValueEvents> {
-  #value: unknown;
-
-  /** Makes the node; as every node it does nothing before `listen` or `join`. */
-  constructor(options: NodeOptions) {
-    super(nodeParts({ ...options, meta: { type: "value" } }));
-    this.on("replicate", ({ value }) => {
-      this.#value = value;
-    });
-    this.on("fetch", () => this.#value);
-  }
-
-  /** The value; `undefined` until it is set anywhere. */
-  get value(): unknown {
-    return this.#value;
-  }
-
-  /** Sets the value here and on every other value node: anything that MessagePack carries. */
-  set(value: unknown): Promise<Outcome> {
-    const outcome = this.emit("replicate", { value });
-    this.#value = value;
-    return outcome;
-  }
-
-  /** Takes over the value of any value node that answers. */
-  async fetch(): Promise<void> {
-    for (const member of this.members.values()) {
-      if (isValueNode(member) && await this.#fetchFrom(member.id)) return;
-    }
-  }
-
-  async #fetchFrom(id: string): Promise<boolean> {
-    try {
-      const value = await this.request(id, "fetch", undefined, {
-        timeout: 2_000,
-      });
-      // What was replicated while the reply was on its way is the later value.
-      this.#value ??= value;
-      return true;
-    } catch (error) {
-      console.warn(`cannot fetch the value from "${id}": ${error}`);
-      return false;
-    }
-  }
-}
-
-/** By its metadata a node tells the others what it is. */
-function isValueNode({ meta }: Member): boolean {
-  return typeof meta === "object" && meta !== null && "type" in meta &&
-    meta.type === "value";
+/** Holds the value on a node. Nodes that use it under the same name hold the same. */
+export function value(): Behaviour<Value> {
+  return register<unknown>();
 }
 
 /** The string form of a value. */
@@ -114,14 +53,15 @@ async function main(args: Arguments): Promise<void> {
   const stop = interrupted();
 
   // `await using` says goodbye to the cluster, however this function ends.
-  await using node = new ValueNode(options);
+  await using node = createNode(options);
+  const shared = node.use("value", value());
   await node.listen(listen);
   await node.join(...entries);
-  await node.fetch();
+  await shared.sync();
 
   const timer = setInterval(() => {
-    if (mode === "w") node.set(successor(node.value));
-    console.log(`value: ${textOf(node.value)}`);
+    if (mode === "w") shared.set(successor(shared.get()));
+    console.log(`value: ${textOf(shared.get())}`);
   }, 1_000);
   await stop;
   clearInterval(timer);

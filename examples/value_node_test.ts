@@ -1,62 +1,58 @@
 import { assertEquals } from "@std/assert";
+import { createNode, type Node } from "@devts/devts";
 import { memory } from "@devts/transport/memory";
 import type { Transport } from "@devts/transport";
 import { start } from "./_process.ts";
 import { meet, silent } from "./_support_test.ts";
-import { textOf, ValueNode } from "./value_node.ts";
+import { textOf, type Value, value } from "./value_node.ts";
 
-async function valueNode(transport: Transport, id: string): Promise<ValueNode> {
-  const node = new ValueNode({
-    cluster: "test",
-    id,
-    transport,
-    logger: silent,
-  });
-  await node.listen(`memory://${id}`);
-  return node;
+interface Valued extends AsyncDisposable {
+  readonly node: Node;
+  readonly shared: Value;
 }
 
-Deno.test("ValueNode.set() sets the value on every value node", async () => {
-  const transport = memory();
-  await using ada = await valueNode(transport, "ada");
-  await using bob = await valueNode(transport, "bob");
-  const { promise: replicated, resolve } = Promise.withResolvers<void>();
-  bob.on("replicate", () => resolve());
-  await meet(bob, ada);
+async function valued(
+  id: string,
+  transport: Transport | null,
+): Promise<Valued> {
+  const node = createNode({
+    cluster: transport ? "test" : "example",
+    id,
+    ...(transport && { transport }),
+    logger: silent,
+  });
+  const shared = node.use("value", value());
+  await node.listen(transport ? `memory://${id}` : "tcp://127.0.0.1:0");
+  return { node, shared, [Symbol.asyncDispose]: () => node.close() };
+}
 
-  const value = { list: [1, 2.5, null], bytes: new Uint8Array([1, 2]) };
-  assertEquals(await ada.set(value), { nodes: 1, dropped: 0 });
-  await replicated;
-  assertEquals(ada.value, value);
-  assertEquals(bob.value, value);
+/** Resolves to the next value that is set. */
+function next(shared: Value): Promise<unknown> {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  const watch = shared.watch(resolve);
+  return promise.finally(() => watch[Symbol.dispose]());
+}
+
+Deno.test("value() is the same on every node that uses it", async () => {
+  const transport = memory();
+  await using ada = await valued("ada", transport);
+  await using bob = await valued("bob", transport);
+  await meet(bob.node, ada.node);
+  const replicated = next(bob.shared);
+  const set = { list: [1, 2.5, null], bytes: new Uint8Array([1, 2]) };
+  await ada.shared.set(set);
+  assertEquals(await replicated, set);
+  assertEquals(ada.shared.get(), set);
 });
 
-Deno.test("ValueNode.fetch() gives a newcomer the value", async () => {
+Deno.test("value() gives a newcomer the value", async () => {
   const transport = memory();
-  await using ada = await valueNode(transport, "ada");
-  await ada.set(42);
-  await using bob = await valueNode(transport, "bob");
-  await meet(bob, ada);
-  await bob.fetch();
-  assertEquals(bob.value, 42);
-});
-
-Deno.test("ValueNode.fetch() keeps what was set meanwhile", async () => {
-  const transport = memory();
-  await using ada = await valueNode(transport, "ada");
-  await ada.set("old");
-  await using bob = await valueNode(transport, "bob");
-  await meet(bob, ada);
-  const fetching = bob.fetch();
-  await bob.set("new");
-  await fetching;
-  assertEquals(bob.value, "new");
-});
-
-Deno.test("ValueNode.fetch() leaves the first value node without a value", async () => {
-  await using ada = await valueNode(memory(), "ada");
-  await ada.fetch();
-  assertEquals(ada.value, undefined);
+  await using ada = await valued("ada", transport);
+  await ada.shared.set(42);
+  await using bob = await valued("bob", transport);
+  await meet(bob.node, ada.node);
+  await bob.shared.sync();
+  assertEquals(bob.shared.get(), 42);
 });
 
 Deno.test("textOf() shows a value on one line where it is short", () => {
@@ -65,20 +61,16 @@ Deno.test("textOf() shows a value on one line where it is short", () => {
 });
 
 Deno.test('value_node.ts with "w" adds 1 to the value each second', async () => {
-  await using node = new ValueNode({ cluster: "example", logger: silent });
-  await node.set(41);
-  const address = await node.listen("tcp://127.0.0.1:0");
-  const { promise: replicated, resolve } = Promise.withResolvers<void>();
-  node.on("replicate", () => resolve());
-  await using _writer = start("value_node.ts", [address, "w"]);
-  await replicated;
-  assertEquals(node.value, 42);
+  await using ada = await valued("ada", null);
+  await ada.shared.set(41);
+  const set = next(ada.shared);
+  await using _writer = start("value_node.ts", [...ada.node.addresses, "w"]);
+  assertEquals(await set, 42);
 });
 
 Deno.test("value_node.ts prints the value of the cluster", async () => {
-  await using node = new ValueNode({ cluster: "example", logger: silent });
-  await node.set("seen");
-  const address = await node.listen("tcp://127.0.0.1:0");
-  await using reader = start("value_node.ts", [address]);
+  await using ada = await valued("ada", null);
+  await ada.shared.set("seen");
+  await using reader = start("value_node.ts", [...ada.node.addresses]);
   assertEquals((await reader.line(/^value: (.*)$/))[1], '"seen"');
 });

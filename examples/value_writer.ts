@@ -1,6 +1,6 @@
 /**
- * A node of another type in a cluster of value nodes: it writes the value to a file
- * whenever it is set.
+ * A behaviour beside another one: it writes the value of the value nodes to a file
+ * whenever it changes.
  *
  * ```sh
  * deno run --allow-net=127.0.0.1 --allow-read=. --allow-write=. examples/value_writer.ts 7946  # the cluster port of a value node
@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { createNode, type Node } from "@devts/devts";
+import { type Behaviour, createNode } from "@devts/devts";
 import {
   type Arguments,
   NODE_OPTIONS,
@@ -16,21 +16,39 @@ import {
   type Usage,
 } from "./_arguments.ts";
 import { interrupted, run } from "./_program.ts";
-import { textOf, type ValueEvents } from "./value_node.ts";
+import { textOf, type Value, value } from "./value_node.ts";
+
+/** Values that wait to be written; of more, the oldest ones are not. */
+const WAITING = 1_024;
 
 /** Calls `write` with the string form of each value that is set, one at a time. */
-export function writeValues(
-  node: Node<ValueEvents>,
+export function valueWriter(
+  value: Value,
   write: (text: string) => Promise<void>,
-): void {
-  let last: Promise<void> = Promise.resolve();
-  node.on("replicate", ({ value }) => {
-    // The node does not wait for a handler before it calls the next, so each write
-    // waits for the one before. It does count the handlers that have not ended, and
-    // reads no further when they are too many: the queue is bounded.
-    last = last.catch(() => {}).then(() => write(textOf(value)));
-    return last;
-  });
+): Behaviour<void> {
+  return (scope) => {
+    const waiting: string[] = [];
+    let writing: Promise<void> | null = null;
+    async function writeAll(): Promise<void> {
+      for (let text; (text = waiting.shift()) !== undefined;) {
+        try {
+          await write(text);
+        } catch (error) {
+          scope.fault(error, `cannot write ${text}: ${error}`);
+        }
+      }
+      writing = null;
+    }
+    const watch = value.watch((changed) => {
+      if (waiting.length === WAITING) waiting.shift();
+      waiting.push(textOf(changed));
+      writing ??= writeAll();
+    });
+    scope.defer(() => {
+      watch[Symbol.dispose]();
+      return writing;
+    });
+  };
 }
 
 /**
@@ -73,15 +91,14 @@ async function main(args: Arguments): Promise<void> {
   const stop = interrupted();
 
   // `await using` says goodbye to the cluster, however this function ends.
-  await using node = createNode<ValueEvents>({
-    ...options,
-    meta: { type: "writer" },
-  });
-  writeValues(node, async (text) => {
+  await using node = createNode(options);
+  const shared = node.use("value", value());
+  const write = async (text: string): Promise<void> => {
     if (append) await Deno.writeTextFile(file, `${text}\n`, { append });
     else await replaceFile(file, text);
     console.log(`wrote ${text} to ${file}`);
-  });
+  };
+  node.use("writer", valueWriter(shared, write));
   await node.listen(listen);
   await node.join(...entries);
   await stop;

@@ -3,9 +3,8 @@ import { createNode } from "@devts/devts";
 import { memory } from "@devts/transport/memory";
 import { start } from "./_process.ts";
 import { isMember, meet, silent } from "./_support_test.ts";
-import { ValueNode } from "./value_node.ts";
-import type { ValueEvents } from "./value_node.ts";
-import { replaceFile, writeValues } from "./value_writer.ts";
+import { value } from "./value_node.ts";
+import { replaceFile, valueWriter } from "./value_writer.ts";
 
 async function temporary(): Promise<
   AsyncDisposable & { readonly folder: string }
@@ -21,23 +20,26 @@ async function namesIn(folder: string): Promise<string[]> {
   return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
 }
 
-Deno.test("writeValues() writes each value, one at a time and in order", async () => {
-  const transport = memory();
-  const options = { cluster: "test", transport, logger: silent };
-  await using value = new ValueNode(options);
-  await using writer = createNode<ValueEvents>(options);
+Deno.test("valueWriter() writes each value, one at a time and in order", async () => {
+  await using node = createNode({
+    cluster: "test",
+    transport: memory(),
+    logger: silent,
+  });
+  const faults: string[] = [];
+  node.onSystem("error", ({ message }) => faults.push(message));
+  const shared = node.use("value", value());
   const log: string[] = [];
   const { promise: done, resolve } = Promise.withResolvers<void>();
-  writeValues(writer, async (text) => {
+  const write = async (text: string): Promise<void> => {
     log.push(`begin ${text}`);
     await Promise.resolve();
     log.push(`end ${text}`);
     if (text === "2") throw new Error("no room");
     if (text === "3") resolve();
-  });
-  await value.listen("memory://value");
-  await meet(writer, value);
-  for (const number of [1, 2, 3]) await value.set(number);
+  };
+  node.use("writer", valueWriter(shared, write));
+  for (const number of [1, 2, 3]) await shared.set(number);
   await done;
   assertEquals(log, [
     "begin 1",
@@ -47,6 +49,7 @@ Deno.test("writeValues() writes each value, one at a time and in order", async (
     "begin 3",
     "end 3",
   ]);
+  assertEquals(faults, ['"writer": cannot write 2: Error: no room']);
 });
 
 Deno.test("replaceFile() leaves the old text to whoever is reading it", async () => {
@@ -77,7 +80,8 @@ for (
   Deno.test(`value_writer.ts ${args.join(" ")} writes what is set`, async () => {
     await using place = await temporary();
     const file = `${place.folder}/value.txt`;
-    await using node = new ValueNode({ cluster: "example", logger: silent });
+    await using node = createNode({ cluster: "example", logger: silent });
+    const shared = node.use("value", value());
     const address = await node.listen("tcp://127.0.0.1:0");
     await using writer = start("value_writer.ts", [
       address,
@@ -88,8 +92,9 @@ for (
       ...args,
     ]);
     await isMember(node, "writer");
-    await node.set(1);
-    await node.set("two");
+    await shared.set(1);
+    await writer.line(/^wrote 1 to /);
+    await shared.set("two");
     await writer.line(/^wrote "two" to /);
     assertEquals(await Deno.readTextFile(file), expected);
   });
