@@ -13,6 +13,8 @@ const PROGRAMS = [
   "demo.ts",
   "own_router.ts",
   "own_transport.ts",
+  "combined.ts",
+  "own_codec.ts",
   "value_node.ts",
   "value_writer.ts",
   "web.ts",

@@ -20,7 +20,7 @@ import {
   type Usage,
 } from "./_arguments.ts";
 import { interrupted, run } from "./_program.ts";
-import { serve, Store, webApp, type WebEvents } from "./web.ts";
+import { serve, store, webApp, type WebEvents } from "./web.ts";
 
 const { id, cluster } = NODE_OPTIONS;
 
@@ -46,12 +46,11 @@ async function main(args: Arguments): Promise<void> {
   await using node = createNode<WebEvents>({
     ...options,
     router: natsRouter({ servers, cluster: options.cluster }),
-    meta: { type: "web" },
   });
-  const store = new Store(node);
-  const app = webApp(node, store);
+  const entries = node.use("store", store());
+  const app = webApp(node, entries);
   await node.join(); // without addresses: the router connects, and looks who is there
-  await store.fetch();
+  await entries.fetch();
 
   await using _server = serve(app, hostPort);
   await stop;

@@ -4,7 +4,7 @@ import { natsRouter } from "@devts/routing/nats";
 import { linesOf } from "./_lines.ts";
 import { start } from "./_process.ts";
 import { silent } from "./_support_test.ts";
-import { Store, webApp, type WebEvents } from "./web.ts";
+import { store, webApp, type WebEvents } from "./web.ts";
 
 /** Where `nats-server` is installed: Debian's folder may not be in `PATH`. */
 const SERVER = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin"]
@@ -73,14 +73,14 @@ test("join() without addresses finds the nodes of a NATS server", async () => {
   await using server = await natsServer();
   await using ada = web(server.port, "ada");
   await using bob = web(server.port, "bob");
-  const store = new Store(ada);
-  const copy = new Store(bob);
-  const app = webApp(ada, store);
+  const original = ada.use("store", store());
+  const copy = bob.use("store", store());
+  const app = webApp(ada, original);
   const { promise: told, resolve } = Promise.withResolvers<string>();
   bob.on("test_broadcast", (text, { from }) => resolve(`${from}: ${text}`));
 
   assertEquals(await ada.join(), 0);
-  await store.set("colour", "blue");
+  await original.set("colour", "blue");
   assertEquals(await bob.join(), 1);
   assertEquals(bob.members.get("ada")?.meta, { type: "web" });
   await copy.fetch();

@@ -3,8 +3,8 @@
  * for one event of a contract alone. Other nodes of its cluster must have the codec, too.
  *
  * ```sh
- * deno run -A examples/own_codec.ts --name ada       # prints its cluster port
- * deno run -A examples/own_codec.ts 7946 --name bob  # joins there; both speak CBOR
+ * deno run --allow-net=127.0.0.1 examples/own_codec.ts --name ada       # prints its cluster port
+ * deno run --allow-net=127.0.0.1 examples/own_codec.ts 7946 --name bob  # joins there; both speak CBOR
  * ```
  *
  * @module

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { createNode } from "@devts/devts";
 import { memory } from "@devts/transport/memory";
 import { start } from "./_process.ts";
-import { isMember, meet, silent } from "./_support_test.ts";
+import { isMember, silent } from "./_support_test.ts";
 import { value } from "./value_node.ts";
 import { replaceFile, valueWriter } from "./value_writer.ts";
 

@@ -9,7 +9,14 @@
  *
  * @module
  */
-import { createNode, type Member, type Node, type Outcome } from "@devts/devts";
+import {
+  type Behaviour,
+  createNode,
+  type Node,
+  type Outcome,
+  RequestError,
+  type Scope,
+} from "@devts/devts";
 import { Hono } from "hono";
 import {
   type Arguments,
@@ -23,31 +30,40 @@ import { interrupted, run } from "./_program.ts";
 /** A name of the store and its value. */
 export type Entry = readonly [name: string, value: string];
 
-/**
- * The events of web nodes: the parameter is the data, the result is the reply.
- * Other kinds of nodes live in the same cluster and hear every broadcast, so the
- * names say whose events they are.
- */
+/** The events of web nodes: the parameter is the data, the result is the reply. */
 export interface WebEvents {
   /** Replies with what it got. */
   "test_event"(text: string): string;
   /** Tells the others. */
   "test_broadcast"(text: string): void;
-  /** An entry was set somewhere. */
-  "store:replicate"(entry: Entry): void;
-  /** Replies with all entries. */
-  "store:fetch"(): readonly Entry[];
 }
 
-/** A key/value store that every web node keeps a copy of. The last value received wins. */
+/** The events of the store; as it is a behaviour, they have its name in front. */
+export interface StoreEvents {
+  /** An entry was set somewhere. */
+  replicate(entry: Entry): void;
+  /** Replies with all entries. */
+  fetch(): readonly Entry[];
+}
+
+/**
+ * A key/value store that every node which uses it keeps a copy of. The last value
+ * received wins; `map()` of `@devts/node/state` does better, and shows less of how it
+ * is done.
+ */
+export function store(): Behaviour<Store, StoreEvents> {
+  return (scope) => new Store(scope);
+}
+
+/** The store of one node. */
 export class Store {
-  readonly #node: Node<WebEvents>;
+  readonly #scope: Scope<StoreEvents>;
   readonly #entries = new Map<string, string>();
 
   /** Answers for the store on a node; the node may do other things as well. */
-  constructor(node: Node<WebEvents>) {
-    this.#node = node;
-    node.on("store:replicate", (entry, { from }) => {
+  constructor(scope: Scope<StoreEvents>) {
+    this.#scope = scope;
+    scope.on("replicate", (entry, { from }) => {
       // Types are checked where this is compiled, not where the data comes from.
       if (!isEntry(entry)) {
         throw new TypeError(`That is no entry: ${Deno.inspect(entry)}`);
@@ -55,12 +71,12 @@ export class Store {
       this.#entries.set(...entry);
       console.log(`store: ${JSON.stringify(entry)} from "${from}"`);
     });
-    node.on("store:fetch", () => [...this.#entries]);
+    scope.on("fetch", () => [...this.#entries]);
   }
 
   /** Sets a value here and on every other web node. */
   set(name: string, value: string): Promise<Outcome> {
-    const outcome = this.#node.emit("store:replicate", [name, value]);
+    const outcome = this.#scope.emit("replicate", [name, value]);
     this.#entries.set(name, value);
     return outcome;
   }
@@ -70,16 +86,16 @@ export class Store {
     return Object.fromEntries(this.#entries);
   }
 
-  /** Copies the store of any web node that answers. */
+  /** Copies the store of any node that has one and answers. */
   async fetch(): Promise<void> {
-    for (const member of this.#node.members.values()) {
-      if (isWebNode(member) && await this.#fetchFrom(member.id)) return;
+    for (const id of [...this.#scope.members.keys()]) {
+      if (await this.#fetchFrom(id)) return;
     }
   }
 
   async #fetchFrom(id: string): Promise<boolean> {
     try {
-      const entries = await this.#node.request(id, "store:fetch", undefined, {
+      const entries = await this.#scope.request(id, "fetch", undefined, {
         timeout: 2_000,
       });
       // What was replicated while the reply was on its way is the later value.
@@ -89,6 +105,9 @@ export class Store {
       console.log(`store: fetched from "${id}": ${entries.length} in all`);
       return true;
     } catch (error) {
+      if (error instanceof RequestError && error.reason === "unhandled") {
+        return false; // a node of another kind
+      }
       console.warn(`store: cannot fetch it from "${id}": ${error}`);
       return false;
     }
@@ -98,12 +117,6 @@ export class Store {
 function isEntry(data: unknown): data is Entry {
   return Array.isArray(data) && data.length === 2 &&
     data.every((part) => typeof part === "string");
-}
-
-/** By its metadata a node tells the others what it is. */
-function isWebNode({ meta }: Member): boolean {
-  return typeof meta === "object" && meta !== null && "type" in meta &&
-    meta.type === "web";
 }
 
 /** The web application: it knows the node and the store, and they know nothing of it. */
@@ -141,20 +154,17 @@ const USAGE: Usage = {
 };
 
 async function main(args: Arguments): Promise<void> {
-  const { options, listen, entries } = await nodeArguments(args);
+  const { options, listen, entries: others } = await nodeArguments(args);
   const hostPort = portOf(args.positional[1] ?? "0", "The host port");
   const stop = interrupted();
 
   // `await using` says goodbye to the cluster, however this function ends.
-  await using node = createNode<WebEvents>({
-    ...options,
-    meta: { type: "web" },
-  });
-  const store = new Store(node);
-  const app = webApp(node, store);
+  await using node = createNode<WebEvents>(options);
+  const entries = node.use("store", store());
+  const app = webApp(node, entries);
   await node.listen(listen);
-  await node.join(...entries);
-  await store.fetch();
+  await node.join(...others);
+  await entries.fetch();
 
   // Last, so that nobody is served from a store that is not complete.
   await using _server = serve(app, hostPort);

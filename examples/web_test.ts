@@ -4,7 +4,7 @@ import { memory } from "@devts/transport/memory";
 import type { Transport } from "@devts/transport";
 import { start } from "./_process.ts";
 import { meet, silent } from "./_support_test.ts";
-import { Store, webApp, type WebEvents } from "./web.ts";
+import { type Store, store, webApp, type WebEvents } from "./web.ts";
 
 interface Web extends AsyncDisposable {
   readonly node: Node<WebEvents>;
@@ -18,12 +18,16 @@ async function web(transport: Transport, id: string): Promise<Web> {
     id,
     transport,
     logger: silent,
-    meta: { type: "web" },
   });
-  const store = new Store(node);
-  const app = webApp(node, store);
+  const entries = node.use("store", store());
+  const app = webApp(node, entries);
   await node.listen(`memory://${id}`);
-  return { node, store, app, [Symbol.asyncDispose]: () => node.close() };
+  return {
+    node,
+    store: entries,
+    app,
+    [Symbol.asyncDispose]: () => node.close(),
+  };
 }
 
 async function get({ app }: Web, path: string): Promise<string> {
@@ -50,7 +54,9 @@ Deno.test("GET /set/:name/:value reaches the store of every web node", async () 
   await using ada = await web(transport, "ada");
   await using bob = await web(transport, "bob");
   const { promise: replicated, resolve } = Promise.withResolvers<void>();
-  bob.node.on("store:replicate", () => resolve());
+  bob.node.on(">", (_, { name }) => {
+    if (name === "store/replicate") resolve();
+  });
   await meet(bob.node, ada.node);
 
   assertEquals(
@@ -130,7 +136,7 @@ Deno.test("Store refuses what is no entry", async () => {
     if (faults.push(message) === bad.length) resolve();
   });
   await meet(stranger, ada.node);
-  for (const data of bad) await stranger.emit("store:replicate", data);
+  for (const data of bad) await stranger.emit("store/replicate", data);
   await refused;
   assertEquals(ada.store.dump(), {});
   assertStringIncludes(faults[0] ?? "", "That is no entry: null");
