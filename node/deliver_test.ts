@@ -351,7 +351,54 @@ Deno.test("deliver() refuses more than limits.deliveries", async () => {
   await assertRejects(
     () => one.node.deliver("set"),
     DeliveryError,
-    'Cannot deliver "set": 2 deliveries wait already',
+    'Cannot deliver "set": 2 deliveries of 0 bytes wait already',
   );
   assertEquals(one.node.counters.limits.deliveries, 1);
+});
+
+Deno.test("deliver() keeps no more data than limits.outboxTotal until it is settled", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world, { limits: { outboxTotal: 1_000 } });
+  let end = (): void => {};
+  two.node.on("set", () => new Promise<void>((resolve) => end = resolve));
+  await pass(world.clock, 2_000);
+  const first = one.node.deliver("set", new Uint8Array(900));
+  await assertRejects(
+    () => one.node.deliver("set", new Uint8Array(900)),
+    DeliveryError,
+    "deliveries of 90",
+  );
+  await pass(world.clock, 100);
+  end();
+  await passFor(world.clock, first);
+  one.node.deliver("set", new Uint8Array(900));
+  assertEquals(one.node.counters.limits.deliveries, 1);
+});
+
+Deno.test("deliver() comes again to a node that has restarted, and is handled there", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const handled: string[] = [];
+  two.node.on("set", () => {
+    handled.push("before");
+    return new Promise(() => {});
+  });
+  await pass(world.clock, 2_000);
+  const outcome = one.node.deliver("set", 1, { acks: "all" });
+  await pass(world.clock, 100);
+  world.cut("bob");
+  await pass(world.clock, 1_000);
+  const again = world.add("bob", {
+    incarnations: {
+      ...world.parts("bob").incarnations,
+      first: two.node.incarnation + 1_000,
+    },
+  });
+  again.node.on("set", () => handled.push("after"));
+  await passFor(world.clock, again.node.listen("memory://bob-2"));
+  await passFor(world.clock, again.node.join("memory://ada"));
+  assertEquals((await passFor(world.clock, outcome)).acknowledged, [
+    { node: "bob", group: null },
+  ]);
+  assertEquals(handled, ["before", "after"]);
 });

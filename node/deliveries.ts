@@ -77,8 +77,9 @@ export interface DeliveriesOptions {
   readonly id: NodeId;
   readonly clock: Clock;
   readonly random: () => number;
-  /** How many may be unsettled. */
+  /** How many may be unsettled, and their data in all, in bytes. */
   readonly limit: number;
+  readonly maxBytes: number;
   readonly met: { deliveries: number };
   readonly counts: {
     delivered: number;
@@ -184,6 +185,8 @@ export class Deliveries {
   /** Where the nodes that calls are for were found last. */
   readonly #places = new WeakMap<Addressee, Destination>();
   #number = 0;
+  /** What the data of those that are not settled takes. */
+  #bytes = 0;
   /** Sequences begin here: above those that nodes which are forgotten have seen. */
   #base = 0;
   #tickAt = Infinity;
@@ -203,12 +206,14 @@ export class Deliveries {
 
   /** Takes a call. Its promise rejects where fewer acknowledge than are to. */
   deliver(order: Order): Promise<DeliveryOutcome> {
-    const { limit, met, clock } = this.#options;
-    if (this.#deliveries.size >= limit) {
+    const { limit, maxBytes, met, clock } = this.#options;
+    const size = order.bytes?.length ?? 0;
+    if (this.#deliveries.size >= limit || this.#bytes + size > maxBytes) {
       met.deliveries++;
+      const { size: waiting } = this.#deliveries;
       return this.#refused(
         order,
-        `Cannot deliver "${order.topic.name}": ${limit} deliveries wait already`,
+        `Cannot deliver "${order.topic.name}": ${waiting} deliveries of ${this.#bytes} bytes wait already`,
       );
     }
     if (order.addressees.length === 0) {
@@ -235,6 +240,7 @@ export class Deliveries {
       release: nothing,
     };
     this.#deliveries.add(delivery);
+    this.#bytes += size;
     const { signal } = order;
     if (signal) {
       const abort = (): void => this.#abort(delivery, signal.reason);
@@ -490,6 +496,7 @@ export class Deliveries {
     if (!delivery.told) this.#tellFailed(delivery, needed);
     delivery.release();
     this.#deliveries.delete(delivery);
+    this.#bytes -= order.bytes?.length ?? 0;
   }
 
   #tell(delivery: Delivery): void {

@@ -31,7 +31,11 @@ export interface DeliveringOptions {
   readonly id: NodeId;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly limits: { readonly deliveries: number; readonly origins: number };
+  readonly limits: {
+    readonly deliveries: number;
+    readonly origins: number;
+    readonly outboxTotal: number;
+  };
   readonly met: MetLimits;
   readonly counts: {
     delivered: number;
@@ -80,6 +84,7 @@ export class Delivering {
       clock,
       random,
       limit: limits.deliveries,
+      maxBytes: limits.outboxTotal,
       met,
       counts,
       incarnation: () => options.incarnation(),

@@ -159,7 +159,7 @@ export interface TableLimits {
    */
   readonly requests?: number;
   /**
-   * Deliveries that are not settled, in all.
+   * Deliveries that are not settled, in all; their data may take `outboxTotal` bytes.
    *
    * @default {65_536}
    */
