@@ -47,7 +47,8 @@ async function readUnlessQuiet(
   }
 }
 
-function closeQuietly(conn: DenoConn): void {
+/** Closes a connection that may be closed already. */
+export function closeQuietly(conn: Pick<Deno.Conn, "close">): void {
   try {
     conn.close();
   } catch {

@@ -1,6 +1,11 @@
 import { acceptFrom, type Acceptor } from "./_accept.ts";
 import { parseHostPort, withPort } from "./_address.ts";
-import { byteStream } from "./_deno_conn.ts";
+import type {
+  TlsAccepted,
+  TlsListening,
+  TlsListenOptions,
+} from "./_closable_tls.ts";
+import { byteStream, closeQuietly } from "./_deno_conn.ts";
 import { type Encryption, ownCertificate } from "./_encryption.ts";
 import { handled } from "./_promise.ts";
 import { cannot, dialTcp, remoteOf, toDial } from "./_sockets.ts";
@@ -18,6 +23,13 @@ const HANDSHAKE_TIMEOUT = 5_000;
 /** How long to wait for a port that a listener has just left, in ms; doubled each time. */
 const MIN_PAUSE = 5;
 const MAX_PAUSE = 1_000;
+
+/**
+ * Deno cannot close the socket of a handshake that stalls, so whoever stalls could take
+ * up one after the other. Once so many were given up, a listener goes on over
+ * `node:tls`, which can, and takes in data somewhat more slowly.
+ */
+const MAX_STUCK = 64;
 
 /** A certificate to listen with. */
 type Shown = ReturnType<typeof ownCertificate>;
@@ -74,7 +86,10 @@ export class TlsTransport implements Transport {
       acceptor,
       bound,
       (conn) =>
-        this.#frame(acceptedStream(conn, alpn), remoteOf(conn, this.#scheme)),
+        this.#frame(
+          acceptedStream(conn, alpn, () => acceptor.noteStuck()),
+          remoteOf(conn, this.#scheme),
+        ),
     );
   }
 
@@ -96,13 +111,20 @@ export class TlsTransport implements Transport {
  * What was accepted, before its handshake: one that stalls is closed by a timer, and
  * holds up nobody, since reading is what waits for it.
  */
-function acceptedStream(conn: Deno.TlsConn, alpn: string): ByteStream {
+function acceptedStream(
+  conn: TlsAccepted,
+  alpn: string,
+  stuck: () => void,
+): ByteStream {
   const stream = byteStream(conn);
   let open = false;
+  let over = false;
   const opened = handled(
     handshake(conn, alpn, undefined).then(() => {
-      open = true;
+      open = over = true;
     }, (error) => {
+      if (error instanceof LateError && !over) stuck();
+      over = true;
       closeQuietly(conn);
       throw error;
     }),
@@ -113,14 +135,17 @@ function acceptedStream(conn: Deno.TlsConn, alpn: string): ByteStream {
     write: (bytes) =>
       open ? stream.write(bytes) : opened.then(() => stream.write(bytes)),
     // Whoever has not finished the handshake was sent nothing that could be lost.
-    close: (reason) =>
-      stream.close(open ? reason : reason ?? new Error("No handshake")),
+    close: (reason) => {
+      if (!over) stuck();
+      over = true;
+      return stream.close(open ? reason : reason ?? new Error("No handshake"));
+    },
   };
 }
 
 /** Completes a handshake, or rejects in time. */
 async function handshake(
-  conn: Deno.TlsConn,
+  conn: Pick<TlsAccepted, "handshake" | "close">,
   alpn: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -140,7 +165,7 @@ async function handshake(
     throw new Error(`the other end does not speak "${alpn}"`);
   } catch (error) {
     if (!late) throw withHint(error);
-    throw new Error(
+    throw new LateError(
       `the TLS handshake took longer than ${HANDSHAKE_TIMEOUT / 1000} s`,
     );
   } finally {
@@ -153,13 +178,15 @@ async function handshake(
  * A TLS listener that changes its certificate: by making way for another one on the
  * same port, since the runtime's own cannot change it.
  */
-class TlsAcceptor implements Acceptor<Deno.TlsConn> {
+class TlsAcceptor implements Acceptor<TlsAccepted> {
   readonly #address: Address;
   readonly #encryption: Encryption;
   readonly #hostname: string;
   #port = 0;
   #shown: Shown | undefined;
-  #listener: Deno.TlsListener | undefined;
+  #listener: TlsListening | undefined;
+  /** Handshakes that were given up over the runtime's own TLS. */
+  #stuck = 0;
   #changes: Disposable | undefined;
   /** Settles once no change is under way; never rejects. */
   #changed: Promise<void> = Promise.resolve();
@@ -175,19 +202,25 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
   async start(port: number): Promise<number> {
     const shown = await this.#ownCertificate();
     try {
-      this.#listener = this.#bind(port, shown);
+      this.#listener = listenTls(this.#options(port, shown));
     } catch (error) {
       throw cannot("listen on", this.#address, error);
     }
     this.#shown = shown;
-    this.#port = this.#listener.addr.port;
+    this.#port = this.#listener.port;
     this.#changes = this.#encryption.onChange(() => {
       this.#changed = this.#changed.then(() => this.#change());
     });
     return this.#port;
   }
 
-  async accept(): Promise<Deno.TlsConn> {
+  /** A connection was given up whose handshake is under way. */
+  noteStuck(): void {
+    if (++this.#stuck !== MAX_STUCK) return;
+    this.#changed = this.#changed.then(() => this.#change(true));
+  }
+
+  async accept(): Promise<TlsAccepted> {
     for (;;) {
       await this.#changed;
       const listener = this.#listener;
@@ -218,16 +251,19 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
   }
 
   /** Shows the present certificate from now on; never rejects. */
-  async #change(): Promise<void> {
+  async #change(anew = false): Promise<void> {
     try {
       const next = await this.#ownCertificate();
       const { cert, key } = this.#shown ?? {};
-      if (this.#closed || next.cert === cert && next.key === key) return;
+      const isSame = next.cert === cert && next.key === key;
+      if (this.#closed || isSame && !anew) return;
       // One that cannot be used throws here, while the former still listens.
-      this.#bind(0, next).close();
+      listenTls(this.#options(0, next)).close();
       this.#listener?.close();
       this.#listener = undefined;
-      this.#listener = await this.#rebind(next);
+      const listener = await this.#rebind(next);
+      if (this.#closed) return listener?.close();
+      this.#listener = listener;
       this.#shown = next;
     } catch {
       // The former certificate stays: whoever made the change knows why.
@@ -235,10 +271,13 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
   }
 
   /** Listens on the same port again, as soon as the former listener has left it. */
-  async #rebind(shown: Shown): Promise<Deno.TlsListener | undefined> {
+  async #rebind(shown: Shown): Promise<TlsListening | undefined> {
+    const options = this.#options(this.#port, shown);
     for (let pause = MIN_PAUSE; !this.#closed; pause *= 2) {
       try {
-        return this.#bind(this.#port, shown);
+        if (this.#stuck < MAX_STUCK) return listenTls(options);
+        const { listenClosable } = await import("./_closable_tls.ts");
+        return listenClosable(options);
       } catch {
         // Whoever took the port meanwhile may leave it, too.
         await new Promise((resolve) =>
@@ -248,15 +287,24 @@ class TlsAcceptor implements Acceptor<Deno.TlsConn> {
     }
   }
 
-  #bind(port: number, shown: Shown): Deno.TlsListener {
-    return Deno.listenTls({
-      hostname: this.#hostname,
-      port,
-      ...shown,
-      alpnProtocols: [this.#encryption.alpn],
-    });
+  #options(port: number, shown: Shown): TlsListenOptions {
+    const { alpn } = this.#encryption;
+    return { hostname: this.#hostname, port, ...shown, alpn };
   }
 }
+
+/** Listens over the runtime's own TLS. */
+function listenTls({ alpn, ...options }: TlsListenOptions): TlsListening {
+  const listener = Deno.listenTls({ ...options, alpnProtocols: [alpn] });
+  return {
+    port: listener.addr.port,
+    accept: () => listener.accept(),
+    close: () => listener.close(),
+  };
+}
+
+/** The other end did not go on with the handshake. */
+class LateError extends Error {}
 
 /** Says of what the runtime throws in a handshake what it may come of. */
 function withHint(error: unknown): unknown {
@@ -270,12 +318,4 @@ function withHint(error: unknown): unknown {
       `it closed in the TLS handshake: it may not encrypt (${message})`,
     )
     : error;
-}
-
-function closeQuietly(conn: Pick<Deno.Conn, "close">): void {
-  try {
-    conn.close();
-  } catch {
-    // It was closed already.
-  }
 }

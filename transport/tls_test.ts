@@ -31,6 +31,24 @@ testTransport("tcp().secure()", {
   address: "tcp://127.0.0.1:0",
 });
 
+testTransport("tls(), after many handshakes that stalled", {
+  transport: () => besieged(tls(options)),
+  address: ADDRESS,
+});
+
+Deno.test("tls() closes the sockets of those who stall, once there were many", async () => {
+  const transport = tls(options);
+  await using listener = await transport.listen(ADDRESS);
+  await stall(listener);
+  await echoOnce(transport, listener);
+  using silent = await silentTo(listener);
+  const stalled = await next(listener);
+  await stalled.close(new Error("enough"));
+  // One of the runtime would stay open.
+  const read = silent.read(new Uint8Array(1));
+  assertEquals(await read.catch(() => null), null);
+});
+
 Deno.test("tls().listen() needs a certificate, and names the address where it is none", async () => {
   await assertRejects(() => tls().listen(ADDRESS), TypeError, "cert and key");
   await assertRejects(
@@ -276,4 +294,35 @@ async function echoOnce(
 async function next(listener: Listener): Promise<Connection> {
   for await (const connection of listener) return connection;
   throw new Error("The listener is closed");
+}
+
+/** A transport whose listeners have met many that stalled. */
+function besieged(transport: Transport): Transport {
+  return wrapTransport(transport, {
+    async listen(address) {
+      const listener = await transport.listen(address);
+      await stall(listener);
+      return listener;
+    },
+  });
+}
+
+/** One connection more than the runtime's own TLS is given: none goes on with its handshake. */
+async function stall(listener: Listener): Promise<void> {
+  for (let i = 0; i < 65; i++) {
+    using _silent = await silentTo(listener);
+    await (await next(listener)).close(new Error("enough"));
+  }
+}
+
+/** Connects, as soon as somebody listens again. */
+async function silentTo({ address }: Listener): Promise<Deno.TcpConn> {
+  const port = Number(address.split(":").at(-1));
+  for (;;) {
+    try {
+      return await Deno.connect({ hostname: "127.0.0.1", port });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
+    }
+  }
 }

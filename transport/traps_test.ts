@@ -197,7 +197,7 @@ testTrap(
 
 testTrap(
   "closing a Deno.TlsConn whose handshake stalls leaves its socket open",
-  "the documentation of tls() need not say so",
+  "_tls.ts needs no other TLS beside it, and the documentation of tls() need not say so",
   async () => {
     using listener = listenTls();
     const silent = await Deno.connect({ port: listener.addr.port });
