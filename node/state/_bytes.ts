@@ -79,6 +79,13 @@ export class Writer {
     return end - start;
   }
 
+  /** Bytes as they are. */
+  append(bytes: Uint8Array): void {
+    this.room(bytes.length);
+    this.bytes.set(bytes, this.at);
+    this.at += bytes.length;
+  }
+
   /** What was written, as a copy. */
   copy(): Uint8Array<ArrayBuffer> {
     return this.bytes.slice(0, this.at);

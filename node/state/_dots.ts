@@ -13,6 +13,8 @@ const SETTLED: Promise<void> = Promise.resolve();
 export class Dots {
   readonly #replication: Replication;
   readonly #byElement = new Map<string, Set<string>>();
+  /** Dots that wait for the storage: what comes after them on this node knows of them. */
+  readonly #staged = new Map<string, Set<string>>();
 
   constructor(replication: Replication) {
     this.#replication = replication;
@@ -41,18 +43,35 @@ export class Dots {
     value: unknown,
     options: WriteOptions | undefined,
   ): Promise<void> {
-    const known = [...this.#byElement.get(element) ?? []];
-    const { self } = this.#replication.store;
-    const dot = `${element}${SEPARATOR}${self.id}.${self.mark + 1}`;
+    const known = this.#known(element);
+    const { self, lastSeq } = this.#replication.store;
+    const dot = `${element}${SEPARATOR}${self.id}.${lastSeq + 1}`;
     const added = this.#replication.write(dot, value, false, options);
+    if (this.#replication.store.staged.get(dot)) {
+      this.#stage(element, dot, added);
+    }
     return this.#remove(known, options) ?? added;
+  }
+
+  #known(element: string): string[] {
+    const staged = this.#staged.get(element) ?? [];
+    return [...this.#byElement.get(element) ?? [], ...staged];
+  }
+
+  #stage(element: string, dot: string, added: Promise<void>): void {
+    const staged = this.#staged.get(element) ?? new Set();
+    this.#staged.set(element, staged.add(dot));
+    const done = (): void => {
+      staged.delete(dot);
+      if (staged.size === 0) this.#staged.delete(element);
+    };
+    added.then(done, done);
   }
 
   /** Removes all additions of an element that are known here. */
   remove(element: string, options?: WriteOptions): Promise<void> {
     return this.#replication.onceLoaded(() => {
-      const known = [...this.#byElement.get(element) ?? []];
-      return this.#remove(known, options) ?? SETTLED;
+      return this.#remove(this.#known(element), options) ?? SETTLED;
     });
   }
 

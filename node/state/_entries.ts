@@ -124,7 +124,7 @@ export class Entries {
    * Merges a write: the later one stays, by time, counter and the id of the replica.
    * Associative, commutative, idempotent.
    */
-  merge(write: Write): Merged {
+  merge(write: Readonly<Write>): Merged {
     const { replica, seq, isDelete } = write;
     let slot = this.#slotOf.get(write.key);
     if (slot === undefined) slot = this.#allocate(write.key);
@@ -150,6 +150,12 @@ export class Entries {
     if (this.tracksDirty) this.soil(slot);
     this.indexed?.(write.key, !isDelete);
     return "taken";
+  }
+
+  /** Whether something later than a write stands at its key. */
+  isSuperseded(write: Readonly<Write>): boolean {
+    const slot = this.#slotOf.get(write.key);
+    return slot !== undefined && this.#compare(write, slot) < 0;
   }
 
   /** How many slots are noted for storage. */
@@ -212,6 +218,13 @@ export class Entries {
     return count;
   }
 
+  /** Notes a key for storage, whatever stands there. */
+  soilKey(key: string): void {
+    const slot = this.find(key);
+    if (slot < 0) this.gone.push(key);
+    else this.soil(slot);
+  }
+
   /** Forgets an entry that another node no longer has, without a tombstone. */
   drop(slot: number): void {
     const key = this.#keys[slot];
@@ -268,7 +281,7 @@ export class Entries {
       this.#keys[slot] !== undefined;
   }
 
-  #compare(write: Write, slot: number): number {
+  #compare(write: Readonly<Write>, slot: number): number {
     const byTime = write.time - this.timeAt(slot) ||
       write.counter - this.counterAt(slot);
     if (byTime !== 0) return byTime;

@@ -3,6 +3,7 @@ import type { Codec } from "@devts/protocol";
 import type { StoredRow, StoredTable } from "../storage/types.ts";
 import { decodeValue, malformed, Reader, Writer } from "./_bytes.ts";
 import type { Replica } from "./_replicas.ts";
+import type { Staged } from "./_staged.ts";
 import type { Store } from "./_store.ts";
 
 /** The version of the rows; those of a newer one are refused. */
@@ -71,7 +72,8 @@ export class Persistence {
     if (!this.#table || this.#isFailing) return;
     this.#running ??= this.#run();
     // The thread of the storage need not wait until this one has time for it.
-    const isEnough = this.#options.store.entries.dirty >= EAGER_ROWS;
+    const { entries, staged } = this.#options.store;
+    const isEnough = entries.dirty + staged.waiting >= EAGER_ROWS;
     if (isEnough && this.#inFlight.size < MAX_IN_FLIGHT) this.#start();
   }
 
@@ -114,18 +116,17 @@ export class Persistence {
   }
 
   async #commit(): Promise<boolean> {
-    const { entries } = this.#options.store;
+    const { entries, staged } = this.#options.store;
     const gone = entries.takeGone();
     const dirty = entries.takeDirty();
     const rest = dirty.splice(MAX_ROWS);
     this.#isDue = rest.length > 0;
-    const marks = rest.length > 0
-      ? null
-      : new Map(Array.from(entries.replicas, (one) => [one, one.mark]));
+    // With a rest, what the rows say of all others still holds: less than there is.
+    const marks = rest.length > 0 ? null : this.#allMarks();
     try {
-      // With a rest, what the rows say of all others still holds: less than there is.
       for (const slot of rest) entries.soil(slot);
-      await this.#table?.commit(this.#rows(gone, dirty, marks));
+      const writes = marks ? staged.take() : [];
+      await this.#table?.commit(this.#rows(gone, dirty, writes, marks));
     } catch (error) {
       this.#fail(error, gone, dirty);
       return false;
@@ -135,6 +136,14 @@ export class Persistence {
     for (const [replica, mark] of marks) this.#marks.set(replica, mark);
     this.#options.durable();
     return true;
+  }
+
+  /** How far each replica is once what is to be kept is kept. */
+  #allMarks(): Map<Replica, number> {
+    const { entries, self, lastSeq } = this.#options.store;
+    const marks = new Map<Replica, number>();
+    for (const replica of entries.replicas) marks.set(replica, replica.mark);
+    return marks.set(self, lastSeq);
   }
 
   #fail(
@@ -165,17 +174,23 @@ export class Persistence {
   #rows(
     gone: readonly string[],
     dirty: readonly number[],
+    writes: readonly Staged[],
     marks: ReadonlyMap<Replica, number> | null,
   ): StoredRow[] {
-    const { entries } = this.#options.store;
+    const { entries, staged } = this.#options.store;
     const rows: StoredRow[] = [];
     this.#writer.at = 0;
     for (const key of gone) {
-      if (entries.find(key) < 0) rows.push({ key: ENTRY + key, value: null });
+      // What is on its way to the storage came after it.
+      if (entries.find(key) >= 0 || staged.get(key)) continue;
+      rows.push({ key: ENTRY + key, value: null });
     }
     for (const slot of dirty) {
       const row = this.#row(slot);
       if (row) rows.push(row);
+    }
+    for (const write of writes) {
+      if (!entries.isSuperseded(write)) rows.push(this.#stagedRow(write));
     }
     rows.push({ key: ABOUT, value: this.#about(marks) });
     return rows;
@@ -187,6 +202,8 @@ export class Persistence {
     const key = entries.keyAt(slot);
     const replica = entries.replicas.at(entries.originAt(slot));
     if (key === undefined || !replica) return null;
+    const later = store.staged.get(key);
+    if (later && !entries.isSuperseded(later)) return null;
     const isDelete = entries.isTombstone(slot);
     const writer = this.#writer;
     writer.room(ROW_ROOM);
@@ -197,8 +214,26 @@ export class Persistence {
     writer.u16(entries.counterAt(slot));
     writer.u8(isDelete ? IS_DELETE : 0);
     if (!isDelete) writer.value(codec, entries.valueAt(slot));
+    return this.#rowFrom(start, key);
+  }
+
+  #stagedRow(write: Staged): StoredRow {
+    const writer = this.#writer;
+    writer.room(ROW_ROOM);
+    const start = writer.at;
+    writer.u32(this.#numberOf(write.replica));
+    writer.u48(write.seq);
+    writer.u48(write.time);
+    writer.u16(write.counter);
+    writer.u8(write.isDelete ? IS_DELETE : 0);
+    if (!write.isDelete) this.#options.store.staged.copyValue(write, writer);
+    return this.#rowFrom(start, write.key);
+  }
+
+  #rowFrom(start: number, key: string): StoredRow {
+    const { bytes, at } = this.#writer;
     // A view of what may be given up for a longer buffer stays as it is.
-    return { key: ENTRY + key, value: writer.bytes.subarray(start, writer.at) };
+    return { key: ENTRY + key, value: bytes.subarray(start, at) };
   }
 
   #about(marks: ReadonlyMap<Replica, number> | null): Uint8Array {

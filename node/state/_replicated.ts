@@ -1,4 +1,5 @@
 import type { Scope } from "../behaviour.ts";
+import type { Call } from "./_checks.ts";
 import { Replication } from "./_replication.ts";
 import type { ReplicatedState, StateCounters, StateOptions } from "./types.ts";
 
@@ -7,8 +8,9 @@ export class Replicated implements ReplicatedState {
   readonly #replication: Replication;
   readonly #scope: { close(): Promise<void> };
 
-  constructor(scope: Scope, options: StateOptions) {
-    this.#replication = new Replication(scope, options);
+  /** `call`: what the program called, for error messages. */
+  constructor(scope: Scope, options: StateOptions, call?: Call) {
+    this.#replication = new Replication(scope, options, call);
     this.#scope = scope;
   }
 

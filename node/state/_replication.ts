@@ -1,6 +1,14 @@
 import type { Scope } from "../behaviour.ts";
 import { reasonOf } from "../errors.ts";
 import { Reader, Writer } from "./_bytes.ts";
+import {
+  type Call,
+  callOfMap,
+  checkKey,
+  checkOptions,
+  DEFAULT_TIMEOUT,
+  explained,
+} from "./_checks.ts";
 import { type Head, readHead } from "./_page.ts";
 import { Persistence } from "./_persistence.ts";
 import { PeerClocks } from "./_peer_clocks.ts";
@@ -8,6 +16,7 @@ import { Quorum } from "./_quorum.ts";
 import { type Replica, replicaId } from "./_replicas.ts";
 import { type Changed, Store } from "./_store.ts";
 import { type Page, type Question, Transfers } from "./_transfers.ts";
+import { carriesBytes, toBase64, unpack, type Wire } from "./_wire.ts";
 import { WriteError } from "./errors.ts";
 import { MAX_DRIFT } from "./hlc.ts";
 import type {
@@ -16,9 +25,6 @@ import type {
   StateOptions,
   WriteOptions,
 } from "./types.ts";
-
-/** Bytes, or base64 where the node's codec carries none. */
-type Wire = Uint8Array | string;
 
 /** The events of replicated state. */
 interface Events {
@@ -60,10 +66,6 @@ const JUDGE_EVERY = 500;
 const MESSAGE_ROOM = 65_536;
 /** Writes that wait for the storage at the same time. */
 const MAX_WAITING = 65_536;
-const LEVELS: readonly Level[] = ["memory", "fsync", "quorum", "all"];
-/** The longest key, in bytes of UTF-8. */
-const MAX_KEY = 1_024;
-const DEFAULT_TIMEOUT = 10_000;
 
 const SETTLED: Promise<void> = Promise.resolve();
 
@@ -77,6 +79,7 @@ export class Replication {
   readonly store: Store;
   readonly #scope: Scope<Events>;
   readonly #level: Level;
+  readonly #call: Call;
   readonly #clocks: PeerClocks;
   readonly #quorum: Quorum;
   readonly #transfers: Transfers;
@@ -91,12 +94,12 @@ export class Replication {
     string,
     { readonly to: string; readonly seq: number }
   >();
-  /** Writes that wait for the storage, in the order of their numbers. */
-  #syncing: Syncing[] = [];
   readonly #counts = { transfers: 0, failedTransfers: 0, refused: 0 };
   #isPumping = false;
   #isScheduled = false;
   #wantsAck = false;
+  /** The last write that waits for the storage, and then for replicas. */
+  #ackUpTo = 0;
   /** While links are behind. */
   #room: Promise<void> | null = null;
   #wall = 0;
@@ -108,13 +111,19 @@ export class Replication {
   #loadWaiting = 0;
   #closed = false;
 
-  constructor(scope: Scope<Events>, options: StateOptions) {
+  /** `call`: what the program called, where it is no map. */
+  constructor(
+    scope: Scope<Events>,
+    options: StateOptions,
+    call: Call = callOfMap,
+  ) {
     const { clock, codec, wallClock } = scope;
     this.#scope = scope;
     this.#level = options.level ?? "memory";
+    this.#call = call;
     const now = (): number => clock.now();
     this.#clocks = new PeerClocks(wallClock, now);
-    this.#carriesBytes = carriesBytes(scope);
+    this.#carriesBytes = carriesBytes(codec);
     this.store = new Store({
       // Another one each time, also where one node uses a name again.
       replica: replicaId(scope.id, scope.incarnation + scope.generation),
@@ -176,31 +185,58 @@ export class Replication {
       return this.onceLoaded(() => this.write(key, value, isDelete, options));
     }
     const level = options?.level ?? this.#level;
-    const refused = this.#refused(key, level, options);
+    const refused = this.#refused(key, isDelete, level, options);
     if (refused) return quiet(Promise.reject(refused));
-    if (level === "fsync" && this.#syncing.length >= MAX_WAITING) {
+    const isStaged = this.#persistence !== null && level !== "memory";
+    if (isStaged && this.store.staged.size >= MAX_WAITING) {
       return this.#tooMany();
     }
-    let seq = 0;
     try {
       checkKey(key);
       if (value === undefined && !isDelete) {
         throw new TypeError("undefined is no value; use delete");
       }
-      seq = this.store.write(key, value, isDelete);
+      if (isStaged) return this.#stage(key, value, isDelete, level, options);
+      this.store.write(key, value, isDelete);
     } catch (error) {
-      throw explained(error, key);
+      throw explained(error, this.#call(key, isDelete));
     }
-    if (level === "quorum" || level === "all") this.#wantsAck = true;
     this.#persistence?.touch();
-    if (this.store.pendingBytes >= FLUSH_SIZE) this.#flush();
-    else this.#schedule();
-    if (level === "memory") return this.#room ?? SETTLED;
+    if (level === "memory") {
+      this.#told();
+      return this.#room ?? SETTLED;
+    }
+    this.#wantsAck = true;
+    this.#told();
+    const { lastSeq } = this.store;
+    const call = this.#call(key, isDelete);
+    this.#quorum.held(this.#scope.id, lastSeq);
+    return quiet(this.#acknowledged(call, lastSeq, level, options));
+  }
+
+  /** A write that is made once the storage has it. */
+  #stage(
+    key: string,
+    value: unknown,
+    isDelete: boolean,
+    level: Level,
+    options: WriteOptions | undefined,
+  ): Promise<void> {
+    const kept = this.store.stage(key, value, isDelete);
+    this.#persistence?.touch();
+    if (level === "fsync") return kept;
+    const { lastSeq } = this.store;
+    const call = this.#call(key, isDelete);
+    this.#ackUpTo = lastSeq;
     return quiet(
-      level === "fsync"
-        ? this.#synced(key, seq)
-        : this.#acknowledged(key, seq, level, options),
+      kept.then(() => this.#acknowledged(call, lastSeq, level, options)),
     );
+  }
+
+  /** The value that a key has once all writes of this node are made. */
+  latest(key: string): unknown {
+    const staged = this.store.staged.get(key);
+    return staged ? staged.value : this.store.entries.live.get(key);
   }
 
   /** Does some work once what was kept has been read, or could not be. */
@@ -222,6 +258,7 @@ export class Replication {
 
   #refused(
     key: string,
+    isDelete: boolean,
     level: Level,
     options: WriteOptions | undefined,
   ): WriteError | null {
@@ -231,80 +268,58 @@ export class Replication {
       this.#judge();
     }
     if (this.#refusal !== null) {
-      return new WriteError("clock", `Cannot set "${key}": ${this.#refusal}`);
+      return this.#error("clock", key, isDelete, this.#refusal);
     }
     if (this.#closed) {
-      return new WriteError(
-        "closed",
-        `Cannot set "${key}": "${this.#scope.name}" has ended`,
-      );
+      const why = `"${this.#scope.name}" has ended`;
+      return this.#error("closed", key, isDelete, why);
     }
     if (this.#storageError !== null) {
-      return new WriteError(
-        "storage",
-        `Cannot set "${key}": ${reasonOf(this.#storageError)}`,
-        { cause: this.#storageError },
-      );
+      const error = this.#storageError;
+      return this.#error("storage", key, isDelete, reasonOf(error), error);
     }
     if (level === "memory" && options?.timeout === undefined) return null;
-    this.#checkOptions(key, level, options);
+    checkOptions(this.#call(key, isDelete), level, options, {
+      name: this.#scope.name,
+      hasStorage: this.#persistence !== null,
+      replicas: this.#quorum.size,
+    });
     return null;
   }
 
-  #checkOptions(
+  #error(
+    reason: WriteError["reason"],
     key: string,
-    level: Level,
-    { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
-  ): void {
-    if (!(timeout >= 1 && timeout < 2 ** 31)) {
-      throw new RangeError(
-        `Cannot set "${key}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
-      );
-    }
-    if (!LEVELS.includes(level)) {
-      throw new TypeError(
-        `Cannot set "${key}" at "${level}": the levels are ${
-          LEVELS.join(", ")
-        }`,
-      );
-    }
-    if (level === "fsync" && !this.#persistence) {
-      throw new TypeError(
-        `Cannot set "${key}" at "fsync": "${this.#scope.name}" has no storage`,
-      );
-    }
-    const counts = level === "quorum" || level === "all";
-    if (counts && this.#quorum.size === 0) {
-      throw new TypeError(
-        `Cannot set "${key}" at "${level}": "${this.#scope.name}" has no configured replicas; pass \`replicas\``,
-      );
-    }
+    isDelete: boolean,
+    why: string,
+    cause?: unknown,
+  ): WriteError {
+    const call = this.#call(key, isDelete);
+    return new WriteError(reason, `Cannot ${call}: ${why}`, { cause });
   }
 
   async #acknowledged(
-    key: string,
+    call: string,
     seq: number,
     level: Level,
     { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
   ): Promise<void> {
-    if (!this.#persistence) this.#quorum.held(this.#scope.id, seq);
     const held = await this.#quorum.wait(seq, level === "all", timeout);
     if (held === null) return;
     throw new WriteError(
       "replicas",
-      `Cannot set "${key}" at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
+      `Cannot ${call} at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
     );
   }
 
-  /** Resolves once the storage has a write. */
-  #synced(key: string, seq: number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#syncing.push({ key, seq, resolve, reject });
-    return promise;
+  /** There is something to tell: in the next turn, or now that it is much. */
+  #told(): void {
+    if (this.store.pendingBytes >= FLUSH_SIZE) this.#flush();
+    else this.#schedule();
   }
 
   #schedule(): void {
-    if (this.#isScheduled) return;
+    if (this.#isScheduled || this.#closed) return;
     this.#isScheduled = true;
     this.#scope.clock.soon(() => {
       this.#isScheduled = false;
@@ -313,6 +328,7 @@ export class Replication {
   }
 
   #flush(): void {
+    if (this.#closed) return;
     const delta = this.store.takeDelta(this.#wantsAck);
     this.#wantsAck = false;
     if (!delta || this.#scope.members.size === 0) return;
@@ -379,16 +395,14 @@ export class Replication {
 
   /** The storage has all that was there when its last transaction began. */
   #durable(): void {
-    const { self } = this.store;
-    const mark = this.#markOf(self);
+    const { store } = this;
+    const before = store.self.mark;
+    const mark = this.#markOf(store.self);
+    store.keep(mark);
     this.#quorum.held(this.#scope.id, mark);
-    let count = 0;
-    for (const { seq, resolve } of this.#syncing) {
-      if (seq > mark) break;
-      resolve();
-      count++;
-    }
-    this.#syncing.splice(0, count);
+    store.staged.settle(mark);
+    if (this.#ackUpTo > before) this.#wantsAck = true;
+    this.#told();
     this.#payOwed();
   }
 
@@ -398,16 +412,24 @@ export class Replication {
       this.#scope.logger.info("the storage works again: takes writes again");
       return;
     }
-    for (const { key, reject } of this.#syncing.splice(0)) {
-      reject(
-        new WriteError(
-          "storage",
-          `Cannot set "${key}" at "fsync": ${reasonOf(error)}`,
-          { cause: error },
-        ),
-      );
-    }
+    this.#refuseStaged("storage", reasonOf(error), error);
     this.#scope.fault(error, `takes no writes: ${reasonOf(error)}`);
+  }
+
+  #refuseStaged(
+    reason: WriteError["reason"],
+    why: string,
+    cause?: unknown,
+  ): void {
+    const { store } = this;
+    store.refuse();
+    store.staged.settle(
+      store.lastSeq,
+      new WriteError(reason, `Cannot write to "${this.#scope.name}": ${why}`, {
+        cause,
+      }),
+    );
+    this.#told();
   }
 
   /** Up to which number this node holds the writes of a replica, as safely as it can. */
@@ -462,7 +484,7 @@ export class Replication {
     if (this.#isLoading) return;
     try {
       const { received, replica, ack, to } = this.store.receive(
-        this.#unpack(data),
+        unpack(data),
       );
       if (replica.node !== from) {
         throw new SyntaxError(`Cannot take writes of "${replica.id}"`);
@@ -501,7 +523,7 @@ export class Replication {
     }
     this.#wall = this.#scope.wallClock();
     try {
-      return this.#pack(answer(this.#unpack(data)));
+      return this.#pack(answer(unpack(data)));
     } catch (error) {
       this.#refuse(from, error);
       throw error;
@@ -545,7 +567,7 @@ export class Replication {
 
   #readAbout(from: string, data: Wire): [id: string, seq: number] {
     try {
-      const reader = new Reader(this.#unpack(data));
+      const reader = new Reader(unpack(data));
       return [reader.text(), reader.u64()];
     } catch (error) {
       this.#refuse(from, error);
@@ -625,7 +647,7 @@ export class Replication {
       timeout: PAGE_TIMEOUT,
       signal: this.#scope.signal,
     });
-    const bytes = this.#unpack(answer);
+    const bytes = unpack(answer);
     const reader = new Reader(bytes);
     const head = readHead(reader);
     this.#clocks.note(id, head.wallClock, asked);
@@ -701,9 +723,7 @@ export class Replication {
     this.#closed = true;
     this.#quorum.close();
     await this.#persistence?.close();
-    for (const { key, reject } of this.#syncing.splice(0)) {
-      reject(new WriteError("closed", `Cannot set "${key}": it has ended`));
-    }
+    this.#refuseStaged("closed", "it has ended");
   }
 
   // -- Bytes --
@@ -711,21 +731,6 @@ export class Replication {
   #pack(bytes: Uint8Array): Wire {
     return this.#carriesBytes ? bytes : toBase64(bytes);
   }
-
-  /** @throws {SyntaxError} If it is neither bytes nor base64. */
-  #unpack(data: unknown): Uint8Array {
-    if (data instanceof Uint8Array) return data;
-    if (typeof data === "string") return fromBase64(data);
-    throw new SyntaxError("Cannot read replicated state: it is not bytes");
-  }
-}
-
-/** A write that waits for the storage. */
-interface Syncing {
-  readonly key: string;
-  readonly seq: number;
-  resolve(): void;
-  reject(error: WriteError): void;
 }
 
 /** A replica and a number of its writes. */
@@ -736,31 +741,6 @@ function about(id: string, seq: number): Uint8Array {
   return writer.view();
 }
 
-function checkKey(key: unknown): void {
-  if (typeof key !== "string") {
-    throw new TypeError(`a key is a string, not ${typeof key}`);
-  }
-  // Three bytes is the most that a code unit takes.
-  if (key.length * 3 > MAX_KEY && utf8Length(key) > MAX_KEY) {
-    throw new RangeError(`its key takes more than ${MAX_KEY} bytes`);
-  }
-  if (!key.isWellFormed()) {
-    throw new TypeError("its key has half of a surrogate pair");
-  }
-}
-
-function utf8Length(text: string): number {
-  return new TextEncoder().encode(text).length;
-}
-
-function explained(error: unknown, key: unknown): Error {
-  const shown = typeof key === "string" ? key.slice(0, 80) : String(key);
-  const message = `Cannot set "${shown}": ${reasonOf(error)}`;
-  return error instanceof RangeError
-    ? new RangeError(message, { cause: error })
-    : new TypeError(message, { cause: error });
-}
-
 /** A rejection that nobody awaits does not end the process. */
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
@@ -769,28 +749,4 @@ function quiet<T>(promise: Promise<T>): Promise<T> {
 
 function isDrift(error: unknown): boolean {
   return error instanceof Error && error.name === "DriftError";
-}
-
-function carriesBytes({ codec }: Scope<Events>): boolean {
-  try {
-    return codec.decode(codec.encode(new Uint8Array(1))) instanceof Uint8Array;
-  } catch {
-    return false;
-  }
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 8_192) {
-    text += String.fromCharCode(...bytes.subarray(i, i + 8_192));
-  }
-  return btoa(text);
-}
-
-function fromBase64(text: string): Uint8Array {
-  try {
-    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  } catch {
-    throw new SyntaxError("Cannot read replicated state: it is not base64");
-  }
 }

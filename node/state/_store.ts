@@ -30,6 +30,7 @@ import {
   writeHead,
 } from "./_page.ts";
 import { type Replica, replicaId } from "./_replicas.ts";
+import { StagedWrites } from "./_staged.ts";
 
 /** A page of a transfer ends with the entry that brings it to this size, in bytes. */
 const PAGE_SIZE = 262_144;
@@ -124,7 +125,12 @@ export class DriftError extends Error {
 export class Store {
   readonly entries = new Entries();
   readonly clock: HybridClock;
+  /** This life of this node. Its mark is the number up to which its writes are made, or refused. */
   self: Replica;
+  /** The number of the last write, also if it waits for the storage. */
+  lastSeq = 0;
+  /** Writes that wait for the storage. */
+  readonly staged = new StagedWrites();
   readonly counters: StoreCounters = {
     deltas: 0,
     gaps: 0,
@@ -205,36 +211,13 @@ export class Store {
    * @throws {RangeError} If it takes too many bytes.
    */
   write(key: string, value: unknown, isDelete: boolean): number {
-    const { clock, self } = this;
-    const { codec, maxValue } = this.#options;
-    const pending = this.#pending;
-    const start = pending.at;
-    const seq = self.mark + 1;
-    clock.tick();
-    let size = 0;
-    try {
-      size = writeEntry(
-        pending,
-        codec,
-        0,
-        seq,
-        clock.time,
-        clock.counter,
-        key,
-        isDelete,
-        value,
-      );
-    } catch (error) {
-      pending.at = start;
-      throw error;
-    }
-    if (size > maxValue) {
-      pending.at = start;
-      throw new RangeError(
-        `its value takes ${size} bytes, at most ${maxValue} are allowed`,
-      );
-    }
-    self.mark = seq;
+    const { staged, self } = this;
+    // Whatever comes after writes that wait is told after them.
+    const waits = staged.size > 0;
+    this.#encode(waits ? staged.writer : this.#pending, key, value, isDelete);
+    const seq = ++this.lastSeq;
+    if (!waits) self.mark = seq;
+    const { clock } = this;
     const write = this.#write;
     write.key = key;
     write.replica = self;
@@ -247,6 +230,90 @@ export class Store {
     write.value = undefined;
     this.changed?.(key, value, isDelete, true);
     return seq;
+  }
+
+  /**
+   * Prepares a write, which is made, and told to others, once the storage has it: by
+   * `keep`. As `write`.
+   *
+   * @returns Settles once it is made or refused, and `staged.settle` says so.
+   */
+  stage(key: string, value: unknown, isDelete: boolean): Promise<void> {
+    const { clock, staged } = this;
+    const start = staged.end;
+    const size = this.#encode(staged.writer, key, value, isDelete);
+    return staged.add({
+      key,
+      replica: this.self,
+      seq: ++this.lastSeq,
+      time: clock.time,
+      counter: clock.counter,
+      isDelete,
+      value,
+      start,
+      end: staged.end,
+      size: 4 + size,
+    });
+  }
+
+  /** Makes the writes up to a number: the storage has them. */
+  keep(seq: number): void {
+    const { entries, staged, self } = this;
+    const kept = staged.keep(seq, this.#pending);
+    const isDirty = entries.tracksDirty;
+    for (const write of kept) {
+      // It stands in the storage as it is; what it did not replace does not.
+      entries.tracksDirty = false;
+      const merged = entries.merge(write);
+      entries.tracksDirty = isDirty;
+      const { key, value, isDelete } = write;
+      if (merged === "taken") this.changed?.(key, value, isDelete, true);
+    }
+    self.mark = staged.firstSeq === null ? this.lastSeq : staged.firstSeq - 1;
+  }
+
+  /** Makes none of the writes that wait: the storage fails. */
+  refuse(): void {
+    const refused = this.staged.refuse(this.#pending);
+    this.self.mark = this.lastSeq;
+    // What was left out of a transaction for the sake of them was not.
+    for (const { key } of refused) this.entries.soilKey(key);
+  }
+
+  /** Stamps a write and tells it to others, or throws and does neither; returns the size of its value. */
+  #encode(
+    writer: Writer,
+    key: string,
+    value: unknown,
+    isDelete: boolean,
+  ): number {
+    const { clock } = this;
+    const { codec, maxValue } = this.#options;
+    const start = writer.at;
+    const seq = this.lastSeq + 1;
+    clock.tick();
+    let size = 0;
+    try {
+      size = writeEntry(
+        writer,
+        codec,
+        0,
+        seq,
+        clock.time,
+        clock.counter,
+        key,
+        isDelete,
+        value,
+      );
+    } catch (error) {
+      writer.at = start;
+      throw error;
+    }
+    if (size <= maxValue) return size;
+    writer.at = start;
+    throw new RangeError(
+      `its value takes ${size} bytes, at most ${maxValue} are allowed`,
+    );
   }
 
   /**
@@ -267,7 +334,7 @@ export class Store {
       wallClock: this.#options.wallClock(),
       spans: [{ id, from: this.#told, to: mark }],
     });
-    append(writer, pending);
+    writer.append(pending.view());
     this.#told = mark;
     pending.at = 0;
     return writer.view();
@@ -365,7 +432,7 @@ export class Store {
     let latest = 0;
     for (const { time, span, seq } of entries) {
       if (time > latest) latest = time;
-      if (origins[span] === this.self && seq > this.self.mark) {
+      if (origins[span] === this.self && seq > this.lastSeq) {
         throw malformed("it tells of writes that this node never made");
       }
     }
@@ -652,7 +719,7 @@ export class Store {
     const flags = SCAN | (isDone ? DONE : 0);
     writeHead(writer, { ...this.#answerHead(), flags, spans });
     writeNumbers(writer, absent);
-    append(writer, scratch);
+    writer.append(scratch.view());
     return writer.view();
   }
 
@@ -737,7 +804,7 @@ export class Store {
   #answer(head: Partial<Head>, body?: Writer): Uint8Array {
     const writer = new Writer(512 + (body?.at ?? 0));
     writeHead(writer, { ...this.#answerHead(), ...head });
-    if (body) append(writer, body);
+    if (body) writer.append(body.view());
     return writer.view();
   }
 
@@ -788,10 +855,4 @@ function overOf({ settled }: Head): Map<string, number> {
   return new Map(
     settled.map(([node, incarnation]) => [`n:${node}`, incarnation]),
   );
-}
-
-function append(writer: Writer, body: Writer): void {
-  writer.room(body.at);
-  writer.bytes.set(body.view(), writer.at);
-  writer.at += body.at;
 }

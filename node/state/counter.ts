@@ -1,4 +1,4 @@
-import type { Behaviour } from "../behaviour.ts";
+import type { Behaviour, Scope } from "../behaviour.ts";
 import { Replicated } from "./_replicated.ts";
 import type { ReplicatedState, StateOptions, WriteOptions } from "./types.ts";
 
@@ -51,6 +51,10 @@ export function upDownCounter(
 
 /** Counts of lives of nodes: each is written by that life alone, so the last one is the largest. */
 class GrowingCounter extends Replicated implements ReplicatedCounter {
+  constructor(scope: Scope, options: StateOptions) {
+    super(scope, options, () => "add to the count");
+  }
+
   get value(): number {
     let sum = 0;
     for (const count of this.replication.store.entries.live.values()) {
@@ -67,7 +71,7 @@ class GrowingCounter extends Replicated implements ReplicatedCounter {
 
   #add(by: number, options: WriteOptions | undefined): Promise<void> {
     const { id } = this.replication.store.self;
-    const [up, down] = countOf(this.replication.store.entries.live.get(id));
+    const [up, down] = countOf(this.replication.latest(id));
     const next = by < 0 ? [up, down - by] : [up + by, down];
     return this.replication.write(id, next, false, options);
   }

@@ -12,15 +12,15 @@ export type WriteFailure =
 /**
  * A write was refused, or nobody can say that it will last as long as was asked for.
  *
- * With `"clock"` and `"closed"`, nothing was written. With `"storage"` and
- * `"replicas"`, the write may have been made and may spread: it is not acknowledged,
- * and it is not undone.
+ * With `"clock"`, `"closed"` and `"storage"`, nothing was written, here or anywhere.
+ * With `"replicas"`, the write was made and may spread: it is not acknowledged, and it
+ * is not undone.
  */
 export class WriteError extends Error {
   /** Why. */
   readonly reason: WriteFailure;
 
-  /** Makes the error; `message` is a sentence that names the key. */
+  /** Makes the error; `message` is a sentence that names the key, or the state. */
   constructor(reason: WriteFailure, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "WriteError";

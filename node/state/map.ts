@@ -38,7 +38,7 @@ export interface ReplicatedMap<V> extends ReplicatedState {
   /** Whether a key has a value. */
   has(key: string): boolean;
   /**
-   * Sets a key.
+   * Sets a key: at once at `"memory"`, otherwise once the storage has it.
    *
    * @returns Resolves once the write is as safe as its level says, and links that are
    * behind have room. Rejects with a {@linkcode WriteError}.

@@ -44,7 +44,11 @@ class NodePresence<S> implements Presence<S> {
 
   constructor(scope: Scope, state: S | undefined) {
     this.#scope = scope;
-    this.#state = scope.use("state", (inner) => new Replicated(inner, {}));
+    this.#state = scope.use(
+      "state",
+      (inner) =>
+        new Replicated(inner, {}, () => "set what this node says of itself"),
+    );
     this.#state.replication.watch((id, value, _isDelete, isLocal) => {
       if (isLocal || !scope.members.has(id)) return;
       this.#tell({ id, state: value as S | undefined });

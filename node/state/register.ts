@@ -56,6 +56,10 @@ export function multiRegister<V>(
 
 class LastWriterRegister<V> extends Replicated
   implements ReplicatedRegister<V> {
+  constructor(scope: Scope, options: StateOptions) {
+    super(scope, options, () => "set the value");
+  }
+
   get(): V | undefined {
     return this.replication.store.entries.live.get(KEY) as V | undefined;
   }
@@ -77,7 +81,7 @@ class MultiRegister<V> extends Replicated
   readonly #dots: Dots;
 
   constructor(scope: Scope, options: StateOptions) {
-    super(scope, options);
+    super(scope, options, () => "set the value");
     this.#dots = new Dots(this.replication);
   }
 

@@ -1,4 +1,5 @@
 import type { Behaviour, Scope } from "../behaviour.ts";
+import { shown } from "./_checks.ts";
 import { Dots, elementOf } from "./_dots.ts";
 import { Replicated } from "./_replicated.ts";
 import type { ReplicatedState, StateOptions, WriteOptions } from "./types.ts";
@@ -57,7 +58,12 @@ class ObservedRemoveSet extends Replicated implements ReplicatedSet {
   readonly #dots: Dots;
 
   constructor(scope: Scope, options: StateOptions) {
-    super(scope, options);
+    super(
+      scope,
+      options,
+      (dot, isDelete) =>
+        `${isDelete ? "delete" : "add"} "${shown(elementOf(dot))}"`,
+    );
     this.#dots = new Dots(this.replication);
   }
 
@@ -70,10 +76,12 @@ class ObservedRemoveSet extends Replicated implements ReplicatedSet {
   }
 
   add(element: string, options?: WriteOptions): Promise<void> {
+    checkElement(element, "add");
     return this.#dots.replace(element, ADDED, options);
   }
 
   delete(element: string, options?: WriteOptions): Promise<void> {
+    checkElement(element, "delete");
     return this.#dots.remove(element, options);
   }
 
@@ -92,4 +100,14 @@ class ObservedRemoveSet extends Replicated implements ReplicatedSet {
       callback({ element, isIn });
     });
   }
+}
+
+/** @throws {TypeError} If it is no string: a key would be made of it all the same. */
+function checkElement(element: unknown, call: string): void {
+  if (typeof element === "string") return;
+  throw new TypeError(
+    `Cannot ${call} "${
+      shown(element)
+    }": an element is a string, not ${typeof element}`,
+  );
 }

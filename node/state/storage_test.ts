@@ -152,7 +152,7 @@ Deno.test("map() whose storage fails takes no writes, serves reads and says so",
   assertEquals(error.reason, "storage");
   assertEquals(
     error.message,
-    'Cannot set "x" at "fsync": Cannot write: the disk is full',
+    'Cannot write to "cart": Cannot write: the disk is full',
   );
   await assertRejects(() => a.cart.set("y", 3), WriteError, "disk is full");
   assert(!a.cart.has("y"));

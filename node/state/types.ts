@@ -1,8 +1,9 @@
 import type { Storage } from "../storage/types.ts";
 
 /**
- * How far a write has come when its promise resolves. Whatever the level, it is made
- * here and sent to all others at once.
+ * How far a write has come when its promise resolves. At `"memory"`, or without a
+ * storage, it is made here and sent to all others at once; otherwise once the storage
+ * has it, so that a write which the storage refuses leaves no trace.
  *
  * - `"memory"`: it is in this node's memory. It is lost if this node ends before
  *   another one has taken it, milliseconds later; with a storage, also written there

@@ -1,9 +1,11 @@
 /** Registers, counters, sets and presence on whole nodes. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Behaviour } from "../behaviour.ts";
 import { pass, passFor } from "../_support_test.ts";
 import { virtualWorld, type World } from "../_world_test.ts";
 import { counter, upDownCounter } from "./counter.ts";
+import { WriteError } from "./errors.ts";
+import { map } from "./map.ts";
 import { presence, type PresenceChange } from "./presence.ts";
 import { multiRegister, register } from "./register.ts";
 import { set, type SetChange } from "./set.ts";
@@ -155,3 +157,33 @@ Deno.test("presence() tells who is there, and forgets who is gone", async () => 
 function fail(): never {
   throw new Error("there is no node");
 }
+
+Deno.test("what is refused is named as the program called it", async () => {
+  await using world = virtualWorld();
+  const { node } = world.add("a");
+  const tags = node.use("tags", set());
+  const cart = node.use("cart", map<unknown>());
+  const title = node.use("title", register<unknown>());
+  const visits = node.use("visits", counter());
+  const long = "x".repeat(2_000);
+  const FSYNC = { level: "fsync" } as const;
+  const calls: [() => unknown, string][] = [
+    [() => cart.set(long, 1), `Cannot set "${long.slice(0, 80)}": its key`],
+    [() => cart.delete(long), `Cannot delete "${long.slice(0, 80)}": its key`],
+    [() => cart.delete("x", FSYNC), 'Cannot delete "x" at "fsync": "cart" has'],
+    [() => tags.add(long), `Cannot add "${long.slice(0, 80)}": its key`],
+    [() => title.set(long.repeat(1_000)), "Cannot set the value: its value"],
+    [() => visits.add(1, FSYNC), 'Cannot add to the count at "fsync"'],
+    // @ts-expect-error Elements are strings.
+    [() => tags.add(5), 'Cannot add "5": an element is a string, not number'],
+    // @ts-expect-error Keys are strings.
+    [() => cart.set(5, 1), 'Cannot set "5": a key is a string, not number'],
+  ];
+  for (const [call, message] of calls) assertThrows(call, Error, message);
+  await cart.close();
+  await assertRejects(
+    () => cart.delete("x"),
+    WriteError,
+    'Cannot delete "x": "cart" has ended',
+  );
+});

@@ -31,8 +31,11 @@ export function packRows(
 
 /** Visits packed rows. The bytes are views. */
 export function eachRow(
-  bytes: Uint8Array,
-  visit: (key: Uint8Array, value: Uint8Array | null) => void,
+  bytes: Uint8Array<ArrayBuffer>,
+  visit: (
+    key: Uint8Array<ArrayBuffer>,
+    value: Uint8Array<ArrayBuffer> | null,
+  ) => void,
 ): void {
   for (let at = 0; at < bytes.length;) {
     const keyEnd = at + 4 + getU32(bytes, at);
@@ -49,7 +52,7 @@ export function eachRow(
 }
 
 /** Unpacks rows; the values are views. */
-export function unpackRows(bytes: Uint8Array): StoredRow[] {
+export function unpackRows(bytes: Uint8Array<ArrayBuffer>): StoredRow[] {
   const rows: StoredRow[] = [];
   eachRow(bytes, (key, value) => {
     rows.push({ key: decoder.decode(key), value });

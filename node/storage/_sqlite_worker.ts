@@ -7,6 +7,8 @@ import type { StorageFailure, StoredRow } from "./types.ts";
 const APPLICATION_ID = 0x64657674;
 /** The version of what stands in it. */
 const VERSION = 1;
+/** Rows that one statement sets: each statement costs, whatever it does. */
+const TOGETHER = 32;
 /** A page that is read ends with the row that brings it to this size, in bytes. */
 const PAGE_SIZE = 262_144;
 
@@ -40,6 +42,8 @@ export type Answer =
 
 interface Statements {
   readonly put: StatementSync;
+  /** As `put`, for as many as go together. */
+  readonly putAll: StatementSync;
   readonly remove: StatementSync;
   readonly first: StatementSync;
   readonly next: StatementSync;
@@ -96,10 +100,13 @@ function open(path: string, cluster: string, name: string): null {
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
   );
+  const put = (rows: number): string =>
+    `INSERT INTO ${table} (key, value) VALUES ${
+      Array(rows).fill("(?, ?)").join(", ")
+    } ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
   tables.set(name, {
-    put: database.prepare(
-      `INSERT INTO ${table} (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
-    ),
+    put: database.prepare(put(1)),
+    putAll: database.prepare(put(TOGETHER)),
     remove: database.prepare(`DELETE FROM ${table} WHERE key = ?`),
     first: database.prepare(`SELECT key, value FROM ${table} ORDER BY key`),
     next: database.prepare(
@@ -206,11 +213,7 @@ function transact(database: DatabaseSync, batches: readonly Batch[]): void {
   database.exec("BEGIN IMMEDIATE");
   try {
     for (const { name, rows } of batches) {
-      const { put, remove } = statementsOf(name);
-      eachRow(rows, (key, value) => {
-        if (value === null) remove.run(key);
-        else put.run(key, value);
-      });
+      apply(statementsOf(name), rows);
     }
     database.exec("COMMIT");
   } catch (error) {
@@ -218,6 +221,30 @@ function transact(database: DatabaseSync, batches: readonly Batch[]): void {
     if (database.isTransaction) database.exec("ROLLBACK");
     throw error;
   }
+}
+
+/** Sets and removes rows in their order. */
+function apply(
+  { put, putAll, remove }: Statements,
+  rows: Uint8Array<ArrayBuffer>,
+): void {
+  let pairs: Uint8Array<ArrayBuffer>[] = [];
+  const flush = (): void => {
+    for (let i = 0; i < pairs.length; i += 2) put.run(...pairs.slice(i, i + 2));
+    pairs = [];
+  };
+  eachRow(rows, (key, value) => {
+    if (value === null) {
+      flush();
+      remove.run(key);
+      return;
+    }
+    pairs.push(key, value);
+    if (pairs.length < 2 * TOGETHER) return;
+    putAll.run(...pairs);
+    pairs = [];
+  });
+  flush();
 }
 
 async function copy(path: string): Promise<null> {

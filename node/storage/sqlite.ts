@@ -158,7 +158,10 @@ class SqliteFile implements SqliteStorage {
   }
 
   /** @throws {StorageError} What the thread says, or that it has ended. */
-  async #ask(question: Question, verb: string): Promise<Uint8Array | null> {
+  async #ask(
+    question: Question,
+    verb: string,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
     this.#thread ??= new Thread();
     const answer = await this.#thread.ask(question);
     if ("rows" in answer) return answer.rows;
