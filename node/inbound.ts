@@ -95,6 +95,8 @@ interface Resolved {
   version: number;
   /** What the contract says of it; null: nothing. */
   readonly rule: Rule | null;
+  /** Those who get each of its events, where no group chooses one; null: see `registration`. */
+  everyone: readonly Handler[] | null;
 }
 
 /** Instead of data: it is refused. */
@@ -144,6 +146,7 @@ export class Inbound implements BundleVisitor<Resolved> {
   received = 0;
   readonly #owner: InboundOwner;
   readonly #options: InboundOptions;
+  readonly #handlers: Handlers;
   readonly #decodeAt: (
     source: Uint8Array,
     start: number,
@@ -162,6 +165,7 @@ export class Inbound implements BundleVisitor<Resolved> {
   constructor(owner: InboundOwner, options: InboundOptions) {
     this.#owner = owner;
     this.#options = options;
+    this.#handlers = options.handlers;
     this.#decodeAt = decodeAt(options.codec);
     this.#origin = this.#originOf("");
     this.#origins.clear();
@@ -216,7 +220,8 @@ export class Inbound implements BundleVisitor<Resolved> {
   }
 
   resolve(name: string): Resolved {
-    const { handlers, checks, signal } = this.#options;
+    const { checks, signal } = this.#options;
+    const registration = this.#handlers.get(name);
     return {
       name,
       context: {
@@ -225,9 +230,10 @@ export class Inbound implements BundleVisitor<Resolved> {
         signal,
         headers: NO_HEADERS,
       },
-      registration: handlers.get(name),
-      version: handlers.version,
+      registration,
+      version: this.#handlers.version,
       rule: checks.rule(name),
+      everyone: everyoneOf(registration),
     };
   }
 
@@ -243,13 +249,13 @@ export class Inbound implements BundleVisitor<Resolved> {
     start: number,
     end: number,
   ): void {
-    this.#renew(resolved);
-    const { registration } = resolved;
-    const isPlain = registration?.groups === null && this.#extras < 0;
-    const chosen = isPlain
-      ? registration.handlers
-      : this.#chosen(registration, alone);
+    if (resolved.version !== this.#handlers.version) this.#renew(resolved);
+    const { everyone } = resolved;
     const extras = this.#extras;
+    if (everyone !== null && extras < 0) {
+      return this.#call(resolved, everyone, request, start, end, extras);
+    }
+    const chosen = this.#chosen(resolved.registration, alone);
     this.#extras = -1;
     if (chosen.length > 0) {
       this.#call(resolved, chosen, request, start, end, extras);
@@ -274,7 +280,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     const { from } = this.#origin;
     const window = receipts.accept(from, id);
     if (window === null) return;
-    this.#renew(resolved);
+    if (resolved.version !== this.#handlers.version) this.#renew(resolved);
     const chosen = this.#chosenFor(resolved.registration, forGroups);
     if (chosen.length === 0) {
       this.#owner.unhandled(
@@ -362,10 +368,9 @@ export class Inbound implements BundleVisitor<Resolved> {
 
   /** An earlier event of the bundle may have brought a handler, or taken one away. */
   #renew(resolved: Resolved): void {
-    const { handlers } = this.#options;
-    if (resolved.version === handlers.version) return;
-    resolved.version = handlers.version;
-    resolved.registration = handlers.get(resolved.name);
+    resolved.version = this.#handlers.version;
+    resolved.registration = this.#handlers.get(resolved.name);
+    resolved.everyone = everyoneOf(resolved.registration);
   }
 
   /** The handlers that an event is for, where some are in groups. */
@@ -600,6 +605,12 @@ export class Inbound implements BundleVisitor<Resolved> {
     }
     if (this.#running.size > 0) this.#watch();
   }
+}
+
+function everyoneOf(
+  registration: Registration | null,
+): readonly Handler[] | null {
+  return registration?.groups === null ? registration.handlers : null;
 }
 
 function decodeAt(

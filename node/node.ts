@@ -82,7 +82,7 @@ import { Self } from "./self.ts";
 import type { Slab } from "./slab.ts";
 import type { Stream } from "./stream.ts";
 import { type StreamHandler, Streams } from "./streams.ts";
-import { Topics } from "./topics.ts";
+import { type Topic, Topics } from "./topics.ts";
 import type {
   AcceptorOf,
   AnyEvents,
@@ -937,7 +937,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   #sendTo(to: string, name: string, data: unknown): Promise<Outcome> {
-    if (this.#layers.isBare(name)) return this.#sendNow(to, name, data, null);
+    return this.#layers.isBare(name)
+      ? this.#sendNow(to, name, data, null)
+      : this.#sendLayered(to, name, data);
+  }
+
+  // In a method of its own, as others below: what its closure holds costs each call memory.
+  #sendLayered(to: string, name: string, data: unknown): Promise<Outcome> {
     return this.#layered(this.#layers.send(
       "send",
       name,
@@ -997,9 +1003,16 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data: unknown,
     options: EmitOptions | undefined,
   ): Promise<Outcome> {
-    if (this.#layers.isBare(name)) {
-      return this.#emitNow(name, data, options, null);
-    }
+    return this.#layers.isBare(name)
+      ? this.#emitNow(name, data, options, null)
+      : this.#emitLayered(name, data, options);
+  }
+
+  #emitLayered(
+    name: string,
+    data: unknown,
+    options: EmitOptions | undefined,
+  ): Promise<Outcome> {
     return this.#layered(this.#layers.send(
       "emit",
       name,
@@ -1023,6 +1036,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     try {
       const topic = this.#topics.of(name);
       const rule = this.#checks.rule(name);
+      // Most events: no group chooses, and nothing is asked for.
+      const plain = rule === null && options === undefined && headers === null
+        ? this.#audiences.route(topic).audience
+        : null;
+      if (plain !== null) return this.#emitPlain(plain.target, topic, data);
       const sent = rule === null ? data : this.#checks.sent(rule, data);
       const more = rule === null ? headers : joinExtras(rule.extras, headers);
       const { target, extras, own, queues } = this.#audiences.of(
@@ -1048,6 +1066,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     } catch (error) {
       throw refused("emit", name, error);
     }
+  }
+
+  #emitPlain(target: Target, topic: Topic, data: unknown): Promise<Outcome> {
+    if (target.to.length > 0) this.#outbound.emit(target, topic.bytes, data);
+    this.#counts.sent++;
+    return this.#outcomes.ofPlain(target);
   }
 
   /** Each in a message of its own: the network chooses for each. */
@@ -1124,9 +1148,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data: unknown,
     options: RequestOptions = {},
   ): Promise<unknown> {
-    if (this.#layers.isBare(name)) {
-      return this.#requestNow(to, name, data, options, null);
-    }
+    return this.#layers.isBare(name)
+      ? this.#requestNow(to, name, data, options, null)
+      : this.#requestLayered(to, name, data, options);
+  }
+
+  #requestLayered(
+    to: string,
+    name: string,
+    data: unknown,
+    options: RequestOptions,
+  ): Promise<unknown> {
     return this.#layered(this.#layers.send(
       "request",
       name,

@@ -183,11 +183,13 @@ export class Outbound {
     extras: Uint8Array | null = null,
   ): void {
     if (this.#encoding) throw reentered();
-    const shares = this.#readers.are(target) && this.#parts.size === 0;
-    if (!shares && this.#mayPart(target)) {
+    if (this.#readers.are(target) && this.#parts.size === 0) {
+      const writer = this.#shared;
+      this.#encode(writer, target, target, EVENT, name, 0, value, extras);
+    } else if (this.#mayPart(target)) {
       this.#emitToParts(target, name, value, extras);
     } else {
-      if (!shares) this.#share(target);
+      this.#share(target);
       this.#emitShared(target, name, value, extras);
     }
     if (!this.#busy) this.#schedule();

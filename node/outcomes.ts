@@ -17,6 +17,8 @@ export class Outcomes {
   readonly #pause: () => Promise<void> | null;
   readonly #congested = new Set<Link>();
   readonly #dropping = new Set<Link>();
+  /** Whether one is in these sets. */
+  #isHalting = false;
   #outcome: Outcome = { nodes: 0, dropped: 0 };
   #settled: Promise<Outcome> = Promise.resolve(this.#outcome);
   #distant: Promise<Outcome> | null = null;
@@ -53,12 +55,14 @@ export class Outcomes {
   note(link: Link): void {
     toggle(this.#congested, link, link.congested);
     toggle(this.#dropping, link, link.dropping);
+    this.#isHalting = this.isBehind;
   }
 
   /** A link ended. */
   forget(link: Link): void {
     this.#congested.delete(link);
     this.#dropping.delete(link);
+    this.#isHalting = this.isBehind;
   }
 
   /** For an event to one node over its link. */
@@ -93,6 +97,16 @@ export class Outcomes {
       waiting.set(target, outcome);
     }
     return outcome;
+  }
+
+  /** As {@linkcode Outcomes.ofSome}, for an event to other nodes that no network chooses. */
+  ofPlain(target: Target): Promise<Outcome> {
+    if (this.#isHalting || this.#pause() !== null) {
+      return this.ofSome(target, false, 0);
+    }
+    const { to } = target;
+    const reached = to === "all" ? this.#reach() : to.length;
+    return this.#whole[reached] ?? this.#now(reached, 0);
   }
 
   /** For an event to this node. */
