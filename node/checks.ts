@@ -156,6 +156,15 @@ export class Checks {
     return schema === undefined ? value : fitted(schema, value, "reply");
   }
 
+  /**
+   * What a schema makes of a message of a conversation.
+   *
+   * @throws {TypeError} If it does not fit.
+   */
+  message(schema: StandardSchema, message: unknown): unknown {
+    return check(schema, message, "message");
+  }
+
   #reader(format: string | null, what: string): Read {
     const reader = this.#readers.get(format ?? this.#codec.name);
     if (reader !== undefined) return reader;

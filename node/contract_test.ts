@@ -6,7 +6,12 @@ import type { Codec } from "@devts/protocol";
 import { hopRouter } from "@devts/routing/hop";
 import { type Contract, contract, type EventsOf } from "./contract.ts";
 import { compare } from "./compatibility.ts";
-import { ContractError, DeliveryError, RequestError } from "./errors.ts";
+import {
+  ContractError,
+  DeliveryError,
+  RequestError,
+  StreamError,
+} from "./errors.ts";
 import type { NodeParts } from "./types.ts";
 import { type Tested, virtualWorld, type World } from "./_world_test.ts";
 import { pass, passFor } from "./_support_test.ts";
@@ -444,4 +449,38 @@ Deno.test("a delivery that does not fit is refused, and its outcome says why", a
   assertEquals(missed?.reason, "handler");
   assert(missed?.message.includes("does not fit the contract"));
   assertEquals(bob.node.counters.invalid, 1);
+});
+
+Deno.test("messages of a conversation are checked at both ends", async () => {
+  await using world = virtualWorld();
+  const rules = {
+    count: { opener: z.number(), acceptor: z.object({ sum: z.number() }) },
+  };
+  const { ada, bob } = await versions(world, contract(rules), contract(rules));
+  bob.node.onOpen("count", async (stream) => {
+    let sum = 0;
+    for await (const number of stream) sum += number;
+    await stream.send({ sum });
+    await stream.close();
+  });
+  const stream = await passFor(world.clock, ada.node.open("bob", "count"));
+  await stream.send(1);
+  await stream.send(2);
+  const text: unknown = "three";
+  await assertRejects(() => stream.send(text as number), TypeError, "number");
+  await passFor(world.clock, stream.close());
+  assertEquals(await passFor(world.clock, stream.receive()), { sum: 3 });
+
+  const wild = world.add("wild");
+  await passFor(world.clock, wild.node.join("memory://bob"));
+  const other = await passFor(world.clock, wild.node.open("bob", "count"));
+  const failed = other.closed.catch((error) => error);
+  await other.send("three");
+  const error = await passFor(world.clock, failed);
+  assert(error instanceof StreamError);
+  assert(error.message.includes("its message does not fit the contract"));
+  assertEquals(bob.node.counters.invalid, 1);
+  // An event is no conversation, and the other way around.
+  const name: string = "cuont";
+  assertThrows(() => ada.node.open("bob", name as "count"), TypeError);
 });

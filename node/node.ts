@@ -50,6 +50,7 @@ import {
   reasonOf,
   RequestError,
 } from "./errors.ts";
+import { CheckedStream } from "./checked_stream.ts";
 import { Checks } from "./checks.ts";
 import { joinExtras } from "./extras.ts";
 import { Handlers } from "./handlers.ts";
@@ -77,6 +78,7 @@ import { Readiness } from "./ready.ts";
 import { Replies } from "./replies.ts";
 import { forGuest, fromGuest } from "./rights.ts";
 import { Requests } from "./requests.ts";
+import type { StandardSchema } from "./schema.ts";
 import { riskOf, type Safety, type Security } from "./security.ts";
 import { Self } from "./self.ts";
 import type { Slab } from "./slab.ts";
@@ -775,6 +777,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     options?: OpenOptions,
   ): Promise<Stream<OpenerOf<E, K>, AcceptorOf<E, K>>>;
   open(to: string, name: string, options?: OpenOptions): Promise<Stream> {
+    this.#checks.assertKnown("open", name);
     return this.#openStream(to, name, options);
   }
 
@@ -796,6 +799,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       context: HandlerContext,
     ) => unknown,
   ): Disposable {
+    this.#checks.assertKnown("handle", name);
     return this.#handleStreams(name, handler);
   }
 
@@ -1418,13 +1422,40 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const unknown = this.#unknownTarget(to);
     if (unknown) return this.#rejected(unknown);
     this.#outbound.flush();
-    return this.#streams.open(to, name, bytes, timeout, signal);
+    const opened = this.#streams.open(to, name, bytes, timeout, signal);
+    const rules = this.#checks.conversation(name);
+    if (rules === null) return opened;
+    const schemas = { sent: rules.opener, received: rules.acceptor };
+    return this.#quiet(opened.then((one) => this.#checkedStream(one, schemas)));
   }
 
   #handleStreams(name: string, handler: StreamHandler): Disposable {
     this.#topics.of(name);
     const layered = this.#layers.around(handler, name, "stream");
-    return this.#streams.handle(name, layered);
+    const rules = this.#checks.conversation(name);
+    if (rules === null) return this.#streams.handle(name, layered);
+    const schemas = { sent: rules.acceptor, received: rules.opener };
+    return this.#streams.handle(
+      name,
+      (stream, context) =>
+        layered(this.#checkedStream(stream, schemas), context),
+    );
+  }
+
+  #checkedStream(
+    stream: Stream,
+    schemas: {
+      readonly sent: StandardSchema;
+      readonly received: StandardSchema;
+    },
+  ): Stream {
+    const { name, peer } = stream;
+    return new CheckedStream(
+      stream,
+      this.#checks,
+      schemas,
+      (why) => this.#refuseInvalid(name, peer, NO_REQUEST, why),
+    );
   }
 
   /** Sends a payload of a stream, which stands in a message with room in front. */

@@ -4,6 +4,7 @@ import { isBufferCodec } from "./bundle.ts";
 import { reasonOf, StreamError, type StreamFailure } from "./errors.ts";
 import type { Slab } from "./slab.ts";
 import { type Message, MessageReader } from "./stream_reader.ts";
+import { iteratorOf, readableOf, writableOf } from "./stream_views.ts";
 import {
   BYTES,
   CREDIT,
@@ -326,33 +327,15 @@ export class StreamEnd implements Stream {
   }
 
   get readable(): ReadableStream<unknown> {
-    return new ReadableStream<unknown>({
-      pull: async (controller) => {
-        const message = await this.receive();
-        if (message === undefined) controller.close();
-        else controller.enqueue(message);
-      },
-      cancel: (reason) => this.abort(reason),
-    }, { highWaterMark: 0 });
+    return readableOf(this);
   }
 
   get writable(): WritableStream<unknown> {
-    return new WritableStream<unknown>({
-      write: (message) => this.send(message),
-      close: () => this.close(),
-      abort: (reason) => this.abort(reason),
-    });
+    return writableOf(this);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
-    return {
-      next: async () => {
-        const value = await this.receive();
-        return value === undefined
-          ? { done: true, value }
-          : { done: false, value };
-      },
-    };
+    return iteratorOf(this);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
