@@ -19,10 +19,9 @@ interface Questions {
   describe(digest: string): { digest: string; description?: string };
 }
 
-/** What is known of another node's contract. */
+/** What is known of the contract of one start of another node. */
 interface Known {
-  readonly incarnation: number;
-  readonly incompatible: readonly Incompatibility[];
+  incompatible: readonly Incompatibility[];
 }
 
 /** What an agreement is made with. */
@@ -56,7 +55,6 @@ export class Agreement {
       return { digest: contract.digest, ...(!isSame && { description }) };
     });
     scope.onSystem("join", ({ id }) => this.#meet(id));
-    scope.onSystem("update", ({ id }) => this.#meet(id));
     scope.onSystem("leave", ({ member }) => this.#known.delete(member.id));
   }
 
@@ -85,58 +83,50 @@ export class Agreement {
   }
 
   #meet(id: NodeId): void {
-    const { contract, scope } = this.#options;
-    const incarnation = scope.members.get(id)?.incarnation ?? 0;
-    if (this.#known.get(id)?.incarnation === incarnation) return;
     if (this.#options.isGuest(id)) return;
-    if (this.#options.digest(id) === contract.digest) {
-      this.#known.set(id, { incarnation, incompatible: [] });
-      return;
-    }
-    this.#ask(id, incarnation, TRIES);
+    const known: Known = { incompatible: [] };
+    this.#known.set(id, known);
+    if (this.#options.digest(id) === this.#options.contract.digest) return;
+    this.#ask(id, known, TRIES);
   }
 
   /** A promise of nobody: it never rejects. */
-  async #ask(id: NodeId, incarnation: number, tries: number): Promise<void> {
+  async #ask(id: NodeId, known: Known, tries: number): Promise<void> {
     const { contract, scope } = this.#options;
     try {
       const reply = await scope.request(id, "describe", contract.digest, {
         timeout: TIMEOUT,
         signal: scope.signal,
       });
-      this.#learn(id, incarnation, reply);
+      this.#learn(id, known, reply);
     } catch (error) {
-      if (scope.signal.aborted || !scope.members.has(id)) return;
-      if (error instanceof RequestError && error.reason === "unhandled") {
-        this.#known.set(id, { incarnation, incompatible: [] });
-      } else if (tries > 1) this.#askLater(id, incarnation, tries - 1);
-      else {
-        const why = reasonOf(error);
-        scope.logger.warn(`node "${id}" does not tell its contract: ${why}`);
-      }
+      if (scope.signal.aborted || this.#known.get(id) !== known) return;
+      // It has no contract.
+      if (error instanceof RequestError && error.reason === "unhandled") return;
+      if (tries > 1) return this.#askLater(id, known, tries - 1);
+      const why = reasonOf(error);
+      scope.logger.warn(`node "${id}" does not tell its contract: ${why}`);
     }
   }
 
-  #askLater(id: NodeId, incarnation: number, tries: number): void {
+  #askLater(id: NodeId, known: Known, tries: number): void {
     const { scope } = this.#options;
     const cancel = scope.clock.after(PAUSE, () => {
       scope.signal.removeEventListener("abort", cancel);
-      const isThere = scope.members.get(id)?.incarnation === incarnation;
-      if (isThere) this.#ask(id, incarnation, tries);
+      if (this.#known.get(id) === known) this.#ask(id, known, tries);
     });
     scope.signal.addEventListener("abort", cancel, { once: true });
   }
 
-  #learn(id: NodeId, incarnation: number, reply: unknown): void {
-    const { contract, scope } = this.#options;
+  #learn(id: NodeId, known: Known, reply: unknown): void {
+    const { contract } = this.#options;
     // The node may be gone, or back with another contract, by now.
-    if (scope.members.get(id)?.incarnation !== incarnation) return;
+    if (this.#known.get(id) !== known) return;
     const description = descriptionIn(reply, contract.digest);
-    const incompatible = description === null
-      ? []
-      : compare(contract.description, description);
-    this.#known.set(id, { incarnation, incompatible });
-    if (incompatible.length > 0) this.#options.incompatible(id, incompatible);
+    if (description === null) return;
+    known.incompatible = compare(contract.description, description);
+    if (known.incompatible.length === 0) return;
+    this.#options.incompatible(id, known.incompatible);
   }
 }
 

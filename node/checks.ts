@@ -69,12 +69,19 @@ export class Checks {
   /**
    * The program uses a name.
    *
-   * @throws {TypeError} If the contract does not have it.
+   * @throws {TypeError} If the contract does not have it, or not for that.
    */
   assertKnown(verb: string, name: string): void {
-    if (this.contract === null || this.contract.rules.has(name)) return;
+    if (this.contract === null) return;
+    if (!this.contract.rules.has(name)) {
+      throw new TypeError(
+        `Cannot ${verb} "${name}": the contract has nothing of that name`,
+      );
+    }
+    if (verb !== "emit" && verb !== "send") return;
+    if (this.#rules.get(name)?.event.acknowledged !== true) return;
     throw new TypeError(
-      `Cannot ${verb} "${name}": the contract has nothing of that name`,
+      `Cannot ${verb} "${name}": the contract wants it acknowledged; use \`deliver\` or \`request\``,
     );
   }
 

@@ -33,6 +33,13 @@ export interface EventRules {
    */
   readonly codec?: Codec;
   /**
+   * Whether whoever sends it has to learn that it was handled: `deliver`, `request` and
+   * `gather` do, `emit` and `send` throw.
+   *
+   * @default {false}
+   */
+  readonly acknowledged?: boolean;
+  /**
    * For schemas that cannot describe themselves as JSON Schema: nodes whose numbers
    * differ are incompatible for the event.
    *
@@ -189,6 +196,7 @@ function describeRule(
     ...(rule.data && { data: describedBy(rule.data) }),
     ...(rule.reply && { reply: describedBy(rule.reply) }),
     ...(rule.maxBytes !== undefined && { maxBytes: rule.maxBytes }),
+    ...(rule.acknowledged && { acknowledged: true }),
     ...(rule.codec && { codec: rule.codec.name }),
     ...(rule.version !== undefined && { version: rule.version }),
   };

@@ -14,7 +14,8 @@ import {
 } from "./errors.ts";
 import type { NodeParts } from "./types.ts";
 import { type Tested, virtualWorld, type World } from "./_world_test.ts";
-import { pass, passFor } from "./_support_test.ts";
+import { incarnationAbove, nextIncarnation } from "@devts/routing";
+import { pass, passFor, START } from "./_support_test.ts";
 
 /** Two nodes, each with its version of the contract, that know each other. */
 async function versions<E extends object, F extends object>(
@@ -434,6 +435,22 @@ Deno.test("deliver(), gather() and events() keep to the contract, and carry head
   feed[Symbol.dispose]();
 });
 
+Deno.test("an event that is to be acknowledged is neither emitted nor sent", async () => {
+  await using world = virtualWorld();
+  const rules = contract({ paid: { acknowledged: true } });
+  const { ada, bob } = await versions(world, rules, rules);
+  bob.node.on("paid", () => 1);
+  await pass(world.clock, 1_000);
+  assertThrows(
+    () => ada.node.emit("paid", 7),
+    TypeError,
+    'Cannot emit "paid": the contract wants it acknowledged; use `deliver` or `request`',
+  );
+  assertThrows(() => ada.node.send("bob", "paid", 7), TypeError);
+  const { missing } = await passFor(world.clock, ada.node.deliver("paid", 7));
+  assertEquals(missing, []);
+});
+
 Deno.test("a delivery that does not fit is refused, and its outcome says why", async () => {
   await using world = virtualWorld();
   const { bob } = await versions(world, contract(SHOP), contract(SHOP));
@@ -483,4 +500,35 @@ Deno.test("messages of a conversation are checked at both ends", async () => {
   // An event is no conversation, and the other way around.
   const name: string = "cuont";
   assertThrows(() => ada.node.open("bob", name as "count"), TypeError);
+});
+
+Deno.test("a node that comes back with another version of the contract is compared anew", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await versions(world, contract(OLD), contract(NEW));
+  await assertRejects(
+    () =>
+      passFor(world.clock, ada.node.send("bob", "user.created", { name: "x" })),
+    ContractError,
+  );
+  ada.node.update({ changed: true });
+  await passFor(world.clock, bob.node.close());
+  await pass(world.clock, 1_000);
+  const back = world.add<EventsOf<typeof OLD>>("bob", {
+    contract: contract(OLD),
+    incarnations: {
+      first: START + 1_000_000,
+      next: nextIncarnation,
+      above: incarnationAbove,
+    },
+  });
+  let handled = 0;
+  back.node.on("user.created", () => handled++);
+  await passFor(world.clock, back.node.join("memory://ada"));
+  await pass(world.clock, 2_000);
+  await passFor(
+    world.clock,
+    ada.node.send("bob", "user.created", { name: "x" }),
+  );
+  await pass(world.clock, 100);
+  assertEquals(handled, 1);
 });

@@ -34,7 +34,18 @@ export {
   type OnlyKnown,
   type Rules,
 } from "./contract.ts";
-export * from "./errors.ts";
+export {
+  ClosedError,
+  ContractError,
+  DeliveryError,
+  type DeliveryFailure,
+  JoinError,
+  ReadyError,
+  RequestError,
+  type RequestFailure,
+  StreamError,
+  type StreamFailure,
+} from "./errors.ts";
 export { ClusterKeyring, KeyringError, type KeyringReport } from "./keyring.ts";
 export { explanationText } from "./explain.ts";
 export type { Explanation, LinkReport, PastError } from "./explain.ts";
