@@ -122,6 +122,30 @@ test("nodes recover once a killed NATS server is back", async () => {
   assertEquals(await waiting, "ada says 2");
 });
 
+test("deliver(), gather() and drain() work over NATS, also past a killed server", async () => {
+  await using first = await natsServer();
+  const { port } = first;
+  await using ada = web(port, "ada");
+  await using bob = web(port, "bob");
+  const got: string[] = [];
+  ada.on("test_broadcast", (text) => got.push(text));
+  ada.on("test_event", (text) => `ada says ${text}`);
+  await ada.join();
+  await bob.join();
+  await bob.ready({ handles: ["test_broadcast", "test_event"] });
+  const { acknowledged } = await bob.deliver("test_broadcast", "1");
+  assertEquals(acknowledged, [{ node: "ada", group: null }]);
+
+  await first[Symbol.asyncDispose]();
+  const waiting = bob.deliver("test_broadcast", "2");
+  await using _second = await natsServer(port);
+  assertEquals((await waiting).acknowledged.length, 1);
+  assertEquals(got, ["1", "2"]);
+  const replies = await Array.fromAsync(bob.gather("test_event", "hi"));
+  assertEquals(replies, [{ from: "ada", data: "ada says hi" }]);
+  assertEquals(await ada.drain(), true);
+});
+
 test("groups are queue groups of NATS: who is gone gets nothing more", async () => {
   await using server = await natsServer();
   const { port } = server;
