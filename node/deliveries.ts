@@ -279,7 +279,10 @@ export class Deliveries {
     }
   }
 
-  /** Deliveries to a node were lost on their way, as a relay reports: by the low halves of their sequences. */
+  /**
+   * Deliveries to a node were lost on their way, as a relay reports, by the low halves of
+   * their sequences: those that were sent once so far are sent again soon.
+   */
   lost(to: NodeId, ids: readonly number[]): void {
     const destination = this.#destinations.get(`d:${to}`);
     if (destination === undefined) return;
@@ -289,7 +292,7 @@ export class Deliveries {
       const sequence = destination.next - 1 -
         ((destination.next - 1 - id) >>> 0);
       const part = destination.pending.get(sequence);
-      if (part && part.pause <= FIRST_RETRY) part.retryAt = now;
+      if (part && part.pause <= 2 * FIRST_RETRY) part.retryAt = now;
     }
   }
 
@@ -392,20 +395,15 @@ export class Deliveries {
         group === null ? part.addressee.recipient : { node: from, group },
       );
     }
-    const now = this.#options.clock.now();
-    if (code === RUNNING) {
-      // It is known there: what is left to find out is whether that node lives.
-      part.pause = LAST_RETRY;
-      part.retryAt = now + LAST_RETRY;
-      return;
-    }
+    // It is known there: what is left to find out is whether that node lives.
+    if (code === RUNNING) return;
     if (code === UNHANDLED && perhaps) return this.#retract(part);
     const missed = missedBy(from, group, code, text);
     if (group === null) return this.#settle(part, missed);
     part.failed ??= new Map();
     part.failed.set(from, missed);
     this.#release(part, from);
-    if (part.node === from) this.#move(part, now);
+    if (part.node === from) this.#move(part, this.#options.clock.now());
   }
 
   /** Another member of the group gets it, if there is one. */
@@ -586,23 +584,22 @@ export class Deliveries {
 
   #expire(delivery: Delivery): void {
     for (const part of delivery.parts) {
-      if (part.result !== null) continue;
-      const { node, failed } = part;
-      const isThere = node !== null && this.#isReachable(node);
-      const [last] = [...failed?.values() ?? []].slice(-1);
-      if (!isThere && attemptsOf(part).length === 0 && last) {
-        this.#settle(part, last);
-      } else if (isThere) {
-        const message = `no receipt of node "${node}" came in the time given`;
-        this.#fail(part, "timeout", message);
-      } else if (node === null) {
-        this.#fail(part, "unreachable", "the group had no member left");
-      } else {this.#fail(
-          part,
-          "unreachable",
-          `there is no way to node "${node}"`,
-        );}
+      if (part.result === null) this.#giveUp(part);
     }
+  }
+
+  #giveUp(part: Part): void {
+    const { node, failed } = part;
+    if (node !== null && this.#isReachable(node)) {
+      const message = `no receipt of node "${node}" came in the time given`;
+      return this.#fail(part, "timeout", message);
+    }
+    const [last] = [...failed?.values() ?? []].slice(-1);
+    if (attemptsOf(part).length === 0 && last) return this.#settle(part, last);
+    const message = node === null
+      ? "the group had no member left"
+      : `there is no way to node "${node}"`;
+    this.#fail(part, "unreachable", message);
   }
 
   #look(part: Part, now: number): void {
