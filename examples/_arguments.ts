@@ -134,7 +134,7 @@ export interface NodeArguments {
 
 /**
  * Reads what a node needs: {@linkcode NODE_OPTIONS}, and the cluster port as the
- * first argument.
+ * first argument, or several with commas in between.
  *
  * @param scheme What a bare port belongs to: 7946 means `tcp://127.0.0.1:7946`.
  * Rejects with a {@linkcode UsageError} if a port is no port, and with what reading the
@@ -155,7 +155,9 @@ export async function nodeArguments(
       ...file !== undefined && { secret: await readSecretFile(file) },
     },
     listen: `${scheme}://${host}:${port}`,
-    entries: entry === undefined ? [] : [addressOf(entry, scheme)],
+    entries: entry === undefined
+      ? []
+      : entry.split(",").map((one) => addressOf(one, scheme)),
   };
 }
 

@@ -11,6 +11,7 @@ import { start } from "./_process.ts";
 const PROGRAMS = [
   "chat.ts",
   "demo.ts",
+  "kv.ts",
   "own_router.ts",
   "own_transport.ts",
   "combined.ts",
@@ -39,7 +40,13 @@ for (const script of PROGRAMS) {
 }
 
 for (
-  const script of ["chat.ts", "value_node.ts", "value_writer.ts", "web.ts"]
+  const script of [
+    "chat.ts",
+    "kv.ts",
+    "value_node.ts",
+    "value_writer.ts",
+    "web.ts",
+  ]
 ) {
   Deno.test(`${script} ends with status 2 where the cluster port is none`, async () => {
     await using process = start(script, ["79x46"]);

@@ -10,6 +10,7 @@
  */
 import { type Behaviour, createNode } from "@devts/devts";
 import { register, type ReplicatedRegister } from "@devts/node/state";
+import type { Storage } from "@devts/node/storage";
 import {
   type Arguments,
   NODE_OPTIONS,
@@ -17,14 +18,19 @@ import {
   type Usage,
   UsageError,
 } from "./_arguments.ts";
+import { dataOption, keptIn, storageIn } from "./_data.ts";
 import { interrupted, run } from "./_program.ts";
 
 /** A value of any kind that MessagePack carries; the last one that is set anywhere wins. */
 export type Value = ReplicatedRegister<unknown>;
 
-/** Holds the value on a node. Nodes that use it under the same name hold the same. */
-export function value(): Behaviour<Value> {
-  return register<unknown>();
+/**
+ * Holds the value on a node. Nodes that use it under the same name hold the same.
+ *
+ * @param storage Where to keep it, for the next start; in memory if left out.
+ */
+export function value(storage: Storage | null = null): Behaviour<Value> {
+  return register<unknown>(keptIn(storage));
 }
 
 /** The string form of a value. */
@@ -39,7 +45,7 @@ const USAGE: Usage = {
     "A node that keeps a value. It joins the cluster at the cluster port, or starts one.\n" +
     'With the letter "w" it adds 1 to the value each second; otherwise it prints it.',
   positional: 2,
-  options: NODE_OPTIONS,
+  options: { ...NODE_OPTIONS, ...dataOption },
 };
 
 async function main(args: Arguments): Promise<void> {
@@ -54,7 +60,8 @@ async function main(args: Arguments): Promise<void> {
 
   // `await using` says goodbye to the cluster, however this function ends.
   await using node = createNode(options);
-  const shared = node.use("value", value());
+  const shared = node.use("value", value(await storageIn(args, "value.db")));
+  await shared.ready;
   await node.listen(listen);
   await node.join(...entries);
   await shared.sync();

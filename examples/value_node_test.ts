@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { createNode, type Node } from "@devts/devts";
 import { memory } from "@devts/transport/memory";
 import type { Transport } from "@devts/transport";
@@ -73,4 +73,23 @@ Deno.test("value_node.ts prints the value of the cluster", async () => {
   await ada.shared.set("seen");
   await using reader = start("value_node.ts", [...ada.node.addresses]);
   assertEquals((await reader.line(/^value: (.*)$/))[1], '"seen"');
+});
+
+Deno.test("value_node.ts keeps the value in --data while every node is down", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await using first = start("value_node.ts", ["--data", folder]);
+    const [, port = ""] = await first.line(/cluster port (\d+)/);
+    await using writer = start("value_node.ts", [port, "w"]);
+    const [, value = ""] = await first.line(/^value: (\d+)/);
+    for (const process of [writer, first]) {
+      process.kill("SIGTERM");
+      await process.status;
+    }
+    await using again = start("value_node.ts", ["--data", folder]);
+    const [, kept = ""] = await again.line(/^value: (\d+)/);
+    assert(Number(kept) >= Number(value), `${kept} after ${value}`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

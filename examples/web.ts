@@ -14,9 +14,10 @@ import {
   createNode,
   type Node,
   type Outcome,
-  RequestError,
   type Scope,
 } from "@devts/devts";
+import { map, type ReplicatedMap } from "@devts/node/state";
+import type { Storage } from "@devts/node/storage";
 import { Hono } from "hono";
 import {
   type Arguments,
@@ -25,6 +26,7 @@ import {
   portOf,
   type Usage,
 } from "./_arguments.ts";
+import { dataOption, keptIn, storageIn } from "./_data.ts";
 import { interrupted, run } from "./_program.ts";
 
 /** A name of the store and its value. */
@@ -40,83 +42,63 @@ export interface WebEvents {
 
 /** The events of the store; as it is a behaviour, they have its name in front. */
 export interface StoreEvents {
-  /** An entry was set somewhere. */
-  replicate(entry: Entry): void;
-  /** Replies with all entries. */
-  fetch(): readonly Entry[];
+  /** Tells who set an entry, for people: the entry itself comes with the map. */
+  told(entry: Entry): void;
 }
 
 /**
- * A key/value store that every node which uses it keeps a copy of. The last value
- * received wins; `map()` of `@devts/node/state` does better, and shows less of how it
- * is done.
+ * A key/value store that every node which uses it keeps a copy of. Of two values that are
+ * set at the same time the later one wins, on all nodes the same; also when the cluster
+ * was cut in two and is whole again.
+ *
+ * @param storage Where to keep it, for the next start; in memory if left out.
  */
-export function store(): Behaviour<Store, StoreEvents> {
-  return (scope) => new Store(scope);
+export function store(
+  storage: Storage | null = null,
+): Behaviour<Store, StoreEvents> {
+  return (scope) => new Store(scope, storage);
 }
 
 /** The store of one node. */
 export class Store {
   readonly #scope: Scope<StoreEvents>;
-  readonly #entries = new Map<string, string>();
+  readonly #entries: ReplicatedMap<string>;
 
   /** Answers for the store on a node; the node may do other things as well. */
-  constructor(scope: Scope<StoreEvents>) {
+  constructor(scope: Scope<StoreEvents>, storage: Storage | null) {
     this.#scope = scope;
-    scope.on("replicate", (entry, { from }) => {
-      // Types are checked where this is compiled, not where the data comes from.
-      if (!isEntry(entry)) {
-        throw new TypeError(`That is no entry: ${Deno.inspect(entry)}`);
-      }
-      this.#entries.set(...entry);
+    this.#entries = scope.use("entries", map<string>(keptIn(storage)));
+    scope.on("told", (entry, { from }) => {
       console.log(`store: ${JSON.stringify(entry)} from "${from}"`);
     });
-    scope.on("fetch", () => [...this.#entries]);
   }
 
-  /** Sets a value here and on every other web node. */
-  set(name: string, value: string): Promise<Outcome> {
-    const outcome = this.#scope.emit("replicate", [name, value]);
-    this.#entries.set(name, value);
-    return outcome;
+  /** Resolves once what was kept has been read. */
+  get ready(): Promise<void> {
+    return this.#entries.ready;
+  }
+
+  /** Sets a value here and on every other node that has a store. */
+  async set(name: string, value: string): Promise<Outcome> {
+    await this.#entries.set(name, value);
+    return await this.#scope.emit("told", [name, value]);
   }
 
   /** All entries, for people and for JSON. */
   dump(): Record<string, string> {
-    return Object.fromEntries(this.#entries);
+    // Types are checked where this is compiled, not where the data comes from.
+    return Object.fromEntries(
+      [...this.#entries.entries()].filter(([, value]) =>
+        typeof value === "string"
+      ),
+    );
   }
 
-  /** Copies the store of any node that has one and answers. */
+  /** Resolves once this node has what the others had. */
   async fetch(): Promise<void> {
-    for (const id of [...this.#scope.members.keys()]) {
-      if (await this.#fetchFrom(id)) return;
-    }
+    await this.#entries.sync();
+    console.log(`store: fetched, ${this.#entries.size} in all`);
   }
-
-  async #fetchFrom(id: string): Promise<boolean> {
-    try {
-      const entries = await this.#scope.request(id, "fetch", undefined, {
-        timeout: 2_000,
-      });
-      // What was replicated while the reply was on its way is the later value.
-      for (const [name, value] of entries.filter(isEntry)) {
-        if (!this.#entries.has(name)) this.#entries.set(name, value);
-      }
-      console.log(`store: fetched from "${id}": ${entries.length} in all`);
-      return true;
-    } catch (error) {
-      if (error instanceof RequestError && error.reason === "unhandled") {
-        return false; // a node of another kind
-      }
-      console.warn(`store: cannot fetch it from "${id}": ${error}`);
-      return false;
-    }
-  }
-}
-
-function isEntry(data: unknown): data is Entry {
-  return Array.isArray(data) && data.length === 2 &&
-    data.every((part) => typeof part === "string");
 }
 
 /** The web application: it knows the node and the store, and they know nothing of it. */
@@ -150,7 +132,7 @@ const USAGE: Usage = {
     "It joins the cluster at the cluster port, or starts one, and serves on the host\n" +
     "port (any free one if left out).",
   positional: 2,
-  options: NODE_OPTIONS,
+  options: { ...NODE_OPTIONS, ...dataOption },
 };
 
 async function main(args: Arguments): Promise<void> {
@@ -160,8 +142,9 @@ async function main(args: Arguments): Promise<void> {
 
   // `await using` says goodbye to the cluster, however this function ends.
   await using node = createNode<WebEvents>(options);
-  const entries = node.use("store", store());
+  const entries = node.use("store", store(await storageIn(args, "web.db")));
   const app = webApp(node, entries);
+  await entries.ready;
   await node.listen(listen);
   await node.join(...others);
   await entries.fetch();

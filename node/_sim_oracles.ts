@@ -139,9 +139,14 @@ export function checkHistory(history: History): void {
 class Writes {
   readonly #byValue = new Map<string, Operation>();
   readonly #deletes: Operation[] = [];
+  /** Where a write stands, as told when it was made or read. */
+  readonly #versions = new Map<string, string>();
 
   constructor(history: History) {
     for (const one of history) {
+      if (one.value !== undefined && one.version !== undefined) {
+        this.#versions.set(one.value, one.version);
+      }
       if (one.kind === "delete") this.#deletes.push(one);
       else if (one.kind === "write" && one.value !== undefined) {
         this.#byValue.set(one.value, one);
@@ -159,12 +164,12 @@ class Writes {
     if (read.value === undefined) {
       return this.#deletes.some((one) =>
         one === write || one.key === write.key && one.outcome !== "fail" &&
-          mayFollow(one, write)
+          this.#mayFollow(one, write)
       );
     }
     const shown = this.of(read);
     if (shown?.key === read.key) {
-      return shown === write || mayFollow(shown, write);
+      return shown === write || this.#mayFollow(shown, write);
     }
     throw new HistoryError(
       "nothing is made up",
@@ -174,14 +179,20 @@ class Writes {
       [read],
     );
   }
-}
 
-/** Whether a write may be ordered after another. */
-function mayFollow(later: Operation, earlier: Operation): boolean {
-  if (later.version !== undefined && earlier.version !== undefined) {
-    return later.version > earlier.version;
+  /** Whether a write may be ordered after another. */
+  #mayFollow(later: Operation, earlier: Operation): boolean {
+    const one = this.#versionOf(earlier);
+    const other = this.#versionOf(later);
+    if (one !== undefined && other !== undefined) return other > one;
+    // A store that tells versions orders by them alone, and one of these is unknown.
+    if (one !== undefined || other !== undefined) return true;
+    return later.returned === null || later.returned >= earlier.invoked;
   }
-  return later.returned === null || later.returned >= earlier.invoked;
+
+  #versionOf({ value, version }: Operation): string | undefined {
+    return value === undefined ? version : this.#versions.get(value);
+  }
 }
 
 /** Whether an operation was asked for when another one had returned. */

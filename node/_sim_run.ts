@@ -90,7 +90,7 @@ export interface StoreScenario<S> {
   delete?(store: S, key: string): unknown;
   /**
    * Where the last write of a key stands in the order of the store: a text that is
-   * greater for a later one. Asked for right after a write was begun.
+   * greater for a later one. Asked for before and after each operation.
    *
    * @default {what had returned before another was asked for is before it}
    */
@@ -510,6 +510,7 @@ class Trial<S> {
   ): Promise<void> {
     const { key, value, session, node } = operation;
     const running = this.#recorder.begin(operation);
+    const before = this.#scenario.version?.(store, key);
     let result: unknown;
     try {
       result = value === undefined
@@ -519,7 +520,9 @@ class Trial<S> {
       this.#recorder.end(running, { outcome: "fail", error });
       return;
     }
-    this.#recorder.version(running, this.#scenario.version?.(store, key));
+    // A store that makes the write at once tells of it at once; of others, reads tell.
+    const version = this.#scenario.version?.(store, key);
+    if (version !== before) this.#recorder.version(running, version);
     try {
       await result;
       if (!this.#isAlive(node, session)) return;
@@ -549,7 +552,8 @@ class Trial<S> {
       const read = this.#scenario.read(store, key);
       const value = read instanceof Promise ? await read : read;
       if (!this.#isAlive(node, session)) return;
-      this.#recorder.end(running, { outcome: "ok", value });
+      const version = this.#scenario.version?.(store, key);
+      this.#recorder.end(running, { outcome: "ok", value, version });
     } catch (error) {
       this.#recorder.end(running, { outcome: "fail", error });
     }

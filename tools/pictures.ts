@@ -7,8 +7,16 @@
  * @module
  */
 
+import { runSvg } from "./run_picture.ts";
 import { wholeNode } from "./sim/whole_node.ts";
 import type { AnyEvents, Node } from "@devts/node";
+import { map, type ReplicatedMap } from "@devts/node/state";
+import {
+  type Action,
+  checkHistory,
+  type History,
+  simulate,
+} from "@devts/node/testing";
 import type { NodeId } from "@devts/routing";
 import { mapRouter } from "@devts/routing/map";
 import { topologySvg } from "@devts/routing/picture";
@@ -51,6 +59,11 @@ export const PICTURES: Readonly<Record<string, () => Promise<string>>> = {
     sealedAsync(async () => await route(), { random: seededRandom(1) }),
 };
 
+/** Pictures of runs: what happens when differs a little with each change of the system. */
+export const RUNS: Readonly<Record<string, () => Promise<string>>> = {
+  "kv_cut.svg": kvCut,
+};
+
 /** What a node with `mapRouter()` knows: who left, who failed, who is about to. */
 async function route(): Promise<string> {
   const network = new VirtualNetwork({ seed: 1, latency: 2 });
@@ -91,8 +104,63 @@ function boot(machine: VirtualMachine): Node {
   return node;
 }
 
+/** The run that is drawn: 40 s, in which the cluster is cut in half for 15. */
+const RUN = 40_000;
+const CUT = { from: 8_000, to: 23_000, below: 2 } as const;
+const KEY = "colour";
+
+/** A replicated map whose cluster is cut in half, and what each node shows meanwhile. */
+async function kvCut(): Promise<string> {
+  const nodes = ["n0", "n1", "n2", "n3", "n4"];
+  const script: Action[] = [{
+    at: CUT.from,
+    do: "cut",
+    from: nodes.slice(0, CUT.below),
+    to: nodes.slice(CUT.below),
+    for: CUT.to - CUT.from,
+  }];
+  for (let at = 0; at < RUN; at += 100) {
+    for (const node of nodes) script.push({ at, do: "read", node, key: KEY });
+  }
+  for (let at = 1_000; at < RUN; at += 4_000) {
+    script.push({ at, do: "write", node: "n0", key: KEY });
+    script.push({ at: at + 2_000, do: "write", node: "n3", key: KEY });
+  }
+  let history: History = [];
+  const report = await simulate<ReplicatedMap<string>>({
+    nodes: nodes.length,
+    seed: 1,
+    script,
+  }, {
+    start: ({ createNode, ids }) =>
+      createNode().use("kv", map<string>({ replicas: ids.length })),
+    write: (kv, key, value) => kv.set(key, value, { level: "quorum" }),
+    read: (kv, key) => kv.get(key),
+    version: (kv, key) => kv.version(key),
+    check(all) {
+      checkHistory(all);
+      history = all;
+    },
+  });
+  if (report.failure !== null) throw report.failure.error;
+  const first = history[0]?.invoked ?? 0;
+  return runSvg({
+    title: "One key on five nodes, cut in two and three",
+    note:
+      "Two clients write by turns, on n0 and n3, and every node is read all the time",
+    nodes,
+    history: history.map((one) => ({
+      ...one,
+      invoked: one.invoked - first,
+      returned: one.returned === null ? null : one.returned - first,
+    })),
+    cut: CUT,
+    length: RUN,
+  });
+}
+
 if (import.meta.main) {
-  for (const [name, draw] of Object.entries(PICTURES)) {
+  for (const [name, draw] of Object.entries({ ...PICTURES, ...RUNS })) {
     const file = new URL(`../docs/${name}`, import.meta.url);
     await Deno.writeTextFile(file, await draw());
     console.log(`docs/${name}`);
