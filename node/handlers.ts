@@ -61,6 +61,12 @@ export class Handlers {
     return registration;
   }
 
+  /** Whether some handler of a name gets every event. */
+  takesAll(name: string): boolean {
+    const registration = this.get(name);
+    return registration !== null && registration.handlers.length > 0;
+  }
+
   /**
    * Adds a handler of a name or a pattern, in a group or (null) not; disposing removes
    * it and calls `removed`.

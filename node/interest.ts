@@ -231,12 +231,16 @@ export class Interest {
     this.#hurry();
   }
 
-  /** A node is gone: forgets what it told up to an incarnation. */
+  /**
+   * A node is gone: forgets what it told up to an incarnation. Where there is a way to it
+   * all the same, it has restarted, or was taken for dead: it is asked.
+   */
   gone(id: NodeId, incarnation: number): void {
     this.#toldTo.delete(id);
     const known = this.#known.get(id);
     if (known && known.incarnation > incarnation) return;
     this.#forget(id);
+    if (!this.#closed && this.#options.nodes().has(id)) this.#askLater(id);
   }
 
   #forget(id: NodeId): void {
@@ -435,7 +439,7 @@ export class Interest {
   #tick(): void {
     this.#cancel = null;
     const nodes = this.#options.nodes();
-    for (const id of [...this.#known.keys()]) {
+    for (const id of [...this.#known.keys(), ...this.#toldTo.keys()]) {
       if (!nodes.has(id)) this.#forget(id);
     }
     if (nodes.size === 0) return;

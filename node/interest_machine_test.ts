@@ -238,6 +238,19 @@ Deno.test("Interest takes no older news, and asks where some is missing", () => 
   interest.close();
 });
 
+Deno.test("Interest asks a node that was taken for dead and is still there", async () => {
+  const net = new Net("ab");
+  net.node("b").add(plain("x"));
+  await Promise.resolve();
+  net.clock.tick(100_000); // digests are rare by now
+  assertEquals(net.handling("a", "x"), "b");
+  net.node("a").gone("b", 1);
+  assert(!net.node("a").knows("b"));
+  net.clock.tick(500);
+  assertEquals(net.handling("a", "x"), "b");
+  net.close();
+});
+
 Deno.test("Interest answers whoever asks again and again only ten times a second", () => {
   const net = new Net("ab");
   net.clock.tick(1_000);

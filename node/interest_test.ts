@@ -220,6 +220,21 @@ Deno.test("Node.emit() of a node alone reaches its own group", async () => {
   assertEquals(heard, [1]);
 });
 
+Deno.test("Node.emit() with self counts this node only where a handler takes the event", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const heard: string[] = [];
+  for (const { node } of [one, two]) {
+    node.on("job", () => heard.push(node.id), { group: "workers" });
+  }
+  await pass(world.clock, 0);
+  for (let i = 0; i < 4; i++) {
+    assertEquals((await one.node.emit("job", i, { self: true })).nodes, 1);
+  }
+  await pass(world.clock, 0);
+  assertEquals(heard.sort(), ["ada", "ada", "bob", "bob"]);
+});
+
 Deno.test("Node.on() twice in one group takes turns within the node", async () => {
   await using world = virtualWorld();
   const { one, two } = await pair(world);

@@ -243,6 +243,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #heard: NodeId = "";
   /** What was wrong with the packet that the router is taking. */
   #violation: unknown = null;
+  /** Ends the pause of a link that is not read for a while. */
+  readonly #pauses = new Map<Link, () => void>();
   /** Whether that packet is a part of a read buffer, which will be used again. */
   #isLent = false;
   /** What streams wait for, where the router brings its own links. */
@@ -1060,7 +1062,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         this.#emitToQueue(queues[i], topic.bytes, sent, more);
       }
       const self = options?.self === true;
-      const isOwn = self ? this.#handlers.get(name) !== null : own !== null;
+      const isOwn = own !== null || self && this.#handlers.takesAll(name);
       if (isOwn) {
         const carried = joinExtras(self ? extras : own, more);
         this.#outbound.add(MYSELF, EVENT, topic.bytes, 0, sent, carried);
@@ -1357,8 +1359,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       return;
     }
     if (target.queue !== undefined) {
-      const { group, name } = target.queue;
-      if (!this.#queueing?.sendToOne(group, name, payload)) {
+      if (!this.#shipToOne(target.queue, payload)) {
         this.#counts.dropped += count;
       }
       return;
@@ -1386,6 +1387,18 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (to === "all" || this.#requests.size === 0) return;
     if (handed === 0) this.#requests.rejectLost(requestsIn(payload), why);
     else if (!isBare) this.#requests.sentTogether(requestsIn(payload));
+  }
+
+  #shipToOne(
+    { group, name }: { readonly group: string; readonly name: string },
+    payload: Uint8Array,
+  ): boolean {
+    try {
+      return this.#queueing?.sendToOne(group, name, payload) === true;
+    } catch (error) {
+      this.#journal.debug(reasonOf(error));
+      return false;
+    }
   }
 
   /** Sending to all may take fewer packets: who does not handle an event skips it. */
@@ -1626,6 +1639,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #linkEnded(link: Link, reason: string, error: unknown): void {
     const { id } = link.peer;
+    this.#pauses.get(link)?.();
     this.#outcomes.forget(link);
     this.#noteEnd(id, reason, error);
     this.#history.failed(id, `its link ended: ${reason}`);
@@ -1719,7 +1733,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     else if (this.#mayBorrow(message)) this.#takeInPlace(link, message, kind);
     else this.#packet(id, lent ? message.slice() : message, kind);
     const pause = this.#inbound.room(this.#heard);
-    return pause && this.#paused(link, pause);
+    if (!pause || this.#links.get(id) !== link) return undefined;
+    return this.#paused(link, pause);
   }
 
   #packet(id: NodeId, message: Uint8Array, lane: Lane): void {
@@ -1778,7 +1793,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       cancel = this.#parts.clock.after(PAUSED_BEAT, hear);
     };
     hear();
-    await Promise.race([pause, link.done]);
+    // Not a race with `link.done`, which would remember every pause until the link ends.
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#pauses.set(link, resolve);
+    pause.then(resolve);
+    await promise;
+    this.#pauses.delete(link);
     cancel();
   }
 

@@ -47,6 +47,8 @@ import {
 } from "./credentials.ts";
 
 const DAY = 86_400_000;
+/** The longest delay of `setTimeout`, in ms; a longer one would fire at once. */
+const MAX_DELAY = 2 ** 31 - 1;
 /** How long a certificate of a node holds. */
 const LIFETIME = 30 * DAY;
 /** Clocks may differ by so much. */
@@ -261,7 +263,7 @@ class NodeCredentials implements Credentials {
   }
 
   get #renewal(): number {
-    return Math.max(1, this.#lifetime * 2 / 3);
+    return Math.min(Math.max(1, this.#lifetime * 2 / 3), MAX_DELAY);
   }
 
   /** While somebody listens: renews in time, and tells of changes. */
