@@ -179,13 +179,19 @@ export class Inbound implements BundleVisitor<Resolved> {
   take(from: NodeId, payload: Uint8Array): void {
     const payloadBefore = this.#payload;
     const originBefore = this.#origin;
+    const extrasBefore = this.#extras;
+    const extrasEndBefore = this.#extrasEnd;
     this.#payload = payload;
     this.#origin = this.#originOf(from);
+    // Where a payload breaks off behind extras, the next one has none for that.
+    this.#extras = -1;
     try {
       readBundle(payload, this);
     } finally {
       this.#payload = payloadBefore;
       this.#origin = originBefore;
+      this.#extras = extrasBefore;
+      this.#extrasEnd = extrasEndBefore;
     }
   }
 

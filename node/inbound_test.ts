@@ -13,6 +13,7 @@ import {
 } from "./bundle.ts";
 import { readReceipt } from "./delivery_wire.ts";
 import { Checks } from "./checks.ts";
+import { EXTRA_CODEC, writeExtras } from "./extras.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { noneMet } from "./limits.ts";
@@ -411,6 +412,25 @@ Deno.test("Inbound throws a SyntaxError for data that cannot be decoded, after w
   assertEquals(seen, [1]);
   take("ada", ["x", 3]);
   assertEquals(seen, [1, 3]);
+});
+
+Deno.test("Inbound takes extras of no payload that breaks off for those of the next one", () => {
+  const { on, take, inbound } = setUp();
+  const seen: unknown[] = [];
+  on("x", (data) => seen.push(data));
+  const writer = new BundleWriter(msgpackr(), 0);
+  const format = new TextEncoder().encode("of nobody");
+  const extras = writeExtras([[EXTRA_CODEC, format]]);
+  const name = new TextEncoder().encode("x");
+  writer.addBytes(SENT_EVENT, name, 0, new Uint8Array(100), extras);
+  const cut = writer.take().payload.slice(0, -1);
+  assertThrows(() => inbound.take("eve", cut), SyntaxError);
+  // Where those stood, there now are bytes that look the same.
+  const data = new Uint8Array(20);
+  data[0] = EXTRA_CODEC;
+  data[2] = format.length;
+  take("ada", ["x", data]);
+  assertEquals(seen, [data]);
 });
 
 Deno.test("Inbound does not decode what nobody handles", () => {
