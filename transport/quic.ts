@@ -54,7 +54,8 @@ export interface QuicOptions extends FrameLimits, CertificateOptions {
   /**
    * After how many ms without a packet the other end counts as dead, 1 or more;
    * the lower one of both ends holds. A third of it keeps a quiet connection
-   * alive. Also how long an attempt to connect lasts, at most.
+   * alive. An attempt to connect lasts 3 s less, but 1.5 s at least and 10 s at most:
+   * a peer that is gone is known to be once it cannot be dialled, either.
    *
    * @default {15 s}
    */
@@ -64,6 +65,9 @@ export interface QuicOptions extends FrameLimits, CertificateOptions {
 const IDLE_TIMEOUT = 15_000;
 /** How long an attempt to connect may take, in ms. The runtime takes no signal. */
 const DIAL_TIMEOUT = 10_000;
+const SHORTEST_DIAL = 1_500;
+/** So much sooner than a connection is an attempt to connect given up, in ms. */
+const SOONER = 3_000;
 /** Connections that one session carries at most; what dials opens another one then. */
 const STREAMS = 8;
 
@@ -109,6 +113,7 @@ class QuicTransport implements Transport {
   readonly schemes: readonly string[] = [SCHEME];
   readonly #encryption: Encryption;
   readonly #timing: Deno.QuicTransportOptions;
+  readonly #dialTimeout: number;
   readonly #ports = new Map<Address, QuicPort>();
   readonly #context: QuicPortContext;
   /** Sessions to dial over once more, or about to open, by whom they reach. */
@@ -119,6 +124,10 @@ class QuicTransport implements Transport {
 
   constructor(encryption: Encryption, limits: FrameLimits, idle: number) {
     this.#encryption = encryption;
+    this.#dialTimeout = Math.min(
+      DIAL_TIMEOUT,
+      Math.max(SHORTEST_DIAL, idle - SOONER),
+    );
     this.#timing = {
       maxIdleTimeout: idle,
       keepAliveInterval: Math.ceil(idle / 3),
@@ -147,7 +156,7 @@ class QuicTransport implements Transport {
     signal?.throwIfAborted();
     const dialled = this.#open({ hostname, port, serverName });
     try {
-      const stream = await inTime(dialled, signal);
+      const stream = await inTime(dialled, this.#dialTimeout, signal);
       return this.#context.connection(stream, address);
     } catch (error) {
       dialled.then((late) => late.close(new Error("Too late")), () => {});
@@ -279,12 +288,13 @@ function bindAny(): Deno.QuicEndpoint {
 /** Waits for an attempt to connect, but not for ever, and not once the signal aborts. */
 async function inTime<T>(
   attempt: Promise<T>,
+  limit: number,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   const { promise: given, reject: giveUp } = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => giveUp(new Error(`no answer in ${DIAL_TIMEOUT / 1000} s`)),
-    DIAL_TIMEOUT,
+    () => giveUp(new Error(`no answer in ${limit / 1000} s`)),
+    limit,
   );
   const abort = () => giveUp(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });

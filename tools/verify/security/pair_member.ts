@@ -1,6 +1,6 @@
 /**
  * One of two nodes of a cluster with a secret, which says what it sees of the other:
- * `pair_member.ts ID SCHEME SECRET`. SIGTERM closes its node.
+ * `pair_member.ts ID SCHEME SECRET [IDLE TIME]`. SIGTERM closes its node.
  *
  * @module
  */
@@ -16,12 +16,13 @@ interface Events {
   echo(number: number): number;
 }
 
-const [id = "", scheme = "", secret = ""] = Deno.args;
+const [id = "", scheme = "", secret = "", idle = ""] = Deno.args;
+const idleTimeout = idle === "" ? {} : { idleTimeout: Number(idle) };
 const node = createNode<Events>({
   cluster: "verify",
   id,
   secret,
-  transport: combine(tcp(), quic()),
+  transport: combine(tcp(), quic(idleTimeout)),
   logger: silent,
 });
 /** Leaves of the other one: why, and when. */

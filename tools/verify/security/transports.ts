@@ -18,12 +18,11 @@ const WARM_UP = 300;
 const HEAP = 0.05;
 const FILES = 2;
 
-/** After how long without a packet a QUIC peer counts as dead, in ms: the default. */
-const IDLE = 15_000;
+/** After how long without a packet a QUIC peer counts as dead, in ms: the default, and short. */
+const IDLES = [15_000, 3_000] as const;
 /** A round of probes of the membership, in ms. */
 const PROBE = 1_000;
 const GRACE = 1_000;
-const MISSED = IDLE + PROBE + GRACE;
 const SIGNALS = ["SIGKILL", "SIGSTOP", "SIGTERM"] as const;
 
 /** How long it takes a packet between two hosts, in ms. */
@@ -38,7 +37,7 @@ const RATIO = 0.85;
 /** What is left of connections, who is missed when, and what encryption costs. */
 export const transports: readonly Row[] = [
   ...["tcp", "tls", "quic", "websocket"].map(churned),
-  ...SIGNALS.map(signalled),
+  ...IDLES.flatMap((idle) => SIGNALS.map((signal) => signalled(signal, idle))),
   ...["tcp", "quic"].map(lossy),
   ...(["tls", "quic"] as const).flatMap((carrier) => [
     compared(carrier, {
@@ -91,30 +90,34 @@ function churned(transport: string): Row {
 type Signal = "SIGKILL" | "SIGSTOP" | "SIGTERM";
 
 /** What each signal came to: all at the same time, since most of it is waiting. */
-const afterSignals = shared(async () =>
-  new Map(
-    await Promise.all(
-      SIGNALS.map(async (signal) =>
-        [signal, await afterSignal(signal)] as const
-      ),
+const afterSignals = shared(() =>
+  Promise.all(
+    IDLES.flatMap((idle) =>
+      SIGNALS.map(async (signal) => ({
+        ...{ signal, idle },
+        ...await afterSignal(signal, idle),
+      }))
     ),
   )
 );
 
 /** A peer that says nothing any more is missed; one that is told to end says goodbye. */
-function signalled(signal: Signal): Row {
+function signalled(signal: Signal, idle: number): Row {
   const isTold = signal === "SIGTERM";
-  const limit = isTold ? GRACE : MISSED;
+  const limit = isTold ? GRACE : missed(idle);
+  const seconds = idle / 1_000;
   return {
-    what: `${signal} of a QUIC peer`,
+    what: `${signal} of a QUIC peer` +
+      (idle === IDLES[0] ? "" : `, idle time ${seconds} s`),
     target: isTold
       ? `it says goodbye within ${GRACE / 1_000} s`
-      : `missed within ${limit / 1_000} s: the idle time of ${
-        IDLE / 1_000
-      } s, a probe, and 1 s`,
+      : `missed within ${
+        limit / 1_000
+      } s: the idle time of ${seconds} s, a probe, and 1 s`,
     measure: async (options) => {
       const all = await afterSignals(options);
-      const { reason = "", took = NaN } = all.get(signal) ?? {};
+      const { reason = "", took = NaN } =
+        all.find((one) => one.signal === signal && one.idle === idle) ?? {};
       const isRight = reason === (isTold ? "left" : "failed");
       return {
         figure: isRight ? `${(took / 1_000).toFixed(2)} s` : reason,
@@ -124,14 +127,20 @@ function signalled(signal: Signal): Row {
   };
 }
 
+function missed(idle: number): number {
+  return idle + PROBE + GRACE;
+}
+
 async function afterSignal(
   signal: Signal,
+  idle: number,
 ): Promise<{ readonly reason: string; readonly took: number }> {
-  await using pair = await Pair.start("quic", ["127.0.0.1", "127.0.0.1"]);
+  const hosts = ["127.0.0.1", "127.0.0.1"] as const;
+  await using pair = await Pair.start("quic", hosts, { idle });
   const [watcher, peer] = pair.members;
   const at = now();
   Deno.kill(peer.pid, signal);
-  const left = await watcher.ask("left", { limit: 4 * MISSED });
+  const left = await watcher.ask("left", { limit: 4 * missed(idle) });
   return { reason: left.text("reason"), took: left.number("at") - at };
 }
 
@@ -168,7 +177,9 @@ async function lose(
   const [length, heavyLength] = short
     ? [LOSSES[1], HEAVY_LOSSES[1]]
     : [LOSSES[0], HEAVY_LOSSES[0]];
-  await using pair = await Pair.start(scheme, LossyNetwork.ADDRESSES, network);
+  await using pair = await Pair.start(scheme, LossyNetwork.ADDRESSES, {
+    network,
+  });
   for (const member of pair.members) {
     await member.ask("emit", { interval: 100 });
   }
@@ -243,13 +254,16 @@ class Pair implements AsyncDisposable {
   static async start(
     scheme: string,
     hosts: readonly [string, string],
-    network?: LossyNetwork,
+    { network, idle = IDLES[0] }: {
+      readonly network?: LossyNetwork;
+      readonly idle?: number;
+    },
   ): Promise<Pair> {
     const secret = secretText(createSecret());
     const spawn = (at: 0 | 1) =>
       new Child(MEMBER, {
         flags: ["-A", "--unstable-net"],
-        args: [`node-${at}`, scheme, secret],
+        args: [`node-${at}`, scheme, secret, String(idle)],
         ...(network && {
           runtime: [...network.on(at), Deno.execPath(), "run", "--no-check"],
         }),
