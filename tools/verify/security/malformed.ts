@@ -11,7 +11,7 @@ const MIB = 2 ** 20;
 /** Input that makes no sense, given to whatever takes input from outside. */
 export const malformed: Row = {
   what:
-    "malformed input to codecs, scan, frames, handshakes, every router and membership",
+    "malformed input to codecs, scan, frames, handshakes, every router and membership, and a whole node",
   target: "1,000,000 or more: 0 uncaught, worst 50 ms, memory growth 64 MiB",
   measure,
 };

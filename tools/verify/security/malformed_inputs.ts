@@ -3,8 +3,9 @@
 /**
  * A process that gives malformed input to everything that takes some from outside:
  * codecs, the scan, frames, handshakes, the packets of every router, the messages of
- * every membership. Half of it is random, half is valid and changed. Writes what came of
- * it as JSON, and progress as text to the error output.
+ * every membership, and at last a whole node with all that it can carry. Half of it is
+ * random, half is valid and changed. Writes what came of it as JSON, and progress as text
+ * to the error output.
  *
  * @module
  */
@@ -36,6 +37,7 @@ import {
   VirtualClock,
   VirtualNetwork,
 } from "@devts/routing/testing";
+import { MalformedNode } from "./malformed_node.ts";
 import { MEMBERSHIPS, ROUTERS } from "../../sim/parts.ts";
 
 /** Takes inputs, and tells which errors are answers. */
@@ -63,6 +65,11 @@ export interface MalformedReport {
 /** An input that took longer, in ms, is given again, so many times. */
 const STALL = 2;
 const TRIES = 5;
+
+/** The part of all inputs that members send to a whole node. */
+const NODE_PART = 0.03;
+/** An honest member waits no longer while one sends a burst of them, in ms. */
+const SERVED_WITHIN = 2_000;
 
 const random = seededRandom(20_261_128);
 const isSyntax = (error: unknown): boolean => error instanceof SyntaxError;
@@ -392,6 +399,27 @@ async function attack(
   }
 }
 
+function reasonOf(event: Event): string {
+  if (event instanceof PromiseRejectionEvent) return String(event.reason);
+  return event instanceof ErrorEvent ? event.message : event.type;
+}
+
+/** What members send to a whole node. */
+async function attackNode(
+  node: MalformedNode,
+  inputs: number,
+  seen: { readonly uncaught: string[] },
+): Promise<number> {
+  const { sent, ended, slowest, faults } = await node.storm(inputs);
+  seen.uncaught.push(...faults.map((fault) => `a whole node: ${fault}`));
+  if (slowest > SERVED_WITHIN) {
+    const took = `served an honest member after ${Math.round(slowest)} ms`;
+    seen.uncaught.push(`a whole node: ${took}`);
+  }
+  console.error(`a whole node: ${sent} sent, ${ended} links ended`);
+  return sent;
+}
+
 /** Memory that is held, once what is garbage has been collected. */
 async function resident(): Promise<number> {
   const { gc } = globalThis as { gc?: () => void };
@@ -408,10 +436,18 @@ async function main(total: number): Promise<void> {
     ...await handshakes(),
     ...routing(),
   ];
-  const parts = targets.reduce((sum, { part }) => sum + part, 0);
+  await using node = await MalformedNode.create(random);
+  const parts = targets.reduce((sum, { part }) => sum + part, NODE_PART);
   const seen = { worst: 0, slowest: "", uncaught: [] as string[] };
+  for (const type of ["error", "unhandledrejection"]) {
+    globalThis.addEventListener(type, (event) => {
+      event.preventDefault();
+      seen.uncaught.push(`${type}: ${reasonOf(event)}`);
+    });
+  }
   // Compiled code and tables of the usual size are no growth.
   for (const target of targets) await attack(target, 2_000, seen);
+  await node.storm(20_000);
   const before = await resident();
   seen.worst = 0;
   let tried = 0;
@@ -426,10 +462,14 @@ async function main(total: number): Promise<void> {
       } µs each`,
     );
   }
+  tried += await attackNode(node, Math.ceil(total * NODE_PART / parts), seen);
   const growth = await resident() - before;
   const { worst, slowest, uncaught } = seen;
   const report: MalformedReport = { tried, uncaught, worst, slowest, growth };
   console.log(JSON.stringify(report));
 }
 
-if (import.meta.main) await main(Number(Deno.args[0]));
+if (import.meta.main) {
+  await main(Number(Deno.args[0]));
+  Deno.exit();
+}
