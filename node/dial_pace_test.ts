@@ -36,6 +36,19 @@ Deno.test("DialPace does not hold up dials to this machine, nor to where a node 
   }
 });
 
+Deno.test("DialPace leaves turns for other addresses where one does not answer", () => {
+  const { pace } = setUp();
+  const silent = "tcp://10.0.0.1:1";
+  const over = Array.from({ length: 4 }, () => {
+    assert(pace.mayDial(silent));
+    return pace.start(silent);
+  });
+  assert(!pace.mayDial(silent));
+  assert(pace.mayDial("tcp://10.0.0.2:1"));
+  over[0]?.();
+  assert(pace.mayDial(silent));
+});
+
 Deno.test("DialPace remembers a bounded number of addresses", () => {
   const { pace } = setUp();
   assertEquals(dials(pace, "10.0.0.1"), 10);

@@ -98,17 +98,24 @@ export class Gate {
     this.#fault(name, this.#place(`p:${name}`));
   }
 
-  /** A link to that node broke as soon as it was there, or because of what it sent. */
-  faultOf(id: string): void {
-    this.#fault(`node "${id}"`, this.#place(`n:${id}`));
+  /**
+   * A link to that node broke as soon as it was there, or because of what it sent. An id
+   * that is not proven counts only where it came from: elsewhere it may be another's.
+   */
+  faultOf(id: string, remote: string, isProven: boolean): void {
+    const place = isProven ? "" : placeOf(remote);
+    const who = place === "" ? `node "${id}"` : `node "${id}" at ${place}`;
+    this.#fault(who, this.#place(nodeKey(id, place)));
   }
 
-  /** Whether a node is banned, which is then counted. */
-  isBanned(id: string): boolean {
-    const place = this.#places.get(`n:${id}`);
-    if (!place || place.bannedUntil <= this.#now()) return false;
-    this.#options.met.banTime++;
-    return true;
+  /** Whether a node is banned, everywhere or there, which is then counted. */
+  isBanned(id: string, remote: string): boolean {
+    const now = this.#now();
+    const isBanned = [nodeKey(id, ""), nodeKey(id, placeOf(remote))].some(
+      (key) => (this.#places.get(key)?.bannedUntil ?? -Infinity) > now,
+    );
+    if (isBanned) this.#options.met.banTime++;
+    return isBanned;
   }
 
   #fault(who: string, place: Place): void {
@@ -220,6 +227,11 @@ export class Gate {
   #now(): number {
     return this.#options.clock.now();
   }
+}
+
+/** The id first, then where: neither has spaces. */
+function nodeKey(id: string, place: string): string {
+  return `n:${id} ${place}`;
 }
 
 function trim(map: Map<string, unknown>): void {

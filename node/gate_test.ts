@@ -175,16 +175,26 @@ Deno.test("Gate remembers a bounded number of addresses, the latest ones", () =>
   enter(gate, "tcp://10.9.9.9:3");
 });
 
-Deno.test("Gate bans a node wherever it comes from", () => {
+Deno.test("Gate bans a node that has proved its id wherever it comes from", () => {
   const { gate, met, bans, clock } = setUp({ banAfter: 3 });
+  const [here, there] = ["tcp://10.0.0.1:1", "tcp://10.0.0.2:1"];
   for (let i = 0; i < 3; i++) {
-    assert(!gate.isBanned("bad"));
-    gate.faultOf("bad");
+    assert(!gate.isBanned("bad", here));
+    gate.faultOf("bad", here, true);
   }
-  assert(gate.isBanned("bad"));
-  assert(!gate.isBanned("good"));
+  assert(gate.isBanned("bad", there));
+  assert(!gate.isBanned("good", here));
   assertEquals(bans, [['node "bad"', 60_000]]);
   assertEquals([met.banAfter, met.banTime], [1, 1]);
   clock.tick(60_000);
-  assert(!gate.isBanned("bad"));
+  assert(!gate.isBanned("bad", here));
+});
+
+Deno.test("Gate bans who took an id without proof only where it came from", () => {
+  const { gate, bans } = setUp({ banAfter: 3 });
+  const [thief, owner] = ["tcp://10.0.0.1:1", "tcp://10.0.0.2:1"];
+  for (let i = 0; i < 3; i++) gate.faultOf("alice", thief, false);
+  assertEquals(bans, [['node "alice" at 10.0.0.1', 60_000]]);
+  assert(gate.isBanned("alice", thief));
+  assert(!gate.isBanned("alice", owner));
 });

@@ -335,7 +335,7 @@ export class Links {
   /** Why an incoming peer cannot be taken at all. */
   #refuse(peer: Introduction, remote: Address): Refusal | null {
     if (this.#closed) return { code: "busy", detail: "the node is closing" };
-    if (this.#gate.isBanned(peer.id)) return banned(peer.id);
+    if (this.#gate.isBanned(peer.id, remote)) return banned(peer.id);
     const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
     if (!current) {
       return this.#outdated(peer) ??
@@ -357,7 +357,10 @@ export class Links {
     ) {
       return duplicate(peer.id);
     }
-    return null;
+    // Otherwise links could move to one address, over its share of them.
+    return placeOfLink(current) === placeOf(remote)
+      ? null
+      : this.#crowded(remote);
   }
 
   #outdated(peer: Introduction): Refusal | null {
@@ -398,8 +401,8 @@ export class Links {
     for (const promised of this.#promised.values()) {
       if (promised.place === place) taken++;
     }
-    for (const { connection } of this.#links.values()) {
-      if (placeOf(connection.remote) === place) taken++;
+    for (const link of this.#links.values()) {
+      if (placeOfLink(link) === place) taken++;
     }
     if (taken < this.#options.limits.linksPerAddress) return null;
     this.#options.met.linksPerAddress++;
@@ -422,7 +425,8 @@ export class Links {
         admit: (peer, proven) =>
           this.#wantsName(address, expect)
             ? dialledAgain(dial, peer)
-            : this.#refuseGuest(proven) ?? this.#admitDialed(dial, peer),
+            : this.#refuseGuest(proven) ??
+              this.#admitDialed(dial, peer, connection.remote),
         ...(expect === undefined ? {} : { expect }),
       });
       if ("peer" in introduced) {
@@ -457,7 +461,11 @@ export class Links {
     return { type: "refused", refusal, by: introduced.by };
   }
 
-  async #admitDialed(dial: Dial, peer: Introduction): Promise<Refusal | null> {
+  async #admitDialed(
+    dial: Dial,
+    peer: Introduction,
+    remote: Address,
+  ): Promise<Refusal | null> {
     for (;;) {
       if (this.#closed) return { code: "busy", detail: "the node is closing" };
       const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
@@ -471,7 +479,7 @@ export class Links {
     }
     dial.peerId = peer.id;
     const refusal = this.#outdated(peer) ??
-      (this.#gate.isBanned(peer.id) ? banned(peer.id) : null) ??
+      (this.#gate.isBanned(peer.id, remote) ? banned(peer.id) : null) ??
       this.#full(this.#options.limits.links);
     dial.admitted = refusal === null;
     return refusal;
@@ -602,17 +610,18 @@ export class Links {
   }
 
   /** A link that breaks as soon as it is there would be opened again at once, for ever. */
-  #noteBroken({ peer, since, connection }: Link, error: unknown): void {
+  #noteBroken({ peer, since, connection, proven }: Link, error: unknown): void {
     const isFault = isViolation(error);
     if (isFault) this.#gate.fault(connection.remote);
     const age = this.#options.clock.now() - since;
-    if (isFault || age < SHORT_LIVED) this.#gate.faultOf(peer.id);
+    if (!isFault && age >= SHORT_LIVED) return;
+    const isProven = proven.key !== undefined;
+    this.#gate.faultOf(peer.id, connection.remote, isProven);
   }
 
   /** Null: there is a link. Otherwise why there is none. */
   async #connect(peer: Peer): Promise<string | null> {
     if (this.#links.has(peer.id)) return null;
-    if (this.#gate.isBanned(peer.id)) return banned(peer.id).detail;
     const { schemes } = this.#options.transport;
     const addresses = peer.addresses.filter((address) =>
       schemes.includes(schemeOf(address))
@@ -623,9 +632,7 @@ export class Links {
     for (let tries = 0; tries < RETRIES; tries++) {
       const results: DialResult[] = [];
       for (const address of addresses) {
-        const result = this.#pace.mayDial(address)
-          ? await this.dial(address, peer.id)
-          : TOO_MANY_DIALS;
+        const result = await this.#dialMember(address, peer.id);
         if (result.type === "linked" || this.#links.has(peer.id)) return null;
         results.push(result);
       }
@@ -634,6 +641,19 @@ export class Links {
       if (this.#closed || this.#links.has(peer.id)) return null;
     }
     return "it refused again and again";
+  }
+
+  async #dialMember(address: Address, id: NodeId): Promise<DialResult> {
+    if (this.#gate.isBanned(id, address)) {
+      return { type: "failed", error: new Error(banned(id).detail) };
+    }
+    if (!this.#pace.mayDial(address)) return TOO_MANY_DIALS;
+    const over = this.#pace.start(address);
+    try {
+      return await this.dial(address, id);
+    } finally {
+      over();
+    }
   }
 
   async #takeTurn(): Promise<void> {
@@ -677,6 +697,10 @@ const TOO_MANY_DIALS: DialResult = {
   type: "failed",
   error: new Error("too many dials went to its address just now"),
 };
+
+function placeOfLink(link: Link | Promised): string {
+  return link instanceof Link ? placeOf(link.connection.remote) : link.place;
+}
 
 /** Whether a peer has proved that it is a full member. */
 function isMember({ keyId, key, rights }: Proven): boolean {

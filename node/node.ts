@@ -1,6 +1,7 @@
 import type { Address, Listener } from "@devts/transport";
 import type { Codec, FrameKind, Rights, ViewCount } from "@devts/protocol";
 import type {
+  Counted,
   DirectRouter,
   Lane,
   LinkEvent,
@@ -172,7 +173,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #queueing: QueueingRouter | null;
   /** What this node waits for in groups. */
   readonly #waiting = new Set<Disposable>();
-  readonly #membership: Membership;
+  readonly #membership: Membership & Partial<Counted>;
   readonly #doors: Doors;
   readonly #joining: Joining;
   readonly #history: History;
@@ -425,7 +426,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return {
       ...this.#counts,
       received: this.#inbound.received,
-      limits: { ...this.#met },
+      limits: {
+        ...this.#met,
+        members: this.#met.members + (this.#membership.counters?.full ?? 0),
+      },
     };
   }
 
