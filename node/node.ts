@@ -144,8 +144,9 @@ const NOTHING = new Uint8Array(0);
  *
  * - **Construction does no I/O**, so that no event arrives before its handler.
  *   `listen` and `join` do not block the program.
- * - **Delivery** is at most once. Events of one sender arrive in the order in
- *   which it called `emit`, `send` and `request`.
+ * - **Delivery** is at most once, but for {@linkcode Node.deliver}, which is tried until
+ *   it is acknowledged. Events of one sender arrive in the order in which it called
+ *   `emit`, `send` and `request`.
  * - **Back-pressure.** `await` what `emit` and `send` return: it waits for links
  *   that are behind but make progress. Without `await`, memory stays bounded and
  *   the outcome says what was dropped.

@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { seededRandom } from "@devts/routing/testing";
 import {
   DeliveryWriter,
   DONE,
@@ -164,6 +165,27 @@ Deno.test("readReceipt() reads what writeReceipts() writes, however much", () =>
   assertEquals(readReceipt(writeEcho("echo")), { kind: "echo" });
   assertEquals(readReceipt(writeEcho("echoed")), { kind: "echoed" });
   assertEquals(readReceipt(Uint8Array.of(9, 1, 2)), { kind: "unknown" });
+});
+
+Deno.test("readReceipt() and readDelivery() give nothing but a SyntaxError for random bytes", () => {
+  const random = seededRandom(5);
+  let read = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const bytes = new Uint8Array(Math.floor(40 * random()));
+    for (let at = 0; at < bytes.length; at++) {
+      bytes[at] = random() < 0.5 ? 0 : Math.floor(256 * random());
+    }
+    try {
+      readReceipt(bytes);
+      if (areExtras(bytes, 0, bytes.length)) {
+        readDelivery(bytes, 0, bytes.length, i);
+      }
+      read++;
+    } catch (error) {
+      assertEquals(error instanceof SyntaxError, true);
+    }
+  }
+  assertEquals(read > 0, true);
 });
 
 Deno.test("readReceipt() refuses every truncation, and results that go on for too long", () => {

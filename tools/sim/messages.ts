@@ -152,7 +152,10 @@ export function handling(node: Node<Events>, at: number): Running {
 }
 
 /** A transport that reaches some only. */
-function within(transport: Transport, ids: readonly string[]): Transport {
+export function within(
+  transport: Transport,
+  ids: readonly string[],
+): Transport {
   return wrapTransport(transport, {
     connect: (address, options) =>
       ids.some((id) => address === `virtual://${id}`)

@@ -17,14 +17,17 @@ const whole = simulated({
   seeds: [10_000, 300],
 });
 
-const relayed = simulated({
-  what: "deliver over mapRouter(), with the same faults",
-  target: TRUE,
-  scenario: "deliveries",
-  router: "map",
-  membership: "swim",
-  seeds: [1_000, 50],
-});
+const relayed = ["hop", "path", "map", "gossip"].map((router) =>
+  simulated({
+    what:
+      `deliver in a ring of nodes that relay, the same faults, ${router}Router()`,
+    target: TRUE,
+    scenario: "deliveries",
+    router,
+    membership: "swim",
+    seeds: [1_000, 25],
+  })
+);
 
 /** Deliveries against requests, both from one process to three. */
 const rate: Row = {
@@ -87,7 +90,7 @@ const lost: Row = {
 /** Deliveries that are acknowledged. */
 export const deliver: readonly Row[] = [
   whole,
-  relayed,
+  ...relayed,
   workers,
   rate,
   lost,
