@@ -71,6 +71,20 @@ Deno.test("deliver() resolves once every node that handles it has", async () => 
   assertEquals([delivered, deliveriesFailed], [1, 0]);
 });
 
+Deno.test("deliver() is acknowledged by a node that handles it and then closes at once", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const handled: unknown[] = [];
+  two.node.on("set", (data) => handled.push(data));
+  two.node.on("stop", () => void two.node.close());
+  await pass(world.clock, 2_000);
+  const outcome = one.node.deliver("set", 1);
+  one.node.send("bob", "stop"); // in the same bundle
+  const { acknowledged } = await passFor(world.clock, outcome);
+  assertEquals([acknowledged, handled], [[{ node: "bob", group: null }], [1]]);
+  await passFor(world.clock, two.node.closed);
+});
+
 Deno.test("deliver() says who does not have it and why", async () => {
   await using world = virtualWorld();
   const [ada, bob, cyd] = await cluster(world, ["ada", "bob", "cyd"]);

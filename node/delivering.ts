@@ -212,7 +212,6 @@ export class Delivering {
 
   /** Gives up all. */
   close(): void {
-    this.receipts.flush();
     this.#deliveries.close();
   }
 

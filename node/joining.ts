@@ -75,9 +75,9 @@ export class Joining {
     return this.#seeds.unanswered();
   }
 
-  /** A node told what it knows of the cluster. */
+  /** A node told what it knows of the cluster. What comes by others may bear any id. */
   informed(by: NodeId): void {
-    this.#informants.add(by);
+    if (this.#options.links.get(by)) this.#informants.add(by);
     this.changed();
   }
 

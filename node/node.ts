@@ -916,6 +916,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     // They may still send, and one of them may call this.
     const behaviours = this.#behaviours.close();
     if (!this.#closing) {
+      this.#delivering.receipts.flush();
       this.#closing = true;
       this.#shutDown(behaviours)
         .then(this.#closed.resolve, this.#closed.reject);
