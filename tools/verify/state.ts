@@ -1,4 +1,5 @@
 import type { Row } from "./runner.ts";
+import { chaos } from "./state/chaos.ts";
 import { storage } from "./state/cut.ts";
 import { laws } from "./state/laws.ts";
 import { naive } from "./state/naive.ts";
@@ -17,5 +18,6 @@ export const rows: readonly Row[] = [
   transfer,
   partitions,
   wrongClock,
+  chaos,
   naive,
 ];
