@@ -1,3 +1,4 @@
+import { Fifo } from "./_fifo.ts";
 import type { Handler, HandlerContext, Overflow, Received } from "./types.ts";
 
 const LIMIT = 1_024;
@@ -37,9 +38,9 @@ export class EventFeed implements Feed<unknown> {
   readonly #limit: number;
   readonly #overflow: Overflow;
   readonly #handler: Disposable;
-  #queue: Waiting[] = [];
-  /** The one that was given out last, whose handling goes on. */
-  #current: Waiting | null = null;
+  readonly #queue = new Fifo<Waiting>();
+  /** Receipts of those that were given out, and whose handling goes on. */
+  #given: PromiseWithResolvers<void>[] = [];
   #asking: PromiseWithResolvers<
     IteratorResult<Received<unknown>, undefined>
   >[] = [];
@@ -94,17 +95,24 @@ export class EventFeed implements Feed<unknown> {
   }
 
   [Symbol.dispose](): void {
+    this.#finish();
+    this.#stop();
+    this.#failure = null;
+    while (this.#queue.size > 0) {
+      this.#queue.shift()?.receipt?.reject(
+        new Error("nobody takes it any more"),
+      );
+    }
+  }
+
+  /** Takes nothing more; what waits may still be taken. */
+  #stop(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#finish();
     this.#handler[Symbol.dispose]();
     for (const signal of this.#options.signals) {
       signal.removeEventListener("abort", this.#end);
     }
-    for (const { receipt } of this.#queue) {
-      receipt?.reject(new Error("nobody takes it any more"));
-    }
-    this.#queue = [];
     for (const { resolve } of this.#asking.splice(0)) {
       resolve({ done: true, value: undefined });
     }
@@ -118,19 +126,20 @@ export class EventFeed implements Feed<unknown> {
     const waiting = { received: { data, from, name }, receipt };
     const asking = this.#asking.shift();
     if (asking) asking.resolve(this.#give(waiting));
-    else if (this.#queue.length < this.#limit) this.#queue.push(waiting);
+    else if (this.#queue.size < this.#limit) this.#queue.push(waiting);
     else this.#overflowBy(waiting);
     return receipt?.promise;
   }
 
   #give(waiting: Waiting): IteratorResult<Received<unknown>, undefined> {
-    if (waiting.receipt) this.#current = waiting;
+    if (waiting.receipt) this.#given.push(waiting.receipt);
     return { done: false, value: waiting.received };
   }
 
   #finish(): void {
-    this.#current?.receipt?.resolve();
-    this.#current = null;
+    if (this.#given.length === 0) return;
+    for (const { resolve } of this.#given) resolve();
+    this.#given = [];
   }
 
   #overflowBy(waiting: Waiting): void {
@@ -145,9 +154,6 @@ export class EventFeed implements Feed<unknown> {
     this.#failure = new RangeError(
       `More than ${this.#limit} events of "${name}" wait to be taken`,
     );
-    const kept = this.#queue;
-    this.#queue = [];
-    this[Symbol.dispose]();
-    this.#queue = kept;
+    this.#stop();
   }
 }

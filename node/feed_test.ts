@@ -78,6 +78,21 @@ Deno.test('events() with overflow "fail" gives what it kept, and then fails', as
   assertEquals((await feed.next()).done, true);
 });
 
+Deno.test('events() with overflow "fail" that is left tells who delivered', async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  const feed = bob.events("tick", { limit: 1, overflow: "fail" });
+  await pass(world.clock, 2_000);
+  const outcomes = Promise.allSettled([
+    ada.deliver("tick", 1),
+    ada.deliver("tick", 2),
+  ]);
+  await pass(world.clock, 100);
+  await feed.return();
+  const settled = await passFor(world.clock, outcomes);
+  assertEquals(settled.map(({ status }) => status), ["rejected", "rejected"]);
+});
+
 Deno.test("events() ends with its signal, and with the node", async () => {
   await using world = virtualWorld();
   const { bob } = await two(world);
@@ -105,6 +120,21 @@ Deno.test("events() acknowledges a delivery once the loop goes on", async () => 
   feed.next();
   const { acknowledged } = await passFor(world.clock, outcome);
   assertEquals(acknowledged, [{ node: "bob", group: null }]);
+});
+
+Deno.test("events() acknowledges all that several have taken at a time", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  using feed = bob.events("tick");
+  await pass(world.clock, 2_000);
+  const taken = Promise.all([feed.next(), feed.next()]);
+  const outcomes = Promise.all([
+    ada.deliver("tick", 1),
+    ada.deliver("tick", 2),
+  ]);
+  await passFor(world.clock, taken);
+  feed.next();
+  assertEquals((await passFor(world.clock, outcomes)).length, 2);
 });
 
 Deno.test("events() that drops a delivery says so to who sent it", async () => {
