@@ -30,6 +30,8 @@ const DATA_FROM = 512;
 const CLOSE_AFTER = 10_000;
 /** What is read of a link, in bytes, before all others have their turn. */
 const TURN = 262_144;
+/** How long what is read of a link may be worked on before that, in ms. */
+const TURN_TIME = 10;
 /** What a message counts for there beside its bytes. */
 const MESSAGE_COST = 64;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
@@ -498,6 +500,7 @@ export class Link {
   async #read(): Promise<void> {
     const inPlace = this.#inPlace;
     let taken = 0;
+    let spent = 0;
     try {
       while (!this.#ended) {
         const lent = inPlace !== null && this.#borrows;
@@ -516,18 +519,23 @@ export class Link {
         if (this.#ended) {
           return;
         }
+        const isData = message.length >= DATA_FROM;
+        const start = isData ? this.#clock.now() : 0;
         const pause = this.#owner.received(this, message, lent);
+        if (isData) {
+          spent += this.#clock.now() - start;
+        }
         if (pause) {
           await pause;
         }
-        if (message.length >= DATA_FROM) {
+        if (isData) {
           this.#noteData();
         }
         taken += message.length + MESSAGE_COST;
-        if (taken < TURN) {
+        if (taken < TURN && spent < TURN_TIME) {
           continue;
         }
-        taken = 0;
+        taken = spent = 0;
         // Reads that find something settle without a turn of the event loop.
         await this.#nextTurn();
       }

@@ -32,6 +32,7 @@ export const hostileMember: readonly Row[] = [
         [`22: ${done("links")} came, ${links} at a time, ${crowded} refused`]:
           crowded > 0 && links <= 2 * LINKS,
         [`21: ${dials} dials to that machine, ${heldBack} held back`]:
+          dials > 0 && heldBack > 0 &&
           dials <= TELLERS * (BURST + RATE * seconds),
       });
     },

@@ -26,7 +26,26 @@ export const hostileStranger: readonly Row[] = [
         [`6: ${done("garbage")} times garbage`]: enough("garbage"),
         [`7: ${done("datagrams")} datagrams of noise`]: enough("datagrams"),
         [`8: ${done("initials")} first packets`]: enough("initials"),
-        [`${grown("limits.banAfter")} bans`]: true,
+        [
+          `${grown("limits.banAfter")} bans, ${
+            grown("limits.banTime")
+          } connections refused by them`
+        ]: grown("limits.banAfter") >= 1 && grown("limits.banTime") > 100,
+      });
+    },
+  }),
+  siegeRow({
+    what:
+      "hostile strangers, 6: 1,000 times a second garbage in place of a handshake",
+    target: "at most 25 % of a processor",
+    attacks: ["handshakes"],
+    secret: true,
+    memory: 64,
+    check({ done, seconds, cpu }) {
+      const rate = done("garbage") / seconds;
+      return all({
+        [`${rate.toFixed(0)} a second`]: rate > 700,
+        [`${(100 * cpu).toFixed(0)} % of a processor`]: cpu <= 0.25,
       });
     },
   }),

@@ -1,5 +1,5 @@
 import type { Row } from "../../runner.ts";
-import { type Outcome, Scene } from "./scene.ts";
+import { type Outcome, Scene, SLOWER } from "./scene.ts";
 
 /** An attack of the catalogue, on its own. */
 export interface Attack {
@@ -32,7 +32,7 @@ export function rowOf(
   return {
     what: `${who}, ${attack.row}: ${attack.what}`,
     target:
-      `${attack.target}; memory at most +${memory} MiB, honest p99 at most ${latency} ms, no member lost`,
+      `${attack.target}; memory at most +${memory} MiB, honest p99 at most ${latency} ms and ${SLOWER} ms more than before, no member lost`,
     async measure({ short }) {
       await using scene = await Scene.open(attack.descriptors);
       const { figure, held } = await attack.run(scene, short);

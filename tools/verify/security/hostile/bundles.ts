@@ -1,7 +1,7 @@
 /** An event, or a reply, as it stands in a bundle. */
 export interface Entry {
   /**
-   * 0 event, 1 request, 2 reply.
+   * 0 event, 1 request, 2 reply, 0x20 event for one node alone.
    *
    * @default {0}
    */
@@ -19,6 +19,7 @@ export interface Entry {
 }
 
 const NO_DATA = 0x80;
+const TYPE = 0x1f;
 const NEW_NAME = 254;
 const NO_NAME = 255;
 
@@ -29,7 +30,7 @@ export function bundle(entries: readonly Entry[]): Uint8Array {
     bytes.push(data ? type : type | NO_DATA);
     bytes.push(name === undefined ? NO_NAME : NEW_NAME);
     bytes.push(...uint32(data?.length ?? 0));
-    if (type > 0) bytes.push(...uint32(id));
+    if ((type & TYPE) > 0) bytes.push(...uint32(id));
     if (name !== undefined) {
       const text = new TextEncoder().encode(name);
       bytes.push(text.length, ...text);

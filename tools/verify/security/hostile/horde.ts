@@ -5,6 +5,7 @@
  * @module
  */
 
+import { incarnationAt } from "@devts/routing";
 import { framed, Stranger } from "../../cluster/stranger.ts";
 import { pause, serve } from "../../../../bench/serve.ts";
 import { news } from "./news.ts";
@@ -55,6 +56,20 @@ const attacks: Readonly<Record<string, Attack>> = {
         await stranger.finish();
       });
       await pause(1);
+    }
+  },
+  /** 500 times a second something in place of a handshake: 1,000 from both hosts. */
+  async handshakes(going) {
+    const start = performance.now();
+    for (let sent = 0; going(); sent++) {
+      const due = start + 2 * sent - performance.now();
+      if (due > 0) await pause(due);
+      void quietly(async () => {
+        using stranger = new Stranger(await Deno.connect(target));
+        await stranger.write(crypto.getRandomValues(new Uint8Array(200)));
+        counts.garbage++;
+        await stranger.finish();
+      });
     }
   },
   /** Sockets that begin a handshake and never go on. */
@@ -131,7 +146,7 @@ async function tellOf(
   member: Stranger | undefined,
   round: number,
 ): Promise<void> {
-  const incarnation = Date.now() * 4096;
+  const incarnation = incarnationAt(Date.now());
   await member?.write(framed(news(
     Array.from({ length: 20 }, (_, i) => ({
       kind: "alive",
