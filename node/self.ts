@@ -95,10 +95,21 @@ export class Self {
   outrank(known: number): boolean {
     const { incarnation } = this.#peer;
     if (!Number.isSafeInteger(known) || known <= incarnation) return false;
-    const next = this.#options.incarnations.above(incarnation, known);
-    if (!Number.isSafeInteger(next) || next <= known) return false;
+    const next = this.#above(incarnation, known);
+    if (next === null || !Number.isSafeInteger(next) || next <= known) {
+      return false;
+    }
     this.#peer = this.#describe(next);
     return true;
+  }
+
+  /** Where to continue; null: what others know can be no start of this node. */
+  #above(incarnation: number, known: number): number | null {
+    try {
+      return this.#options.incarnations.above(incarnation, known);
+    } catch {
+      return null;
+    }
   }
 
   #change(): void {

@@ -4,6 +4,11 @@ const SLOTS = 4096;
 const ORIGIN = Date.UTC(2020, 0, 1);
 /** The last epoch whose incarnations are all safe integers; reached in September 2089. */
 const MAX_EPOCH = 2 ** 41 - 1;
+/**
+ * The last epoch, in November 2054, that is continued above because others speak of it: a
+ * lie leaves room for all that a node may have to say of itself later.
+ */
+const LAST_TOLD = 2 ** 40 - 1;
 
 /**
  * The incarnation of a node that starts at a wall-clock time.
@@ -116,12 +121,16 @@ export function nextEpoch(incarnation: number): number {
  *
  * @param own The node's own incarnation.
  * @param known What others know.
- * @throws {RangeError} If there is no later incarnation.
+ * @throws {RangeError} If there is no later incarnation, or what others know is of an
+ * epoch after November 2054 and of none of this node's.
  */
 export function incarnationAbove(own: number, known: number): number {
-  return epochOf(known) > epochOf(own)
-    ? nextEpoch(known)
-    : nextIncarnation(Math.max(own, known));
+  const told = epochOf(known);
+  if (told <= epochOf(own)) return nextIncarnation(Math.max(own, known));
+  if (told <= LAST_TOLD) return nextEpoch(known);
+  throw new RangeError(
+    `Cannot continue above the incarnation ${known}: no node has started so late`,
+  );
 }
 
 function checked(incarnation: number): number {

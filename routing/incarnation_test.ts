@@ -57,3 +57,13 @@ Deno.test("incarnationAbove() outranks both, in a new epoch where the known one 
   assertEquals(incarnationAbove(7 * 4096 + 9, 7 * 4096 + 2), 7 * 4096 + 10);
   assertEquals(incarnationAbove(7 * 4096, 9 * 4096 + 1), 10 * 4096);
 });
+
+Deno.test("incarnationAbove() follows nobody to where there is nothing above", () => {
+  const own = incarnationAt(Date.UTC(2026, 0, 1));
+  for (const known of [2 ** 52, 2 ** 53 - 1]) {
+    assertThrows(() => incarnationAbove(own, known), RangeError, "so late");
+  }
+  const last = 2 ** 52 - 1;
+  assertEquals(incarnationAbove(own, last), 2 ** 52);
+  assertEquals(incarnationAbove(2 ** 52, 2 ** 52 + 7), 2 ** 52 + 8);
+});
