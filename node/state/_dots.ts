@@ -1,3 +1,4 @@
+import { KeyMap } from "./_key_map.ts";
 import type { Replication } from "./_replication.ts";
 import type { WriteOptions } from "./types.ts";
 
@@ -12,9 +13,9 @@ const SETTLED: Promise<void> = Promise.resolve();
  */
 export class Dots {
   readonly #replication: Replication;
-  readonly #byElement = new Map<string, Set<string>>();
+  readonly #byElement = new KeyMap<Set<string>>();
   /** Dots that wait for the storage: what comes after them on this node knows of them. */
-  readonly #staged = new Map<string, Set<string>>();
+  readonly #staged = new KeyMap<Set<string>>();
 
   constructor(replication: Replication) {
     this.#replication = replication;

@@ -1,4 +1,5 @@
 import { hashPair, hashText } from "./_hash.ts";
+import { KeyMap } from "./_key_map.ts";
 import { Log } from "./_log.ts";
 import { bucketOf, type Digest, Merkle } from "./_merkle.ts";
 import { type Replica, Replicas } from "./_replicas.ts";
@@ -42,8 +43,8 @@ export class Entries {
   /** Whether changes are noted for storage. */
   tracksDirty = false;
   /** What has a value, apart from the slots: a read is one look into one table. */
-  readonly #live = new Map<string, unknown>();
-  readonly #slotOf = new Map<string, number>();
+  readonly #live = new KeyMap<unknown>();
+  readonly #slotOf = new KeyMap<number>();
   readonly #keys: (string | undefined)[] = [];
   readonly #free: number[] = [];
   readonly #buried = new Log();
