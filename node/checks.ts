@@ -13,6 +13,9 @@ import { parsed, type StandardSchema } from "./schema.ts";
 
 type Read = (source: Uint8Array, start: number, end: number) => unknown;
 
+// The name of a format has up to 64 characters; of a longer one, the beginning is told.
+const MAX_FORMAT = 256;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -176,7 +179,9 @@ export class Checks {
     const reader = this.#readers.get(format ?? this.#codec.name);
     if (reader !== undefined) return reader;
     throw new InvalidData(
-      `its ${what} has the format "${format}", for which this node has no codec`,
+      `its ${what} has the format ${
+        JSON.stringify(format)
+      }, for which this node has no codec`,
     );
   }
 }
@@ -188,7 +193,7 @@ export function readFormat(
   end: number,
 ): string | null {
   const bytes = extraIn(payload, start, end, EXTRA_CODEC);
-  return bytes === null ? null : decoder.decode(bytes.subarray(0, 64));
+  return bytes === null ? null : decoder.decode(bytes.subarray(0, MAX_FORMAT));
 }
 
 function check(schema: StandardSchema, value: unknown, what: string): unknown {

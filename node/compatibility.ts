@@ -23,6 +23,8 @@ type Json = { readonly [key: string]: unknown };
 const DEPTH = 16;
 // Incompatibilities that are remembered of one node.
 const MOST = 64;
+// How long a reason may be, in characters.
+const MAX_REASON = 500;
 // What all comparisons of one pair of contracts may take, in schemas.
 const STEPS = 20_000;
 
@@ -72,7 +74,8 @@ class Comparison {
       reason: string | null,
     ): void => {
       if (reason === null) return;
-      found.push({ event, part, sender, reason: `"${event}" ${reason}` });
+      const text = printable(`"${event}" ${reason}`);
+      found.push({ event, part, sender, reason: text });
     };
     if (
       typeof mine.version === "number" && typeof theirs.version === "number" &&
@@ -199,7 +202,9 @@ function valueFault(sent: Json, wanted: Json, at: string): string | null {
   const has = valuesOf(sent);
   const wants = valuesOf(wanted);
   if (has === null || wants === null) return null;
-  if (has.some((value) => wants.includes(value))) return null;
+  // What a peer lists may be long.
+  const wanting = new Set(wants);
+  if (has.some((value) => wanting.has(value))) return null;
   return `has ${nameOf(at)} with no value in common`;
 }
 
@@ -238,6 +243,12 @@ function codecFault(sent: Json, wanted: Json): string | null {
     return null;
   }
   return `has the format "${sent.codec}", for which the other node has no codec`;
+}
+
+/** Names of fields are a peer's, and this is for a log. */
+function printable(text: string): string {
+  return text.slice(0, MAX_REASON)
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "\ufffd");
 }
 
 /** Said of what this node sends. */

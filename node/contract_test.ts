@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import fc from "fast-check";
 import * as v from "valibot";
 import { z } from "zod";
 import { json } from "@devts/protocol/json";
@@ -531,4 +532,33 @@ Deno.test("a node that comes back with another version of the contract is compar
   );
   await pass(world.clock, 100);
   assertEquals(handled, 1);
+});
+
+Deno.test("compare() makes something of any description, or a SyntaxError", () => {
+  const keys = [
+    ...["type", "properties", "required", "items", "anyOf", "oneOf", "enum"],
+    ...["const", "additionalProperties", "$ref", "__proto__", "email"],
+  ];
+  const { schema } = fc.letrec((tie) => ({
+    schema: fc.oneof(
+      { maxDepth: 6, depthSize: "small" },
+      fc.constantFrom(null, "object", "string", 7, true),
+      fc.array(tie("schema"), { maxLength: 4 }),
+      fc.dictionary(fc.constantFrom(...keys), tie("schema"), { maxKeys: 6 }),
+    ),
+  }));
+  const own = contract(SHOP).description;
+  fc.assert(fc.property(schema, schema, (data, reply) => {
+    const rule = { data, reply, codec: reply, version: data };
+    const theirs = JSON.stringify({ "user.created": rule, price: rule });
+    for (const { event, reason } of compare(own, theirs)) {
+      assert(event in SHOP);
+      assert(reason.startsWith(`"${event}" `));
+      assert(reason.length <= 500);
+    }
+  }));
+  const deep = `{"price":{"data":${
+    '{"anyOf":['.repeat(5_000) + "{}" + "]}".repeat(5_000)
+  }}}`;
+  assertEquals(compare(own, deep), []);
 });

@@ -6,7 +6,7 @@ const OWN = "devts.";
 
 /** An event on its way out, as middleware sees it. */
 export interface SentEvent {
-  /** The call that sends it. */
+  /** The call that sends it; `gather` is a request to each. */
   readonly kind: "emit" | "send" | "request" | "deliver";
   /** Its name. */
   readonly name: string;

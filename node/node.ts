@@ -63,7 +63,7 @@ import type { Link } from "./link.ts";
 import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
-import { Layers } from "./middleware.ts";
+import { Layers, type Send, type SentEvent } from "./middleware.ts";
 import { Loopback } from "./loopback.ts";
 import { Interest } from "./interest.ts";
 import {
@@ -956,13 +956,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   // In a method of its own, as others below: what its closure holds costs each call memory.
   #sendLayered(to: string, name: string, data: unknown): Promise<Outcome> {
-    return this.#layered(this.#layers.send(
+    return this.#layered(
       "send",
       name,
       to,
       data,
       (value, headers) => this.#sendNow(to, name, value, headers),
-    ));
+    );
   }
 
   #sendNow(
@@ -984,9 +984,23 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return this.#post(this.#targetOf(to), name, data, headers);
   }
 
-  /** What middleware promises may be another promise than the one of the node. */
-  #layered<T>(result: Promise<T>): Promise<T> {
-    return this.#quiet(Promise.resolve(result));
+  /** Sends through middleware, whose promise may be another one than the node's. */
+  #layered<T>(
+    kind: SentEvent["kind"],
+    name: string,
+    to: string | null,
+    data: unknown,
+    send: Send<T>,
+  ): Promise<T> {
+    let own: Promise<T> | null = null;
+    const result = this.#layers.send<T>(
+      kind,
+      name,
+      to,
+      data,
+      (value, headers) => own = send(value, headers),
+    );
+    return result === own ? result : this.#quiet(Promise.resolve(result));
   }
 
   #add(
@@ -1025,13 +1039,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data: unknown,
     options: EmitOptions | undefined,
   ): Promise<Outcome> {
-    return this.#layered(this.#layers.send(
+    return this.#layered(
       "emit",
       name,
       null,
       data,
       (value, headers) => this.#emitNow(name, value, options, headers),
-    ));
+    );
   }
 
   #emitNow(
@@ -1171,13 +1185,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     data: unknown,
     options: RequestOptions,
   ): Promise<unknown> {
-    return this.#layered(this.#layers.send(
+    return this.#layered(
       "request",
       name,
       to,
       data,
       (value, headers) => this.#requestNow(to, name, value, options, headers),
-    ));
+    );
   }
 
   #requestNow(
@@ -1244,13 +1258,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (this.#layers.isBare(name)) {
       return this.#deliverNow(name, data, options, null);
     }
-    return this.#layered(this.#layers.send(
+    return this.#layered(
       "deliver",
       name,
       null,
       data,
       (value, headers) => this.#deliverNow(name, value, options, headers),
-    ));
+    );
   }
 
   #deliverNow(

@@ -86,6 +86,7 @@ Deno.test("writeHello() and writeWelcome() keep the limit with the longest intro
     addresses: Array.from({ length: 8 }, () => "x".repeat(256)),
     meta: new Uint8Array(512),
     maxMessage: 2 ** 30,
+    contract: "x".repeat(64),
   }));
   const first = { nonce: NONCE, expect: "x".repeat(64), introduction: said };
   const frame = writeHello(first, V1);
@@ -277,6 +278,8 @@ const OUT: Table = [
   [{ meta: new Uint8Array(513) }, "its metadata must be"],
   [{ maxMessage: 4095 }, "its longest message must be"],
   [{ maxMessage: 2 ** 30 + 1 }, "its longest message must be"],
+  [{ contract: "" }, "its contract must be"],
+  [{ contract: "x".repeat(65) }, "its contract must be"],
 ];
 
 Deno.test("readHello() and readWelcome() accept every field at the ends of its range", () => {
