@@ -146,6 +146,8 @@ interface Part {
   since: number;
   retryAt: number;
   pause: number;
+  /** Since when there is no way to that node; -1: there is one. */
+  awaySince: number;
   result: Recipient | MissedRecipient | null;
 }
 
@@ -167,10 +169,10 @@ interface Delivery extends PromiseWithResolvers<DeliveryOutcome> {
  * The acknowledged deliveries of a node that are not settled: a machine without I/O.
  *
  * A call has a part for each node, and one for each group. A part is sent again, under
- * the same id, after 0.5 s, and then after twice as long each time, up to 8 s, until a
- * receipt comes or the time of the call is over. A part for a group goes to another
- * member when the one that has it is gone, says that it failed, or takes longer than the
- * call has patience; the first receipt settles it, whichever member sends it.
+ * the same id, after 0.5 s, and then after twice as long each time, up to 8 s, and when its
+ * node is back, until a receipt comes or the time of the call is over. A part for a group
+ * goes to another member when the one that has it is gone, or cannot be reached for 0.5 s,
+ * says that it failed, or takes longer than the call has patience; the first receipt settles it, whichever member sends it.
  *
  * Each node has a sequence of its own, of which at most {@linkcode WINDOW} may be
  * unsettled at a time; what is more waits its turn.
@@ -339,7 +341,7 @@ export class Deliveries {
     part.current = null;
     part.since = now;
     part.pause = FIRST_RETRY;
-    part.retryAt = now + TICK;
+    part.awaySince = -1;
     if (node === null) return;
     const { group } = part.addressee;
     if (group !== null) part.groups = writeChosen([[group, node]], true);
@@ -607,13 +609,18 @@ export class Deliveries {
     if (group !== null && now - part.since >= order.patience) {
       return this.#move(part, now);
     }
-    if (now < part.retryAt) return;
     if (node === null) return this.#move(part, now);
-    if (this.#isReachable(node)) {
-      if (part.current === null) return;
-      this.#options.counts.redelivered++;
-      this.#send(part, now);
-    } else if (group !== null) this.#move(part, now);
+    if (!this.#isReachable(node)) {
+      if (part.awaySince < 0) part.awaySince = now;
+      const isLong = now - part.awaySince >= FIRST_RETRY;
+      if (group !== null && isLong) this.#move(part, now);
+      return;
+    }
+    const isBack = part.awaySince >= 0;
+    part.awaySince = -1;
+    if (part.current === null || !isBack && now < part.retryAt) return;
+    this.#options.counts.redelivered++;
+    this.#send(part, now);
   }
 
   #isReachable(id: NodeId): boolean {
@@ -684,6 +691,7 @@ function newPart(delivery: Delivery, addressee: Addressee, now: number): Part {
     since: now,
     retryAt: now,
     pause: FIRST_RETRY,
+    awaySince: -1,
     result: null,
   };
 }
