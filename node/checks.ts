@@ -215,7 +215,8 @@ function fitted(schema: StandardSchema, value: unknown, what: string): unknown {
   }
 }
 
-function readerOf(codec: Codec): Read {
+/** How a codec decodes what stands in something longer. */
+export function readerOf(codec: Codec): Read {
   if (isBufferCodec(codec)) {
     return (source, start, end) => codec.decodeAt(source, start, end);
   }

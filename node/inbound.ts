@@ -1,11 +1,6 @@
 import type { Codec } from "@devts/protocol";
 import type { Clock, NodeId } from "@devts/routing";
-import {
-  type BundleVisitor,
-  isBufferCodec,
-  NO_REQUEST,
-  readBundle,
-} from "./bundle.ts";
+import { type BundleVisitor, NO_REQUEST, readBundle } from "./bundle.ts";
 import {
   EVERY_GROUP,
   type ForGroups,
@@ -17,7 +12,13 @@ import { reasonOf } from "./errors.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
 import type { Receipts, Window } from "./receipts.ts";
-import { type Checks, InvalidData, readFormat, type Rule } from "./checks.ts";
+import {
+  type Checks,
+  InvalidData,
+  readerOf,
+  readFormat,
+  type Rule,
+} from "./checks.ts";
 import { NO_HEADERS, readHeaders } from "./headers.ts";
 import type { Handler, HandlerContext } from "./types.ts";
 
@@ -166,7 +167,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#owner = owner;
     this.#options = options;
     this.#handlers = options.handlers;
-    this.#decodeAt = decodeAt(options.codec);
+    this.#decodeAt = readerOf(options.codec);
     this.#origin = this.#originOf("");
     this.#origins.clear();
   }
@@ -617,13 +618,4 @@ function everyoneOf(
   registration: Registration | null,
 ): readonly Handler[] | null {
   return registration?.groups === null ? registration.handlers : null;
-}
-
-function decodeAt(
-  codec: Codec,
-): (source: Uint8Array, start: number, end: number) => unknown {
-  if (isBufferCodec(codec)) {
-    return (source, start, end) => codec.decodeAt(source, start, end);
-  }
-  return (source, start, end) => codec.decode(source.subarray(start, end));
 }
