@@ -2,21 +2,32 @@ import type { Protocol } from "@devts/protocol";
 import type { Lane } from "@devts/routing";
 import type { Bundle } from "./bundle.ts";
 import { Frame, FRAMING_ROOM } from "./frame.ts";
+import { type Slab, SlabPool } from "./slab.ts";
+
+/** Copies of packets from this length on stand in memory that is used again, in bytes. */
+const POOLED_FROM = 16_384;
+/** The length of such memory is a multiple of this one: copies are of many lengths. */
+const STEP = 16_384;
 
 const NOTHING = new Uint8Array(0);
 
 /**
  * Makes frames of a router's packets. A packet that goes to several links is framed
  * once; a bundle of this node is framed where it stands, and what is handed on as it
- * came leaves in the frame that it came in, without a copy.
+ * came leaves in the frame that it came in, without a copy. Long copies stand in memory
+ * that is used again: pieces of streams, which routers put something in front of.
  */
 export class Packets {
   readonly #protocol: Protocol;
+  /** Memory for copies; the garbage collector takes it where nothing is sent. */
+  #pool = new WeakRef(new SlabPool());
   #bundle: Bundle | null = null;
   #isBare = false;
   #packet: Uint8Array = NOTHING;
   #lane: Lane = "data";
   #frame: Frame | null = null;
+  /** The memory of the frame, where this one made it. */
+  #slab: Slab | null = null;
 
   constructor(protocol: Protocol) {
     this.#protocol = protocol;
@@ -40,6 +51,7 @@ export class Packets {
 
   /** A packet came in a frame: it leaves in the same one. */
   received(packet: Uint8Array, message: Uint8Array, lane: Lane): void {
+    this.forget();
     this.#packet = packet;
     this.#frame = Frame.asItIs(message);
     this.#lane = lane;
@@ -59,6 +71,7 @@ export class Packets {
   frame(packet: Uint8Array, lane: Lane): Frame {
     const known = this.#frame;
     if (known && packet === this.#packet && lane === this.#lane) return known;
+    this.forget();
     this.#packet = packet;
     this.#lane = lane;
     return this.#frame = this.#make(packet, lane);
@@ -68,6 +81,8 @@ export class Packets {
   forget(): void {
     this.#packet = NOTHING;
     this.#frame = null;
+    this.#slab?.release();
+    this.#slab = null;
   }
 
   #make(packet: Uint8Array, lane: Lane): Frame {
@@ -76,15 +91,26 @@ export class Packets {
     if (bundle?.payload === packet && lane === "data") {
       frame = new Frame(bundle.message, bundle.slab);
       this.#isBare = true;
-    } else frame = new Frame(this.#copy(packet));
+    } else frame = this.#copy(packet, lane);
     this.#protocol.writeHeader(lane, frame.message);
     return frame;
   }
 
-  #copy(packet: Uint8Array): Uint8Array {
+  #copy(packet: Uint8Array, lane: Lane): Frame {
     const headroom = FRAMING_ROOM + this.#protocol.headerSize;
-    const bytes = new Uint8Array(headroom + packet.length);
+    const length = headroom + packet.length;
+    // Links let go of memory in the data lane alone.
+    const isPooled = lane === "data" && packet.length >= POOLED_FROM;
+    const slab = isPooled ? this.#memory(length) : null;
+    const bytes = slab?.bytes.subarray(0, length) ?? new Uint8Array(length);
     bytes.set(packet, headroom);
-    return bytes;
+    this.#slab = slab;
+    return new Frame(bytes, slab);
+  }
+
+  #memory(length: number): Slab {
+    let pool = this.#pool.deref();
+    if (pool === undefined) this.#pool = new WeakRef(pool = new SlabPool());
+    return pool.take(Math.ceil(length / STEP) * STEP);
   }
 }

@@ -112,3 +112,22 @@ Deno.test("Packets.during() tells whether a bundle left with nothing in front", 
   );
   assert(!packets.during(own, () => {}));
 });
+
+Deno.test("Packets copies long packets into memory that it uses again once it has left", () => {
+  const packets = new Packets(protocol);
+  const packet = crypto.getRandomValues(new Uint8Array(50_000));
+  const frame = packets.frame(packet, "data");
+  assertEquals(frame.message.subarray(headerSize), packet);
+  assert(frame.slab);
+  frame.slab.retain(); // As a link does.
+  packets.forget();
+  const second = packets.frame(packet, "data");
+  assert(second.message.buffer !== frame.message.buffer);
+  packets.forget();
+  frame.slab.release();
+  const third = packets.frame(packet.slice(1), "data");
+  assertStrictEquals(third.message.buffer, frame.message.buffer);
+  assertEquals(third.message.subarray(headerSize), packet.subarray(1));
+  // Links let go of memory in the data lane alone.
+  assertStrictEquals(packets.frame(packet, "control").slab, null);
+});
