@@ -71,6 +71,11 @@ const FORBIDDEN: readonly Case[] = [
     source: `import { assert } from "@std/assert/assert";`,
   },
   { path: "transport/a.ts", source: `import { connect } from "node:net";` },
+  { path: "transport/tls.ts", source: `import { TLSSocket } from "node:tls";` },
+  {
+    path: "transport/_closable_tls.ts",
+    source: `import { connect } from "node:net";`,
+  },
   {
     path: "node/storage/sqlite.ts",
     source: `import { DatabaseSync } from "node:sqlite";`,
@@ -127,6 +132,10 @@ const ALLOWED: readonly Case[] = [
   {
     path: "node/storage/_sqlite_worker.ts",
     source: `import { DatabaseSync } from "node:sqlite";`,
+  },
+  {
+    path: "transport/_closable_tls.ts",
+    source: `import { TLSSocket } from "node:tls";`,
   },
   {
     path: "routing/_picture_layout.ts",

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createNode } from "@devts/devts";
-import { map, set } from "@devts/node/state";
 import { KeyMap } from "./_key_map.ts";
+import { map, set } from "./mod.ts";
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const KEYS = ["", "a", "0", "007", "4294967295", "\0", "\x000", "__proto__"];
