@@ -20,11 +20,37 @@ import { figuresText, reportText, shortOf } from "./sim/report.ts";
 /** How often a person is told how far it is, in ms. */
 const PROGRESS = 2_000;
 
+const USAGE = `Usage: deno task sim [scenario] [options]
+
+Runs clusters in virtual time, with faults: a scenario, or all of them but the large
+ones.
+
+  scenarios           ${Object.keys(SCENARIOS).join(", ")}
+  large ones          ${Object.keys(LARGE).join(", ")}
+
+Options:
+  --seeds N           how many runs; 100 if left out
+  --from SEED         the first one; 1 if left out
+  --router NAME       ${Object.keys(ROUTERS).join(", ")}
+  --membership NAME   ${Object.keys(MEMBERSHIPS).join(", ")}
+  --picture FILE      draws how the run that failed, or the last one, ended: an SVG
+  --help              show this help`;
+
 /** Runs the command line, and resolves to the exit code. */
 async function main(args: string[]): Promise<number> {
-  const { _: [name], ...options } = parseArgs(args, {
+  const unknowns: string[] = [];
+  const { _: [name], help, ...options } = parseArgs(args, {
     string: ["seeds", "from", "router", "membership", "picture"],
+    boolean: ["help"],
+    unknown: (option, key) => void (key && unknowns.push(option)),
   });
+  if (help || unknowns.length > 0) {
+    for (const option of unknowns) {
+      console.error(`There is no option ${option}`);
+    }
+    console.log(USAGE);
+    return help ? 0 : 2;
+  }
   const large = LARGE[String(name)];
   const routerName = String(options.router ?? large?.router ?? "peer");
   const membershipName = String(options.membership ?? "swim");

@@ -17,20 +17,32 @@ const FAULTS = 8;
 const LIMIT = 40_000;
 /** Events that each node emits once all is well again. */
 const EVENTS = 20;
+/** How often each life of a node may change what it handles. */
+const CHANGES = 4;
 
 interface Events {
+  /** Handled by all. */
   count(number: number): void;
+  /** Handled by some, who begin and end to while there are faults. */
+  some(number: number): void;
 }
 
 /** A whole node, and what it received. */
 interface Running {
   readonly node: Node<Events>;
   readonly received: { readonly from: string; readonly number: number }[];
+  /** Who sent the events that some handle. */
+  readonly some: string[];
+  /** Whether it is one of those. */
+  handles(): boolean;
   /** When it last saw a member come or go. */
   changedAt(): number;
 }
 
-/** Whole nodes under faults: afterwards each event reaches every other node once, in order. */
+/**
+ * Whole nodes under faults: afterwards each event reaches every other node that handles
+ * it once, in order, and its sender knows how many those are.
+ */
 export function nodes(parts: Parts): Scenario {
   return {
     name: "nodes",
@@ -61,8 +73,12 @@ export function nodes(parts: Parts): Scenario {
       for (let number = 0; number < EVENTS; number++) {
         for (const { node } of running.values()) node.emit("count", number);
       }
+      const outcomes = await Promise.all(
+        [...running.values()].map(({ node }) => node.emit("some", 0)),
+      );
       await clock.pass(10_000);
       check(running);
+      checkSome([...running.values()], outcomes.map(({ nodes }) => nodes));
       const changes = [...running.values()].map(({ changedAt }) => changedAt());
       const last = Math.max(healed, ...changes);
       return { "whole again after the faults (ms)": last - healed };
@@ -120,7 +136,7 @@ function start(network: VirtualNetwork, parts: Parts): Map<string, Running> {
 
 function boot(
   machine: VirtualMachine,
-  { clock }: VirtualNetwork,
+  { clock, random }: VirtualNetwork,
   parts: Parts,
 ): Running {
   const { id } = machine;
@@ -132,6 +148,20 @@ function boot(
   node.on("count", (number, { from }) => {
     received.push({ from, number });
   });
+  const some: string[] = [];
+  let handler: Disposable | null = null;
+  const decide = (): void => {
+    if (random() < 0.5) {
+      handler ??= node.on("some", (_, { from }) => some.push(from));
+    } else {
+      handler?.[Symbol.dispose]();
+      handler = null;
+    }
+  };
+  decide();
+  for (let i = 0; i < CHANGES; i++) {
+    machine.clock.after(LENGTH * random(), decide);
+  }
   let changedAt = 0;
   const change = (): void => {
     changedAt = clock.now();
@@ -141,7 +171,13 @@ function boot(
   node.listen(`virtual://${id}`);
   const entry = id === "n0" ? "n1" : "n0";
   node.join(`virtual://${entry}`);
-  return { node, received, changedAt: () => changedAt };
+  return {
+    node,
+    received,
+    some,
+    handles: () => handler !== null,
+    changedAt: () => changedAt,
+  };
 }
 
 function isWhole(running: ReadonlyMap<string, Running>): boolean {
@@ -170,5 +206,25 @@ function check(running: ReadonlyMap<string, Running>): void {
         `"${id}" received from "${from}": ${numbers || "nothing"}`,
       );
     }
+  }
+}
+
+function checkSome(
+  running: readonly Running[],
+  outcomes: readonly number[],
+): void {
+  const handling = running.filter(({ handles }) => handles());
+  for (const [at, { node: { id }, handles, some }] of running.entries()) {
+    const told = outcomes[at];
+    const others = handling.length - (handles() ? 1 : 0);
+    if (told !== others) {
+      throw new Error(`"${id}" emits to ${told} nodes what ${others} handle`);
+    }
+    const senders = running.map(({ node }) => node.id)
+      .filter((other) => handles() && other !== id);
+    if (some.sort().join() === senders.sort().join()) continue;
+    throw new Error(
+      `"${id}" received from [${some}] what [${senders}] sent to it`,
+    );
   }
 }
