@@ -75,8 +75,6 @@ class ClosableTls implements TlsAccepted {
   }
 
   async handshake(): Promise<{ readonly alpnProtocol: string | null }> {
-    // Whoever is closed at once, as one too many, costs no handshake.
-    await turn();
     if (this.#error) throw this.#error;
     const sealed = this.#sealed = sealedBy(this.#conn);
     const tls = this.#tls = new TLSSocket(sealed, {

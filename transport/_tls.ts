@@ -110,6 +110,8 @@ export class TlsTransport implements Transport {
 /**
  * What was accepted, before its handshake: one that stalls is closed by a timer, and
  * holds up nobody, since reading is what waits for it.
+ *
+ * @param stuck Called where it is given up before its end.
  */
 function acceptedStream(
   conn: TlsAccepted,
@@ -119,23 +121,28 @@ function acceptedStream(
   const stream = byteStream(conn);
   let open = false;
   let over = false;
-  const opened = handled(
-    handshake(conn, alpn, undefined).then(() => {
-      open = over = true;
-    }, (error) => {
-      if (error instanceof LateError && !over) stuck();
-      over = true;
-      closeQuietly(conn);
-      throw error;
-    }),
-  );
+  let opening: Promise<void> | null = null;
+  const opened = () =>
+    opening ??= handled(
+      handshake(conn, alpn, undefined).then(() => {
+        open = over = true;
+      }, (error) => {
+        if (error instanceof LateError && !over) stuck();
+        over = true;
+        closeQuietly(conn);
+        throw error;
+      }),
+    );
+  // Whoever is closed at once, as one too many, costs no handshake.
+  const timer = setTimeout(opened, 0);
   return {
     read: (buffer) =>
-      open ? stream.read(buffer) : opened.then(() => stream.read(buffer)),
+      open ? stream.read(buffer) : opened().then(() => stream.read(buffer)),
     write: (bytes) =>
-      open ? stream.write(bytes) : opened.then(() => stream.write(bytes)),
+      open ? stream.write(bytes) : opened().then(() => stream.write(bytes)),
     // Whoever has not finished the handshake was sent nothing that could be lost.
     close: (reason) => {
+      clearTimeout(timer);
       if (!over) stuck();
       over = true;
       return stream.close(open ? reason : reason ?? new Error("No handshake"));

@@ -10,6 +10,8 @@ const LONG = 60_000;
 const SHORT = 12_000;
 /** How long the honest node is served before that, to compare with, in ms. */
 const CALM = 2_000;
+/** How long it has much to do before that, in ms. */
+const BUSY = 2_000;
 const LAN = "lan";
 const HOSTS = ["victim", "honest", "late", "horde1", "horde2", "bystander"];
 
@@ -84,7 +86,8 @@ async function lay(
     : tcp;
   await listen(honest, `tcp://${address("honest")}:0`);
   await honest.ask("join", { address: tcp });
-  await honest.ask("request", { to: "victim", ms: 1_500 });
+  // What a node needs that has something to do is not what an attack costs.
+  await honest.ask("busy", { to: "victim", ms: BUSY });
   await victim.ask("settle");
   const calm = await honest.ask("request", { to: "victim", ms: CALM });
   const before = await victim.ask("report");
@@ -99,7 +102,10 @@ async function lay(
     address("bystander"),
   ];
   const hordes = ["horde1", "horde2"].map((host) =>
-    processes.use(program("horde.ts", args, networks.on(host)))
+    // Their processors are not the victim's: they get what is left of this one.
+    processes.use(
+      program("horde.ts", args, [...networks.on(host), "nice", "-n", "19"]),
+    )
   );
   await bystander.ask("dials");
 

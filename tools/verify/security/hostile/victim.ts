@@ -106,6 +106,14 @@ await serve({
     await pause(args.number("ms"));
     return await service.stop();
   },
+  // Requests many things at a time for so long.
+  busy: async (args) => {
+    const to = args.text("to");
+    const services = Array.from({ length: 32 }, () => new Service(node, to));
+    await pause(args.number("ms"));
+    await Promise.all(services.map((service) => service.stop()));
+    return {};
+  },
   // Sends blobs of 64 KiB to everyone for so long, as fast as whoever is not slow takes them.
   flood: async (args) => {
     const end = performance.now() + args.number("ms");
