@@ -50,8 +50,8 @@ export class Writer {
 
   u48(value: number): void {
     this.room(6);
-    this.u16(Math.floor(value / TWO_32));
-    this.u32(value % TWO_32);
+    putU48(this.bytes, this.at, value);
+    this.at += 6;
   }
 
   /** A safe integer, from 0 on. */
@@ -70,10 +70,10 @@ export class Writer {
   }
 
   /** A value with its length in front; returns how many bytes it takes. */
-  value(codec: Codec, value: unknown): number {
+  value(codec: ValueCodec, value: unknown): number {
     this.room(4 + 64);
     const start = this.at + 4;
-    const end = this.#encode(codec, value, start);
+    const end = codec.encodeInto(value, this, start);
     putU32(this.bytes, this.at, end - start);
     this.at = end;
     return end - start;
@@ -94,17 +94,6 @@ export class Writer {
   /** What was written, until more is. */
   view(): Uint8Array<ArrayBuffer> {
     return this.bytes.subarray(0, this.at);
-  }
-
-  #encode(codec: Codec, value: unknown, start: number): number {
-    if (isBufferCodec(codec)) {
-      const end = codec.encodeInto(value, this.bytes, start);
-      if (end >= 0) return end;
-    }
-    const encoded = codec.encode(value);
-    this.room(4 + encoded.length);
-    this.bytes.set(encoded, start);
-    return start + encoded.length;
   }
 }
 
@@ -140,10 +129,7 @@ export class Reader {
   }
 
   u48(): number {
-    const at = this.#take(6);
-    const bytes = this.#bytes;
-    const high = (bytes[at] ?? 0) << 8 | (bytes[at + 1] ?? 0);
-    return high * TWO_32 + getU32(bytes, at + 2);
+    return getU48(this.#bytes, this.#take(6));
   }
 
   /** @throws {SyntaxError} If it is no safe integer. */
@@ -174,23 +160,56 @@ export class Reader {
   }
 }
 
-/**
- * Decodes a value that stands in `source` and is kept for long: nothing of it shares
- * memory with `source`.
- */
-export function decodeValue(
-  codec: Codec & Partial<ViewCount>,
-  source: Uint8Array,
-  start: number,
-  end: number,
-): unknown {
-  const { views } = codec;
-  if (views === undefined || !isBufferCodec(codec)) {
-    return codec.decode(source.slice(start, end));
+/** Values as bytes, in place where the codec can do that: looked up once. */
+export class ValueCodec {
+  readonly #codec: Codec;
+  readonly #inPlace: BufferCodec | null;
+  readonly #views: ViewCount | null;
+
+  constructor(codec: Codec) {
+    this.#codec = codec;
+    this.#inPlace = isBufferCodec(codec) ? codec : null;
+    this.#views = countsViews(codec) ? codec : null;
   }
-  const value = codec.decodeAt(source, start, end);
-  if (views === codec.views) return value;
-  return codec.decode(source.slice(start, end));
+
+  /** Encodes a value at a place of what a writer has; returns its end. */
+  encodeInto(value: unknown, writer: Writer, start: number): number {
+    const end = this.#inPlace?.encodeInto(value, writer.bytes, start) ?? -1;
+    if (end >= 0) return end;
+    const encoded = this.#codec.encode(value);
+    writer.room(4 + encoded.length);
+    writer.bytes.set(encoded, start);
+    return start + encoded.length;
+  }
+
+  /**
+   * Decodes a value that stands in `source` and is kept for long: nothing of it shares
+   * memory with `source`.
+   */
+  decode(source: Uint8Array, start: number, end: number): unknown {
+    const counter = this.#views;
+    if (!counter || !this.#inPlace) {
+      return this.#codec.decode(source.slice(start, end));
+    }
+    const { views } = counter;
+    const value = this.#inPlace.decodeAt(source, start, end);
+    if (views === counter.views) return value;
+    return this.#codec.decode(source.slice(start, end));
+  }
+}
+
+/** Writes a number below 2^48. */
+export function putU48(bytes: Uint8Array, at: number, value: number): void {
+  const high = Math.floor(value / TWO_32);
+  bytes[at] = high >>> 8;
+  bytes[at + 1] = high;
+  putU32(bytes, at + 2, value >>> 0);
+}
+
+/** Reads what `putU48` wrote. */
+export function getU48(bytes: Uint8Array, at: number): number {
+  const high = (bytes[at] ?? 0) << 8 | (bytes[at + 1] ?? 0);
+  return high * TWO_32 + getU32(bytes, at + 2);
 }
 
 /** The error for bytes that make no sense. */
@@ -200,6 +219,10 @@ export function malformed(why: string): SyntaxError {
 
 function isBufferCodec<C extends Codec>(codec: C): codec is C & BufferCodec {
   return "encodeInto" in codec && "decodeAt" in codec;
+}
+
+function countsViews(codec: object): codec is ViewCount {
+  return "views" in codec;
 }
 
 function putText(bytes: Uint8Array, start: number, text: string): number {

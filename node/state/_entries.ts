@@ -1,3 +1,4 @@
+import { grown } from "./_columns.ts";
 import { hashPair, hashText } from "./_hash.ts";
 import { KeyMap } from "./_key_map.ts";
 import { Log } from "./_log.ts";
@@ -376,12 +377,4 @@ export class Entries {
     this.#origins = grown(this.#origins, new Uint16Array(length));
     this.#flags = grown(this.#flags, new Uint8Array(length));
   }
-}
-
-function grown<A extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(
-  from: A,
-  to: A,
-): A {
-  to.set(from);
-  return to;
 }

@@ -1,5 +1,13 @@
-import type { Codec } from "@devts/protocol";
-import { decodeValue, malformed, type Reader, type Writer } from "./_bytes.ts";
+import {
+  getU48,
+  malformed,
+  putU48,
+  type Reader,
+  type ValueCodec,
+  type Writer,
+} from "./_bytes.ts";
+
+import { grown } from "./_columns.ts";
 
 /** The version of the messages; those of another one are refused. */
 const VERSION = 1;
@@ -112,7 +120,7 @@ export function readHead(reader: Reader): Head {
 /** Writes one entry; returns how many bytes its value takes. */
 export function writeEntry(
   writer: Writer,
-  codec: Codec,
+  codec: ValueCodec,
   span: number,
   seq: number,
   time: number,
@@ -121,59 +129,96 @@ export function writeEntry(
   isDelete: boolean,
   value: unknown,
 ): number {
-  writer.u16(span);
-  writer.u48(seq);
-  writer.u48(time);
-  writer.u16(counter);
-  writer.u8(isDelete ? IS_DELETE : 0);
+  writer.room(ENTRY_HEAD);
+  const { bytes, at } = writer;
+  bytes[at] = span >>> 8;
+  bytes[at + 1] = span;
+  putU48(bytes, at + 2, seq);
+  putU48(bytes, at + 8, time);
+  bytes[at + 14] = counter >>> 8;
+  bytes[at + 15] = counter;
+  bytes[at + 16] = isDelete ? IS_DELETE : 0;
+  writer.at = at + ENTRY_HEAD;
   writer.text(key);
   if (!isDelete) return writer.value(codec, value);
   writer.u32(0);
   return 0;
 }
 
-/** An entry of a message, as it is read. */
-export interface Told {
-  /** The index of its replica among the spans. */
-  readonly span: number;
-  readonly seq: number;
-  readonly time: number;
-  readonly counter: number;
-  readonly isDelete: boolean;
-  readonly key: string;
-  readonly value: unknown;
-}
+/** What stands before the key of an entry, in bytes: span, number, time, counter, flags. */
+const ENTRY_HEAD = 17;
+const FIRST_SIZE = 256;
 
 /**
- * Reads all entries up to the end: all, or none.
- *
- * @throws {SyntaxError} If one of them is malformed.
+ * The entries of a message, as they are read: a column for each of their fields, used
+ * again for the next message.
  */
-export function readEntries(
-  bytes: Uint8Array,
-  reader: Reader,
-  { spans, flags }: Head,
-  codec: Codec,
-): Told[] {
-  const isScan = (flags & SCAN) !== 0;
-  const entries: Told[] = [];
-  while (!reader.done) {
-    const span = reader.u16();
-    const seq = reader.u48();
-    const time = reader.u48();
-    const counter = reader.u16();
-    const isDelete = (reader.u8() & IS_DELETE) !== 0;
-    const key = reader.text();
-    const length = reader.u32();
-    const start = reader.at;
-    const end = reader.skip(length);
-    const known = spans[span];
-    const isOfSpan = isScan || known && seq > known.from && seq <= known.to;
-    if (!known || !isOfSpan || seq === 0) {
-      throw malformed(`write ${seq} is none of those that it tells of`);
+export class Told {
+  count = 0;
+  /** The index of the replica of each among the spans. */
+  spans: Uint16Array = new Uint16Array(FIRST_SIZE);
+  seqs: Float64Array = new Float64Array(FIRST_SIZE);
+  times: Float64Array = new Float64Array(FIRST_SIZE);
+  counters: Uint16Array = new Uint16Array(FIRST_SIZE);
+  deletes: Uint8Array = new Uint8Array(FIRST_SIZE);
+  keys: string[] = [];
+  values: unknown[] = [];
+
+  /**
+   * Reads all entries up to the end: all, or none.
+   *
+   * @throws {SyntaxError} If one of them is malformed.
+   */
+  read(
+    bytes: Uint8Array,
+    reader: Reader,
+    { spans, flags }: Head,
+    codec: ValueCodec,
+  ): void {
+    const isScan = (flags & SCAN) !== 0;
+    this.clear();
+    while (!reader.done) {
+      const i = this.count;
+      if (i === this.spans.length) this.#grow();
+      const at = reader.skip(ENTRY_HEAD) - ENTRY_HEAD;
+      const span = (bytes[at] ?? 0) << 8 | (bytes[at + 1] ?? 0);
+      const seq = getU48(bytes, at + 2);
+      this.spans[i] = span;
+      this.seqs[i] = seq;
+      this.times[i] = getU48(bytes, at + 8);
+      this.counters[i] = (bytes[at + 14] ?? 0) << 8 | (bytes[at + 15] ?? 0);
+      const isDelete = ((bytes[at + 16] ?? 0) & IS_DELETE) !== 0;
+      this.deletes[i] = isDelete ? 1 : 0;
+      const key = reader.text();
+      const length = reader.u32();
+      const start = reader.at;
+      const end = reader.skip(length);
+      const known = spans[span];
+      const isOfSpan = isScan || known && seq > known.from && seq <= known.to;
+      if (!known || !isOfSpan || seq === 0) {
+        throw malformed(`write ${seq} is none of those that it tells of`);
+      }
+      this.keys.push(key);
+      this.values.push(
+        isDelete ? undefined : codec.decode(bytes, start, end),
+      );
+      this.count++;
     }
-    const value = isDelete ? undefined : decodeValue(codec, bytes, start, end);
-    entries.push({ span, seq, time, counter, isDelete, key, value });
   }
-  return entries;
+
+  /** Lets go of keys and values. */
+  clear(): void {
+    this.count = 0;
+    this.keys.length = 0;
+    this.values.length = 0;
+  }
+
+  #grow(): void {
+    const length = 2 * this.spans.length;
+    this.spans = grown(this.spans, new Uint16Array(length));
+    this.seqs = grown(this.seqs, new Float64Array(length));
+    this.times = grown(this.times, new Float64Array(length));
+    this.counters = grown(this.counters, new Uint16Array(length));
+    this.deletes = grown(this.deletes, new Uint8Array(length));
+  }
 }

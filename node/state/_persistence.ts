@@ -1,7 +1,7 @@
 import type { Clock } from "@devts/routing";
 import type { Codec } from "@devts/protocol";
 import type { StoredRow, StoredTable } from "../storage/types.ts";
-import { decodeValue, malformed, Reader, Writer } from "./_bytes.ts";
+import { malformed, Reader, ValueCodec, Writer } from "./_bytes.ts";
 import type { Replica } from "./_replicas.ts";
 import type { Staged } from "./_staged.ts";
 import type { Store } from "./_store.ts";
@@ -42,6 +42,7 @@ export class Persistence {
   /** Resolves once everything has been read. */
   readonly loaded: Promise<void>;
   readonly #options: PersistenceOptions;
+  readonly #codec: ValueCodec;
   /** By which numbers the rows speak of replicas. */
   readonly #numbers = new WeakMap<Replica, number>();
   readonly #marks = new WeakMap<Replica, number>();
@@ -58,6 +59,7 @@ export class Persistence {
 
   constructor(options: PersistenceOptions) {
     this.#options = options;
+    this.#codec = new ValueCodec(options.codec);
     this.loaded = this.#load();
   }
 
@@ -197,7 +199,7 @@ export class Persistence {
   }
 
   #row(slot: number): StoredRow | null {
-    const { store, codec } = this.#options;
+    const { store } = this.#options;
     const { entries } = store;
     const key = entries.keyAt(slot);
     const replica = entries.replicas.at(entries.originAt(slot));
@@ -213,7 +215,7 @@ export class Persistence {
     writer.u48(entries.timeAt(slot));
     writer.u16(entries.counterAt(slot));
     writer.u8(isDelete ? IS_DELETE : 0);
-    if (!isDelete) writer.value(codec, entries.valueAt(slot));
+    if (!isDelete) writer.value(this.#codec, entries.valueAt(slot));
     return this.#rowFrom(start, key);
   }
 
@@ -327,7 +329,7 @@ export class Persistence {
     { key, value }: StoredRow,
     replicas: ReadonlyMap<number, Replica>,
   ): void {
-    const { store, codec } = this.#options;
+    const { store } = this.#options;
     if (!key.startsWith(ENTRY) || !value) throw malformed("a row is no entry");
     const reader = new Reader(value);
     const replica = replicas.get(reader.u32());
@@ -346,7 +348,7 @@ export class Persistence {
       time,
       counter,
       isDelete,
-      value: isDelete ? undefined : decodeValue(codec, value, start, end),
+      value: isDelete ? undefined : this.#codec.decode(value, start, end),
     });
   }
 }

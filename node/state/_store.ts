@@ -1,5 +1,5 @@
 import type { Codec } from "@devts/protocol";
-import { malformed, Reader, Writer } from "./_bytes.ts";
+import { malformed, Reader, ValueCodec, Writer } from "./_bytes.ts";
 import {
   type Asked,
   differing,
@@ -21,11 +21,10 @@ import {
   DONE,
   EMPTY,
   type Head,
-  readEntries,
   readHead,
   SCAN,
   type Span,
-  type Told,
+  Told,
   writeEntry,
   writeHead,
 } from "./_page.ts";
@@ -144,6 +143,8 @@ export class Store {
   /** Told of each change. */
   changed: Changed | null = null;
   readonly #options: StoreOptions;
+  readonly #codec: ValueCodec;
+  readonly #entriesTold = new Told();
   readonly #pending = new Writer(4_096);
   /** The number of the last write that has been told to others. */
   #told = 0;
@@ -154,6 +155,7 @@ export class Store {
 
   constructor(options: StoreOptions) {
     this.#options = options;
+    this.#codec = new ValueCodec(options.codec);
     this.clock = new HybridClock(options.wallClock, options.lastStamp);
     this.self = this.entries.replicas.intern(options.replica);
     this.#write = {
@@ -288,7 +290,7 @@ export class Store {
     isDelete: boolean,
   ): number {
     const { clock } = this;
-    const { codec, maxValue } = this.#options;
+    const { maxValue } = this.#options;
     const start = writer.at;
     const seq = this.lastSeq + 1;
     clock.tick();
@@ -296,7 +298,7 @@ export class Store {
     try {
       size = writeEntry(
         writer,
-        codec,
+        this.#codec,
         0,
         seq,
         clock.time,
@@ -371,7 +373,7 @@ export class Store {
       this.#keepEarly(replica, span, bytes);
       return { received: "gap", replica, to, ack };
     }
-    this.#merge(readEntries(bytes, reader, head, this.#options.codec), head);
+    this.#merge(bytes, reader, head);
     this.counters.deltas++;
     this.#advance(replica, to);
     this.#drain(replica);
@@ -410,7 +412,7 @@ export class Store {
     try {
       const reader = new Reader(bytes);
       const head = readHead(reader);
-      this.#merge(readEntries(bytes, reader, head, this.#options.codec), head);
+      this.#merge(bytes, reader, head);
       this.#advance(replica, to);
     } catch {
       // What follows waits for a transfer.
@@ -424,31 +426,61 @@ export class Store {
     replica.moved = this.#options.now();
   }
 
-  /** Merges entries: all, or, where one is from too far in the future, none. */
-  #merge(entries: readonly Told[], { spans }: Head): number {
-    const { replicas } = this.entries;
+  /**
+   * Merges the entries of a message: all, or, where one is malformed or from too far in
+   * the future, none.
+   */
+  #merge(bytes: Uint8Array, reader: Reader, head: Head): number {
+    const told = this.#entriesTold;
+    try {
+      told.read(bytes, reader, head, this.#codec);
+      const { replicas } = this.entries;
+      const origins = head.spans.map(({ id }) => replicas.intern(id));
+      this.#check(told, origins);
+      return this.#mergeAll(told, origins);
+    } finally {
+      told.clear();
+    }
+  }
+
+  /** Refuses what no write can be; what is taken is before all that is stamped here from now on. */
+  #check(told: Told, origins: readonly Replica[]): void {
+    const { spans, seqs, times, counters } = told;
     const now = this.#options.clusterTime();
-    const origins = spans.map(({ id }) => replicas.intern(id));
     let latest = 0;
-    for (const { time, span, seq } of entries) {
-      if (time > latest) latest = time;
-      if (origins[span] === this.self && seq > this.lastSeq) {
+    let counter = 0;
+    for (let i = 0; i < told.count; i++) {
+      const time = times[i] ?? 0;
+      const count = counters[i] ?? 0;
+      if (time > latest || time === latest && count > counter) {
+        latest = time;
+        counter = count;
+      }
+      const isOwn = origins[spans[i] ?? 0] === this.self;
+      if (isOwn && (seqs[i] ?? 0) > this.lastSeq) {
         throw malformed("it tells of writes that this node never made");
       }
     }
     if (latest > now + MAX_DRIFT) throw new DriftError(latest, now);
     if (latest > now + WARN_DRIFT) this.counters.ahead++;
+    if (told.count > 0) this.clock.witness(latest, counter);
+  }
+
+  #mergeAll(told: Told, origins: readonly Replica[]): number {
     const write = this.#write;
     let changes = 0;
-    for (const { span, seq, time, counter, isDelete, key, value } of entries) {
-      const replica = origins[span];
+    for (let i = 0; i < told.count; i++) {
+      const replica = origins[told.spans[i] ?? 0];
+      const seq = told.seqs[i] ?? 0;
+      const key = told.keys[i] ?? "";
       if (!replica || this.#isCollected(replica, seq, key)) continue;
-      this.clock.witness(time, counter);
+      const isDelete = told.deletes[i] === 1;
+      const value = told.values[i];
       write.key = key;
       write.replica = replica;
       write.seq = seq;
-      write.time = time;
-      write.counter = counter;
+      write.time = told.times[i] ?? 0;
+      write.counter = told.counters[i] ?? 0;
       write.isDelete = isDelete;
       write.value = value;
       if (this.entries.merge(write) !== "taken") continue;
@@ -510,8 +542,7 @@ export class Store {
    * @throws {DriftError} If it is from too far in the future; likewise.
    */
   takePage(bytes: Uint8Array, reader: Reader, head: Head): number {
-    const entries = readEntries(bytes, reader, head, this.#options.codec);
-    const changes = this.#merge(entries, head);
+    const changes = this.#merge(bytes, reader, head);
     this.counters.pages++;
     this.counters.pageBytes += bytes.length;
     return changes;
@@ -790,7 +821,7 @@ export class Store {
     if (key === undefined) return;
     writeEntry(
       writer,
-      this.#options.codec,
+      this.#codec,
       span,
       entries.seqAt(slot),
       entries.timeAt(slot),

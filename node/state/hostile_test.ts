@@ -2,11 +2,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { msgpackr } from "@devts/protocol/msgpackr";
-import { Reader, Writer } from "./_bytes.ts";
+import { Reader, ValueCodec, Writer } from "./_bytes.ts";
 import { EMPTY, type Head, readHead, writeEntry, writeHead } from "./_page.ts";
 import { DriftError, Store } from "./_store.ts";
 
 const codec = msgpackr();
+const values = new ValueCodec(codec);
 const NOW = Date.UTC(2026, 0, 1);
 
 function store(replica: string): Store {
@@ -32,7 +33,7 @@ function message(head: Partial<Head>, entries: readonly Entry[]): Uint8Array {
   const writer = new Writer(1_024);
   writeHead(writer, { ...EMPTY, ...head });
   for (const { seq, time = NOW, span = 0, key = `key ${seq}` } of entries) {
-    writeEntry(writer, codec, span, seq, time, 0, key, false, "value");
+    writeEntry(writer, values, span, seq, time, 0, key, false, "value");
   }
   return writer.copy();
 }

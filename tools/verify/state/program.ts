@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { DatabaseSync } from "node:sqlite";
 import { createNode } from "@devts/devts";
 import { map } from "@devts/node/state";
 import { msgpackr } from "@devts/protocol/msgpackr";
@@ -245,29 +244,23 @@ await serve({
     await kept.close();
     return result;
   },
-  raw: (args) => {
-    const database = new DatabaseSync(args.text("path"));
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-    database.exec(
-      "CREATE TABLE t (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID",
-    );
-    const put = database.prepare(
-      "INSERT INTO t VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    );
-    const encoder = new TextEncoder();
-    const count = args.number("count");
-    const size = args.number("clients");
-    const start = now();
-    for (let i = 0; i < count;) {
-      database.exec("BEGIN IMMEDIATE");
-      for (let left = size; left > 0 && i < count; left--, i++) {
-        put.run(encoder.encode(keyOf(i)), encoder.encode(VALUE));
-      }
-      database.exec("COMMIT");
-    }
-    database.close();
-    return { micros: (now() - start) * 1000 / count };
-  },
+  raw: (args) =>
+    new Promise((resolve, reject) => {
+      // Off the loop, as a program does that has something else to do.
+      const url = new URL("./raw_worker.ts", import.meta.url);
+      const worker = new Worker(url, { type: "module" });
+      worker.onerror = ({ message }) => reject(new Error(message));
+      worker.onmessage = ({ data }) => {
+        worker.terminate();
+        resolve({ micros: data });
+      };
+      worker.postMessage({
+        path: args.text("path"),
+        count: args.number("count"),
+        size: args.number("clients"),
+        value: VALUE,
+      });
+    }),
   memory: (args) => {
     const count = args.number("count");
     const keys = Array.from({ length: count }, (_, i) => keyOf(i));
