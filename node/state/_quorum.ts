@@ -10,7 +10,6 @@ const MAX_WAITING = 65_536;
 /** A write that waits for replicas to hold it. */
 interface Waiting {
   readonly seq: number;
-  readonly needed: number;
   readonly deadline: number;
   settle(held: number | null): void;
 }
@@ -33,8 +32,9 @@ export class Quorum {
   readonly #options: QuorumOptions;
   readonly #counted: ReadonlySet<string> | null;
   readonly #held = new Map<string, number>();
-  // In the order of their numbers, but for those that wait for all.
-  #waiting: Waiting[] = [];
+  /** By how many they need; each in the order of its numbers, as far as it can be. */
+  readonly #queues = new Map<number, Queue>();
+  #count = 0;
   #cancel: (() => void) | null = null;
   #wakesAt = Infinity;
 
@@ -60,7 +60,7 @@ export class Quorum {
     const isNew = before === 0 && this.#held.size >= MAX_HOLDERS;
     if (seq <= before || isNew) return;
     this.#held.set(id, seq);
-    if (this.#waiting.length > 0) this.#settle();
+    if (this.#count > 0) this.#settle();
   }
 
   /**
@@ -69,12 +69,15 @@ export class Quorum {
    */
   wait(seq: number, all: boolean, timeout: number): Promise<number | null> {
     const needed = all ? this.size : Math.floor(this.size / 2) + 1;
-    const held = this.#count(seq);
+    const held = this.#holders(seq);
     if (held >= needed) return Promise.resolve(null);
-    if (this.#waiting.length >= MAX_WAITING) return Promise.resolve(held);
+    if (this.#count >= MAX_WAITING) return Promise.resolve(held);
     const deadline = this.#options.clock.now() + timeout;
     const { promise, resolve } = Promise.withResolvers<number | null>();
-    this.#waiting.push({ seq, needed, deadline, settle: resolve });
+    const queue = this.#queues.get(needed) ?? new Queue();
+    this.#queues.set(needed, queue);
+    queue.push({ seq, deadline, settle: resolve });
+    this.#count++;
     this.#watch(timeout);
     return promise;
   }
@@ -82,26 +85,47 @@ export class Quorum {
   /** Nobody waits any longer. */
   close(): void {
     this.#cancel?.();
-    for (const { seq, settle } of this.#waiting) settle(this.#count(seq));
-    this.#waiting = [];
+    for (const queue of this.#queues.values()) {
+      for (const { seq, settle } of queue.take(() => true)) {
+        settle(this.#holders(seq));
+      }
+    }
+    this.#count = 0;
   }
 
-  #count(seq: number): number {
+  #holders(seq: number): number {
     let count = 0;
     for (const held of this.#held.values()) if (held >= seq) count++;
     return count;
   }
 
+  /** Settles those at the heads of the queues that enough nodes hold. */
   #settle(): void {
+    for (const [needed, queue] of this.#queues) {
+      for (
+        let first = queue.first;
+        first && this.#holders(first.seq) >= needed;
+        first = queue.first
+      ) {
+        queue.shift();
+        this.#count--;
+        first.settle(null);
+      }
+    }
+  }
+
+  /** Settles all that can be, and those whose time is over. */
+  #sweep(): void {
     const now = this.#options.clock.now();
-    this.#waiting = this.#waiting.filter(
-      ({ seq, needed, deadline, settle }) => {
-        const held = this.#count(seq);
-        if (held < needed && now < deadline) return true;
+    for (const [needed, queue] of this.#queues) {
+      const isOver = ({ seq, deadline }: Waiting): boolean =>
+        now >= deadline || this.#holders(seq) >= needed;
+      for (const { seq, settle } of queue.take(isOver)) {
+        this.#count--;
+        const held = this.#holders(seq);
         settle(held < needed ? held : null);
-        return false;
-      },
-    );
+      }
+    }
   }
 
   #watch(within: number): void {
@@ -114,10 +138,12 @@ export class Quorum {
     this.#cancel = clock.after(delay, () => {
       this.#cancel = null;
       this.#wakesAt = Infinity;
-      this.#settle();
-      const last = this.#waiting.at(-1);
-      if (!last) return;
-      this.#options.ask((id) => this.#isMissing(id, last.seq), last.seq);
+      this.#sweep();
+      if (this.#count === 0) return;
+      const last = Math.max(
+        ...Array.from(this.#queues.values(), (queue) => queue.last?.seq ?? 0),
+      );
+      this.#options.ask((id) => this.#isMissing(id, last), last);
       this.#watch(ASK_EVERY);
     });
   }
@@ -125,5 +151,44 @@ export class Quorum {
   #isMissing(id: string, seq: number): boolean {
     if (this.#counted && !this.#counted.has(id)) return false;
     return (this.#held.get(id) ?? 0) < seq;
+  }
+}
+
+/** Writes that wait, first in first out: a look at one costs as much as at the first. */
+class Queue {
+  #all: Waiting[] = [];
+  /** Where the first one stands. */
+  #head = 0;
+
+  get first(): Waiting | undefined {
+    return this.#all[this.#head];
+  }
+
+  get last(): Waiting | undefined {
+    return this.#head < this.#all.length ? this.#all.at(-1) : undefined;
+  }
+
+  push(one: Waiting): void {
+    this.#all.push(one);
+  }
+
+  shift(): void {
+    this.#head++;
+    // Half of it is over: what is left moves as often as it was added.
+    if (this.#head * 2 < this.#all.length) return;
+    this.#all = this.#all.slice(this.#head);
+    this.#head = 0;
+  }
+
+  /** Takes those out for which something holds, wherever they stand. */
+  take(isTaken: (one: Waiting) => boolean): Waiting[] {
+    const taken: Waiting[] = [];
+    this.#all = this.#all.slice(this.#head).filter((one) => {
+      if (!isTaken(one)) return true;
+      taken.push(one);
+      return false;
+    });
+    this.#head = 0;
+    return taken;
   }
 }
