@@ -42,8 +42,14 @@ const TWO: readonly Step[] = [
 const EXAMPLES: Readonly<Record<string, readonly Step[]>> = {
   "browser.ts": [{ says: /open http/ }],
   "chat.ts": TWO,
+  "combined.ts": [
+    { script: "value_node.ts", says: CLUSTER_PORT },
+    { script: "value_node.ts", args: ["{0}", "w"], says: JOINED },
+    { args: ["{0}"], says: /wrote \d+ to/ },
+  ],
   "demo.ts": [{ says: /All went well/ }],
   "nats.ts": [{ args: ["{nats}"], says: /host port/ }],
+  "own_codec.ts": TWO,
   "own_plugin.ts": [
     { command: 1, args: ["--port", "0"], says: CLUSTER_PORT },
     { args: ["{0}"], says: JOINED },
