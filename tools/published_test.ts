@@ -5,7 +5,7 @@ import { scan } from "./scan.ts";
 
 /** What a published module may import from elsewhere. */
 const PUBLISHED =
-  /^jsr:@(?:std|devts)\/[a-z]+@\^\d|^npm:\/?(?:msgpackr|d3-force|fast-check|@peculiar\/x509|@nats-io\/transport-node)@\^?\d|^node:sqlite$/;
+  /^jsr:@(?:std|devts)\/[a-z]+@\^\d|^npm:\/?(?:msgpackr|d3-force|fast-check|@peculiar\/x509|@nats-io\/transport-node)@\^?\d|^node:(?:sqlite|tls|stream|timers)$/;
 
 const decoder = new TextDecoder();
 
@@ -171,7 +171,7 @@ Deno.test("the published packages serve a program outside the checkout", async (
       ) => module.specifier);
       const published = specifiers.filter((it) => it.startsWith(jsr.url));
       assert(published.length > 0);
-      const known = [folder.href, jsr.url, "npm:"];
+      const known = [folder.href, jsr.url, "npm:", "node:"];
       const strangers = specifiers.filter((it) =>
         !known.some((start) => it.startsWith(start))
       );
