@@ -337,6 +337,46 @@ Deno.test("a guest does what its rights allow, and no more", async () => {
   assert(home.lines.some((line) => line.includes("has no right to")));
 });
 
+Deno.test("a guest opens and accepts conversations that its rights allow, and no others", async () => {
+  const { identity: guest } = await createIdentity();
+  const rights = { emit: ["up.*"], handle: ["down"] };
+  const trust = { keys: [{ key: keyText(guest.key), rights }] };
+  const transport = memory();
+  const home = nodeWith({ secret: createSecret(), trust, transport });
+  await using _home = home.node;
+  const visitor = nodeWith({ identity: guest, transport });
+  await using _visitor = visitor.node;
+  const { node: here } = home as unknown as { node: Node };
+  const { node: there } = visitor as unknown as { node: Node };
+  for (const node of [here, there]) {
+    for (const name of ["up.one", "down"]) {
+      node.onOpen(name, async (stream) => {
+        for await (const message of stream) await stream.send(message);
+        await stream.close();
+      });
+    }
+  }
+  await there.join(await here.listen("memory://home"));
+
+  for (
+    const [from, to, name] of [[there, here.id, "up.one"], [
+      here,
+      guest.id,
+      "down",
+    ]] as const
+  ) {
+    await using stream = await from.open(to, name);
+    await stream.send("hello");
+    assertEquals(await stream.receive(), "hello");
+    await stream.close();
+  }
+  const own = await assertRejects(() => there.open(here.id, "down"));
+  assertMatch(String(own), /guest ".*" has no right to "down"/);
+  const others = await assertRejects(() => here.open(guest.id, "up.one"));
+  assertMatch(String(others), /guests have no right to it/);
+  assertEquals(here.counters.forbidden, 2);
+});
+
 async function undelivered(
   node: Node,
   name: string,

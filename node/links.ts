@@ -310,7 +310,8 @@ export class Links {
   /** What a guest sends on can only be checked where it comes straight from it. */
   #refuseGuest(proven: Proven | undefined): Refusal | null {
     if (proven?.rights === undefined || this.#owner.takesGuests()) return null;
-    const detail = "guests need a router that sends straight to each node";
+    const detail = "guests need a router that sends straight to each node, " +
+      "such as peerRouter(): what a relay passes on could not be checked";
     return { code: "unexpected", detail };
   }
 

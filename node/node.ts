@@ -1571,7 +1571,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       permitted.deliveries,
       "it is a guest without a right to it",
     );
-    let taken = permitted.payloads.length > 0;
+    const { stream } = permitted;
+    if (stream !== null) {
+      this.#parts.clock.soon(() =>
+        this.#streams.forbade(
+          link.peer.id,
+          stream,
+          "guests have no right to it",
+        )
+      );
+    }
+    let taken = permitted.payloads.length > 0 || stream !== null;
     for (const payload of permitted.payloads) {
       const frame = Frame.of(this.#message(payload, lane));
       if (frame.length > link.maxMessage || !link.send(frame, lane, 1)) {
@@ -1601,6 +1611,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         this.#replies.refuse(id, request, "handler", why);
       }
       this.#delivering.forbade(id, permitted.deliveries, why);
+      if (permitted.stream !== null) {
+        this.#streams.forbid(id, permitted.stream, why);
+      }
     }
     for (const rest of permitted.payloads) {
       this.#packet(id, this.#message(rest, lane), lane);

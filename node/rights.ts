@@ -8,6 +8,7 @@ import {
   NO_REQUEST,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
+  PAYLOAD_STREAMS,
   readBundle,
   RECEIPT,
   REPLY,
@@ -16,6 +17,7 @@ import {
 } from "./bundle.ts";
 import { type DeliveryId, readDelivery } from "./delivery_wire.ts";
 import { PAYLOAD_INTEREST } from "./interest_codec.ts";
+import { FRAME_HEADER, OPEN, readName, readUint32 } from "./stream_wire.ts";
 
 /** Names that nodes use among themselves begin so: no guest has a right to them. */
 const OWN = "devts.";
@@ -34,6 +36,8 @@ export interface Permitted {
   readonly requests: readonly number[];
   /** Deliveries among it, whose senders wait for a receipt. */
   readonly deliveries: readonly DeliveryId[];
+  /** The conversation that it was to open, whose opener waits; null: none. */
+  readonly stream: number | null;
 }
 
 /**
@@ -65,10 +69,24 @@ export function isAmong(names: readonly string[], name: string): boolean {
 }
 
 function filter(payload: Uint8Array, names: readonly string[]): Permitted {
-  const nothing = { dropped: 0, name: "", requests: [], deliveries: [] };
+  const nothing = {
+    ...{ dropped: 0, name: "", requests: [], deliveries: [] },
+    stream: null,
+  };
   const all = { ...nothing, payloads: [payload] };
   const kind = payload[0];
   if (kind === PAYLOAD_MEMBERSHIP || kind === PAYLOAD_INTEREST) return all;
+  if (kind === PAYLOAD_STREAMS) {
+    // All else is of conversations that were opened, or of none.
+    if (payload[1] !== OPEN) return all;
+    if (payload.length <= FRAME_HEADER) {
+      throw new SyntaxError("It is cut short");
+    }
+    const name = readName(payload);
+    if (isAmong(names, name)) return all;
+    const stream = readUint32(payload, 2);
+    return { ...nothing, payloads: [], dropped: 1, name, stream };
+  }
   if (kind !== PAYLOAD_EVENTS) {
     return { ...nothing, payloads: [], dropped: 1 };
   }
@@ -78,7 +96,8 @@ function filter(payload: Uint8Array, names: readonly string[]): Permitted {
   const rest = new Rest(payload, names);
   readBundle(payload, rest);
   const { dropped, name, requests, deliveries } = check;
-  return { payloads: rest.take(), dropped, name, requests, deliveries };
+  const taken = { payloads: rest.take(), dropped, name };
+  return { ...nothing, ...taken, requests, deliveries };
 }
 
 /** Counts what is not allowed. */

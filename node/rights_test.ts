@@ -58,6 +58,7 @@ Deno.test("fromGuest() keeps what may be emitted, and replies, in order", () => 
     name: "drop",
     requests: [3],
     deliveries: [],
+    stream: null,
   });
   assertEquals(payloads.flatMap(read), [
     ["say", NO_REQUEST, true, "a"],

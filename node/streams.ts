@@ -500,6 +500,20 @@ export class Streams implements StreamOwner {
     this.sendFrame(from, credit, "control");
   }
 
+  /** A node has no right to what it opened. */
+  forbid(from: NodeId, id: number, why: string): void {
+    this.sendFrame(
+      from,
+      resetFrame(RESET | YOURS, id, "aborted", why),
+      "control",
+    );
+  }
+
+  /** A node has no right to what this one opened, and was not sent it. */
+  forbade(from: NodeId, id: number, why: string): void {
+    this.take(from, resetFrame(RESET | YOURS, id, "aborted", why), false);
+  }
+
   #reset(from: NodeId, id: number, isOwn: boolean, code: ResetCode): void {
     const type = isOwn ? RESET : RESET | YOURS;
     this.sendFrame(from, resetFrame(type, id, code, ""), "control");
