@@ -211,7 +211,9 @@ export class Keyring {
     await this.#change((keys) => {
       const key = keys.find(({ name }) => name === id);
       if (key === undefined) {
-        throw new RangeError(`Cannot use the key "${id}": it is not installed`);
+        throw new RangeError(
+          `Cannot use the key "${id}": it is not installed; install its secret first`,
+        );
       }
       return key === keys[0]
         ? keys

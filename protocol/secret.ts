@@ -41,7 +41,7 @@ export function parseSecret(secret: Secret): Uint8Array {
       return secret.slice();
     }
     throw new TypeError(
-      `Cannot use the secret: it must be ${KEY_SIZE} bytes`,
+      `Cannot use the secret: it must be ${KEY_SIZE} bytes, such as createSecret() makes`,
     );
   }
   const text = secret.trim();
