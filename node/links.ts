@@ -336,7 +336,7 @@ export class Links {
   /** Why an incoming peer cannot be taken at all. */
   #refuse(peer: Introduction, remote: Address): Refusal | null {
     if (this.#closed) return { code: "busy", detail: "the node is closing" };
-    if (this.#gate.isBanned(peer.id, remote)) return banned(peer.id);
+    if (this.#gate.isBanned(peer.id, remote)) return NOT_NOW;
     const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
     if (!current) {
       return this.#outdated(peer) ??
@@ -480,7 +480,7 @@ export class Links {
     }
     dial.peerId = peer.id;
     const refusal = this.#outdated(peer) ??
-      (this.#gate.isBanned(peer.id, remote) ? banned(peer.id) : null) ??
+      (this.#gate.isBanned(peer.id, remote) ? NOT_NOW : null) ??
       this.#full(this.#options.limits.links);
     dial.admitted = refusal === null;
     return refusal;
@@ -646,7 +646,9 @@ export class Links {
 
   async #dialMember(address: Address, id: NodeId): Promise<DialResult> {
     if (this.#gate.isBanned(id, address)) {
-      return { type: "failed", error: new Error(banned(id).detail) };
+      const why =
+        `links between the two nodes broke again and again: "${id}" is banned for now`;
+      return { type: "failed", error: new Error(why) };
     }
     if (!this.#pace.mayDial(address)) return TOO_MANY_DIALS;
     const over = this.#pace.start(address);
@@ -761,13 +763,8 @@ function duplicate(id: NodeId): Refusal {
   };
 }
 
-function banned(id: NodeId): Refusal {
-  return {
-    code: "busy",
-    detail:
-      `links between the two nodes broke again and again: "${id}" is banned for now`,
-  };
-}
+/** Whoever is banned learns no more; why was logged here when that began. */
+const NOT_NOW: Refusal = { code: "busy", detail: "not now" };
 
 function schemeOf(address: Address): string {
   return address.slice(0, Math.max(0, address.indexOf(":")));

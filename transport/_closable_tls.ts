@@ -4,6 +4,11 @@ import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { closeQuietly, type DenoConn } from "./_deno_conn.ts";
 import { sendAtOnce } from "./_sockets.ts";
 
+/** A host of which so many were given up within a second gets no more in until that is over. */
+const MAX_GIVEN_UP = 16;
+/** Hosts that are counted. */
+const MAX_HOSTS = 1_024;
+
 /** What is read of a socket at a time, in bytes: a record of TLS. */
 const PIECE = 16_384;
 
@@ -17,6 +22,8 @@ export interface TlsAccepted extends DenoConn {
 export interface TlsListening {
   readonly port: number;
   accept(): Promise<TlsAccepted>;
+  /** A connection from there was given up before the end of its handshake. */
+  gaveUp?(hostname: string): void;
   close(): void;
 }
 
@@ -42,11 +49,45 @@ export function listenClosable(
 ): TlsListening {
   const context = createSecureContext({ cert, key });
   const listener = Deno.listen({ hostname, port });
+  const givenUp = new GivenUp();
   return {
     port: listener.addr.port,
-    accept: async () => new ClosableTls(await listener.accept(), context, alpn),
+    accept: async () => {
+      for (;;) {
+        const conn = await listener.accept();
+        if (!givenUp.isCrowded(conn.remoteAddr.hostname)) {
+          return new ClosableTls(conn, context, alpn);
+        }
+        conn.close();
+      }
+    },
+    gaveUp: (hostname) => givenUp.note(hostname),
     close: () => listener.close(),
   };
+}
+
+/** How many connections of each host were given up within this second. */
+class GivenUp {
+  readonly #counts = new Map<string, number>();
+  #second = 0;
+
+  note(hostname: string): void {
+    const count = this.#present().get(hostname) ?? 0;
+    if (count > 0 || this.#counts.size < MAX_HOSTS) {
+      this.#counts.set(hostname, count + 1);
+    }
+  }
+
+  isCrowded(hostname: string): boolean {
+    return (this.#present().get(hostname) ?? 0) >= MAX_GIVEN_UP;
+  }
+
+  #present(): Map<string, number> {
+    const second = Math.floor(performance.now() / 1_000);
+    if (second !== this.#second) this.#counts.clear();
+    this.#second = second;
+    return this.#counts;
+  }
 }
 
 /**

@@ -87,7 +87,11 @@ export class TlsTransport implements Transport {
       bound,
       (conn) =>
         this.#frame(
-          acceptedStream(conn, alpn, () => acceptor.noteStuck()),
+          acceptedStream(
+            conn,
+            alpn,
+            () => acceptor.gaveUp(conn.remoteAddr.hostname),
+          ),
           remoteOf(conn, this.#scheme),
         ),
     );
@@ -221,8 +225,9 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
     return this.#port;
   }
 
-  /** A connection was given up whose handshake is under way. */
-  noteStuck(): void {
+  /** A connection from there was given up whose handshake is under way. */
+  gaveUp(hostname: string): void {
+    this.#listener?.gaveUp?.(hostname);
     if (++this.#stuck !== MAX_STUCK) return;
     this.#changed = this.#changed.then(() => this.#change(true));
   }

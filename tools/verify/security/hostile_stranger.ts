@@ -30,7 +30,7 @@ export const hostileStranger: readonly Row[] = [
           `${grown("limits.banAfter")} bans, ${
             grown("limits.banTime")
           } connections refused by them`
-        ]: grown("limits.banAfter") >= 1 && grown("limits.banTime") > 100,
+        ]: grown("limits.banAfter") >= 1 && grown("limits.banTime") > 10,
       });
     },
   }),
