@@ -435,3 +435,21 @@ Deno.test("Node names the stranger and the reason in the log", async () => {
   await scene.closed();
   scene.assertLogged(new RegExp(`"tcp://127.0.0.1:${port}".*unknown type`));
 });
+
+Deno.test("a node that starts and closes twenty times in a row is not banned", async () => {
+  await using node = createNode({
+    cluster: CLUSTER,
+    id: "shop",
+    logger: silent,
+  });
+  const address = await node.listen("tcp://127.0.0.1:0");
+  for (let start = 0; start < 20; start++) {
+    await using again = createNode({
+      cluster: CLUSTER,
+      id: "restless",
+      logger: silent,
+    });
+    assertEquals(await again.join(address), 1);
+  }
+  assertEquals(node.counters.limits.banAfter, 0);
+});

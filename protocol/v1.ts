@@ -68,6 +68,7 @@
  * | `0x12` | gap | either, after the handshake | how many events were dropped (8 bytes) |
  * | `0x13` | goodbye | either, last | text |
  * | `0x90` | progress | either, while it takes data, at most five times a second | |
+ * | `0xa1` | | the plugin `compress()`, between two nodes that have it | a compressed frame |
  * | `0x80` to `0xff`, others | | either, after the handshake | skipped by those who do not know the type, whatever its flags |
  *
  * Everything else breaks the protocol: another type, flags that the version does
