@@ -147,8 +147,12 @@ export class Transfers {
 
   /** Resolves to the head of the first page: what the source had then, it has brought. */
   async #scanPart(id: string, part: number, parts: number): Promise<Head> {
-    const ask = (cursor: number): Promise<Page> =>
-      this.#ask(id, "scan", this.#store.askScan(cursor, part, parts));
+    const ask = (cursor: number): Promise<Page> => {
+      const question = this.#store.askScan(cursor, part, parts);
+      // A page that got lost does not make the part begin anew.
+      return this.#ask(id, "scan", question)
+        .catch(() => this.#ask(id, "scan", question));
+    };
     let page = await ask(0);
     const first = page.head;
     for (;;) {
