@@ -1,4 +1,5 @@
 import type { Row } from "./runner.ts";
+import { beside } from "./state/beside.ts";
 import { chaos } from "./state/chaos.ts";
 import { storage } from "./state/cut.ts";
 import { laws } from "./state/laws.ts";
@@ -19,5 +20,6 @@ export const rows: readonly Row[] = [
   partitions,
   wrongClock,
   chaos,
+  ...beside,
   naive,
 ];

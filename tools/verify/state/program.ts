@@ -31,6 +31,7 @@ const VALUE = "x".repeat(100);
 const node = createNode<Events>({ cluster: "verify", logger: quiet });
 const plain = new Map<string, string>();
 const cart = node.use("cart", map<string>());
+const copied = node.use("copied", map<string>({ replicas: 2 }));
 node.on("item", ({ key, value }) => void plain.set(key, value));
 node.on("flushed", () => plain.size);
 
@@ -169,6 +170,22 @@ await serve({
         await cart.set(keyOf(i % keys), VALUE);
       }
       await flushed();
+    });
+  },
+  copied: (args) => {
+    // Each write waits until the other node has acknowledged it.
+    const count = args.number("count");
+    const keys = args.number("keys");
+    let next = 0;
+    const client = async (): Promise<void> => {
+      while (next < count) {
+        await copied.set(keyOf(next++ % keys), VALUE, { level: "all" });
+      }
+    };
+    return timed(count, async () => {
+      await Promise.all(
+        Array.from({ length: args.number("clients") }, client),
+      );
     });
   },
   size: () => ({ size: cart.size, plain: plain.size, hash: cart.hash() }),
