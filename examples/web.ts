@@ -13,7 +13,6 @@ import {
   type Behaviour,
   createNode,
   type Node,
-  type Outcome,
   type Scope,
 } from "@devts/devts";
 import { map, type ReplicatedMap } from "@devts/node/state";
@@ -29,21 +28,12 @@ import {
 import { dataOption, keptIn, storageIn } from "./_data.ts";
 import { interrupted, run } from "./_program.ts";
 
-/** A name of the store and its value. */
-export type Entry = readonly [name: string, value: string];
-
 /** The events of web nodes: the parameter is the data, the result is the reply. */
 export interface WebEvents {
   /** Replies with what it got. */
   "test_event"(text: string): string;
   /** Tells the others. */
   "test_broadcast"(text: string): void;
-}
-
-/** The events of the store; as it is a behaviour, they have its name in front. */
-export interface StoreEvents {
-  /** Tells who set an entry, for people: the entry itself comes with the map. */
-  told(entry: Entry): void;
 }
 
 /**
@@ -55,21 +45,21 @@ export interface StoreEvents {
  */
 export function store(
   storage: Storage | null = null,
-): Behaviour<Store, StoreEvents> {
+): Behaviour<Store> {
   return (scope) => new Store(scope, storage);
 }
 
 /** The store of one node. */
 export class Store {
-  readonly #scope: Scope<StoreEvents>;
+  readonly #scope: Scope;
   readonly #entries: ReplicatedMap<string>;
 
   /** Answers for the store on a node; the node may do other things as well. */
-  constructor(scope: Scope<StoreEvents>, storage: Storage | null) {
+  constructor(scope: Scope, storage: Storage | null) {
     this.#scope = scope;
     this.#entries = scope.use("entries", map<string>(keptIn(storage)));
-    scope.on("told", (entry, { from }) => {
-      console.log(`store: ${JSON.stringify(entry)} from "${from}"`);
+    this.#entries.watch(({ key, value, isLocal }) => {
+      if (!isLocal) console.log(`store: ${JSON.stringify([key, value])}`);
     });
   }
 
@@ -78,10 +68,10 @@ export class Store {
     return this.#entries.ready;
   }
 
-  /** Sets a value here and on every other node that has a store. */
-  async set(name: string, value: string): Promise<Outcome> {
+  /** Sets a value here and on every other node that has a store; how many others there are. */
+  async set(name: string, value: string): Promise<number> {
     await this.#entries.set(name, value);
-    return await this.#scope.emit("told", [name, value]);
+    return this.#scope.members.size;
   }
 
   /** All entries, for people and for JSON. */
@@ -118,7 +108,7 @@ export function webApp(node: Node<WebEvents>, store: Store): Hono {
   app.get("/store", (context) => context.json(store.dump()));
   app.get("/set/:name/:value", async (context) => {
     const { name, value } = context.req.param();
-    const { nodes } = await store.set(name, value);
+    const nodes = await store.set(name, value);
     return context.json({ name, value, nodes });
   });
   return app;
