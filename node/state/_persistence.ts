@@ -19,7 +19,7 @@ const RETRY_MOST = 30_000;
 /** What a row takes beside its value, in bytes. */
 const ROW_ROOM = 64;
 /** So many rows do not wait for the end of the turn. */
-const EAGER_ROWS = 256;
+const EAGER_ROWS = 1_024;
 /** Transactions that the storage is told of before it has answered. */
 const MAX_IN_FLIGHT = 2;
 /** Rows of one transaction that is not the last. */

@@ -213,7 +213,7 @@ Deno.test("an older write of another node that comes meanwhile does not replace 
     const write = a.set("x", 1, FSYNC);
     await pass(world.clock, 10);
     // So many that the next transaction does not wait for the one before it.
-    for (let i = 0; i < 300; i++) b.set(`key ${i}`, i);
+    for (let i = 0; i < 1_200; i++) b.set(`key ${i}`, i);
     await b.set("x", 2);
     await pass(world.clock, 10);
     assertEquals([a.get("x"), storage.waiting], [2, 2]);

@@ -274,7 +274,7 @@ await serve({
       worker.postMessage({
         path: args.text("path"),
         count: args.number("count"),
-        size: args.number("clients"),
+        size: args.number("size"),
         value: VALUE,
       });
     }),
