@@ -9,7 +9,7 @@ import { all, type Attack } from "./attack.ts";
 import { bundle, type Entry } from "./bundles.ts";
 import type { Events } from "./events.ts";
 import { news, type Rumour } from "./news.ts";
-import { Memory } from "./scene.ts";
+import { Memory, type Outcome, type Scene } from "./scene.ts";
 import { closes, echoes } from "./stranger_attacks.ts";
 
 /** The highest incarnation that can be told. */
@@ -256,28 +256,50 @@ export const memberAttacks: readonly Attack[] = [
   {
     row: 27,
     what: "3,000 links that come and break at once (300 in the short form)",
-    target: "served, memory at most +16 MiB once they are gone",
+    target:
+      "served, memory at most +16 MiB once they are gone, beside what the first 1,500 took (300)",
     async run(scene, short) {
       const count = short ? 300 : 3_000;
+      const warm = short ? 300 : 1_500;
+      // What a node needs once links come and go, first.
+      const first = await breakLinks(scene, "first", warm);
+      if (first !== null) return first;
+      await scene.victim.ask("settle");
       const memory = new Memory(scene.victim.pid);
-      for (let i = 0; i < count; i++) {
-        using member = await scene.enter({ id: `fly-${i}` });
-        await member.write(framed(Uint8Array.of(7, 7, 7, 7)));
-        if (i % 50 === 0 && !await closes(member)) {
-          return { figure: `link ${i} was not closed`, held: false };
-        }
-      }
-      const violations = await scene.growsTo("violations", count, 5_000);
+      const stuck = await breakLinks(scene, "fly", count);
+      if (stuck !== null) return stuck;
+      const violations = await scene.growsTo(
+        "violations",
+        warm + count,
+        5_000,
+      );
       await scene.victim.ask("settle");
       const growth = memory.now();
       memory.stop();
       return all({
-        [`${violations} violations counted`]: violations >= 0.98 * count,
+        [`${violations} violations counted`]:
+          violations >= 0.98 * (warm + count),
         [`memory +${growth.toFixed(1)} MiB after them`]: growth <= 16,
       });
     },
   },
 ];
+
+/** Opens links that break at once; what is wrong, if one was not closed. */
+async function breakLinks(
+  scene: Scene,
+  name: string,
+  count: number,
+): Promise<Outcome | null> {
+  for (let i = 0; i < count; i++) {
+    using member = await scene.enter({ id: `${name}-${i}` });
+    await member.write(framed(Uint8Array.of(7, 7, 7, 7)));
+    if (i % 50 === 0 && !await closes(member)) {
+      return { figure: `link ${i} was not closed`, held: false };
+    }
+  }
+  return null;
+}
 
 /** Tells of 50,000 members; how long the node took to get through with them, in ms. */
 async function tellOf(
