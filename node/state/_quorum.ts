@@ -11,7 +11,9 @@ const MAX_WAITING = 65_536;
 interface Waiting {
   readonly seq: number;
   readonly deadline: number;
-  settle(held: number | null): void;
+  readonly missed: (held: number) => Error;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** What a quorum is made with. */
@@ -64,19 +66,24 @@ export class Quorum {
   }
 
   /**
-   * Resolves to `null` once enough replicas hold a write; to how many do, when that
-   * takes too long.
+   * Resolves once enough replicas hold a write; rejects, when that takes too long, with
+   * what `missed` makes of how many do.
    */
-  wait(seq: number, all: boolean, timeout: number): Promise<number | null> {
+  wait(
+    seq: number,
+    all: boolean,
+    timeout: number,
+    missed: (held: number) => Error,
+  ): Promise<void> {
     const needed = all ? this.size : Math.floor(this.size / 2) + 1;
     const held = this.#holders(seq);
-    if (held >= needed) return Promise.resolve(null);
-    if (this.#count >= MAX_WAITING) return Promise.resolve(held);
+    if (held >= needed) return Promise.resolve();
+    if (this.#count >= MAX_WAITING) return Promise.reject(missed(held));
     const deadline = this.#options.clock.now() + timeout;
-    const { promise, resolve } = Promise.withResolvers<number | null>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     const queue = this.#queues.get(needed) ?? new Queue();
     this.#queues.set(needed, queue);
-    queue.push({ seq, deadline, settle: resolve });
+    queue.push({ seq, deadline, missed, resolve, reject });
     this.#count++;
     this.#watch(timeout);
     return promise;
@@ -86,8 +93,8 @@ export class Quorum {
   close(): void {
     this.#cancel?.();
     for (const queue of this.#queues.values()) {
-      for (const { seq, settle } of queue.take(() => true)) {
-        settle(this.#holders(seq));
+      for (const { seq, missed, reject } of queue.take(() => true)) {
+        reject(missed(this.#holders(seq)));
       }
     }
     this.#count = 0;
@@ -109,7 +116,7 @@ export class Quorum {
       ) {
         queue.shift();
         this.#count--;
-        first.settle(null);
+        first.resolve();
       }
     }
   }
@@ -120,10 +127,11 @@ export class Quorum {
     for (const [needed, queue] of this.#queues) {
       const isOver = ({ seq, deadline }: Waiting): boolean =>
         now >= deadline || this.#holders(seq) >= needed;
-      for (const { seq, settle } of queue.take(isOver)) {
+      for (const { seq, missed, resolve, reject } of queue.take(isOver)) {
         this.#count--;
         const held = this.#holders(seq);
-        settle(held < needed ? held : null);
+        if (held < needed) reject(missed(held));
+        else resolve();
       }
     }
   }

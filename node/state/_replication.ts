@@ -209,9 +209,10 @@ export class Replication {
     this.#wantsAck = true;
     this.#told();
     const { lastSeq } = this.store;
-    const call = this.#call(key, isDelete);
     this.#quorum.held(this.#scope.id, lastSeq);
-    return quiet(this.#acknowledged(call, lastSeq, level, options));
+    return quiet(
+      this.#acknowledged(key, isDelete, lastSeq, level, options),
+    );
   }
 
   /** A write that is made once the storage has it. */
@@ -226,10 +227,11 @@ export class Replication {
     this.#persistence?.touch();
     if (level === "fsync") return kept;
     const { lastSeq } = this.store;
-    const call = this.#call(key, isDelete);
     this.#ackUpTo = lastSeq;
     return quiet(
-      kept.then(() => this.#acknowledged(call, lastSeq, level, options)),
+      kept.then(() =>
+        this.#acknowledged(key, isDelete, lastSeq, level, options)
+      ),
     );
   }
 
@@ -298,17 +300,24 @@ export class Replication {
     return new WriteError(reason, `Cannot ${call}: ${why}`, { cause });
   }
 
-  async #acknowledged(
-    call: string,
+  #acknowledged(
+    key: string,
+    isDelete: boolean,
     seq: number,
     level: Level,
     { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
   ): Promise<void> {
-    const held = await this.#quorum.wait(seq, level === "all", timeout);
-    if (held === null) return;
-    throw new WriteError(
-      "replicas",
-      `Cannot ${call} at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
+    return this.#quorum.wait(
+      seq,
+      level === "all",
+      timeout,
+      (held) =>
+        new WriteError(
+          "replicas",
+          `Cannot ${
+            this.#call(key, isDelete)
+          } at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
+        ),
     );
   }
 
