@@ -10,10 +10,12 @@ import { Permitted } from "./permitted.ts";
 const ROOT = new URL("../../../", import.meta.url);
 const DOCUMENT = new URL("docs/security.md", ROOT);
 const PROGRAM = new URL("./features.ts", import.meta.url);
+/** What others bring into a browser is no program. */
+const PAGE = "browser_page.ts";
 /** So many programs are tried at the same time. */
 const PARALLEL = 3;
 /** They load modules of the checkout as they run. */
-const IN_CHECKOUT = ["browser.ts", "router_alone.ts"];
+const IN_CHECKOUT = ["browser.ts", "kv.ts", "router_alone.ts"];
 /** What a program says that lacks a permission. */
 const REFUSED = /Requires \w+ access to|NotCapable|--unstable-net/;
 
@@ -23,7 +25,10 @@ interface Step {
   readonly script?: string;
   /** Which command of its documentation: the first one has the number 0. */
   readonly command?: number;
-  /** `{0}` is what the first program said in the group of its `says`. */
+  /**
+   * `{0}` is what the first program said in the group of its `says`, `{data}` a folder of
+   * its own below the one it starts in.
+   */
   readonly args?: readonly string[];
   /** What it says once it does what it is for. */
   readonly says: RegExp;
@@ -48,6 +53,13 @@ const EXAMPLES: Readonly<Record<string, readonly Step[]>> = {
     { args: ["{0}"], says: /wrote \d+ to/ },
   ],
   "demo.ts": [{ says: /All went well/ }],
+  "kv.ts": [
+    { args: ["--replicas", "2", "--data", "{data}"], says: CLUSTER_PORT },
+    {
+      ...{ command: 1, args: ["{0}", "--replicas", "2", "--data", "{data}"] },
+      says: JOINED,
+    },
+  ],
   "nats.ts": [{ args: ["{nats}"], says: /host port/ }],
   "own_codec.ts": TWO,
   "own_plugin.ts": [
@@ -133,6 +145,13 @@ async function measure({ progress }: MeasureOptions): Promise<Measurement> {
 
 async function examples(): Promise<Trial[]> {
   const trials: Trial[] = [];
+  for await (const { name } of Deno.readDir(new URL("examples/", ROOT))) {
+    const isExample = /^[a-z].*\.ts$/.test(name) &&
+      !name.endsWith("_test.ts") && name !== PAGE;
+    if (isExample && !(name in EXAMPLES)) {
+      throw new Error(`${name} is not tried with the permissions it names`);
+    }
+  }
   for (const [script, steps] of Object.entries(EXAMPLES)) {
     const programs = await Promise.all(steps.map(async (step) => {
       const flags = (await commandsOf(step.script ?? script))
@@ -180,6 +199,7 @@ async function play(
   const folder = IN_CHECKOUT.includes(script)
     ? ROOT.pathname
     : await makeFolder(stack);
+  const data = await makeDataFolder(stack, folder);
   let first = "";
   let watched: (() => Promise<string | null>) | undefined;
   for (const [i, { step, flags }] of programs.entries()) {
@@ -187,7 +207,10 @@ async function play(
     const program = new Permitted(
       new URL(`examples/${step.script ?? script}`, ROOT),
       i === tried.at ? tried.flags : flags,
-      args.map((arg) => arg.replace("{0}", first).replace("{nats}", nats)),
+      args.map((arg) =>
+        arg.replace("{0}", first).replace("{nats}", nats)
+          .replace("{data}", `${data}/${i}`)
+      ),
       folder,
     );
     stack.use(program);
@@ -218,6 +241,16 @@ async function verdictOf(
   const isComplete = tried.join() === named.join();
   if (isComplete ? works : isRefused) return null;
   return works ? "it works" : `it said: ${program.said.slice(-300)}`;
+}
+
+/** Hidden, as it may stand in the checkout for a while. */
+async function makeDataFolder(
+  stack: AsyncDisposableStack,
+  dir: string,
+): Promise<string> {
+  const folder = await Deno.makeTempDir({ dir, prefix: ".data-" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  return folder;
 }
 
 async function makeFolder(stack: AsyncDisposableStack): Promise<string> {

@@ -12,6 +12,20 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >>> 1] ?? NaN;
 }
 
+/** What of a ratio the short form asks for: in its short time, what else runs weighs more. */
+const SHORT_PART = 0.6;
+/** What targets say of that. */
+export const IN_SHORT = "(0.6 of that ratio in the short form)";
+
+/** Whether a ratio is good enough. */
+export function reaches(
+  ratio: number,
+  target: number,
+  short: boolean,
+): boolean {
+  return ratio >= (short ? SHORT_PART * target : target);
+}
+
 /** What two ways of doing the same took. */
 export interface Compared {
   /** The median of one way. */

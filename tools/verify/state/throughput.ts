@@ -1,12 +1,12 @@
 import type { Row } from "../runner.ts";
-import { type Compared, inTurn, start } from "./shared.ts";
+import { type Compared, IN_SHORT, inTurn, reaches, start } from "./shared.ts";
 
 const KEYS = 20_000;
 
 /** Writes at `memory` from one process to another, against `emit` of the same. */
 const writes: Row = {
   what: "writes of a replicated map at `memory`, values of 100 bytes",
-  target: "at least 0.7 of `emit` of the same size",
+  target: `at least 0.7 of \`emit\` of the same size ${IN_SHORT}`,
   async measure({ short }) {
     await using sender = start();
     await using receiver = start();
@@ -25,7 +25,7 @@ const writes: Row = {
       there.text("hash") === here.text("hash");
     return {
       figure: isSame ? figure : `${figure}; the maps differ`,
-      held: isSame && ratio >= 0.7,
+      held: isSame && reaches(ratio, 0.7, short),
     };
   },
 };
@@ -33,7 +33,7 @@ const writes: Row = {
 /** Reads, against a plain map behind the same call. */
 const reads: Row = {
   what: "reads of a replicated map of 1,000,000 keys",
-  target: "at least 0.8 of a plain `Map` behind the same call",
+  target: `at least 0.8 of a plain \`Map\` behind the same call ${IN_SHORT}`,
   async measure({ short }) {
     await using reader = start();
     const count = short ? 1_000_000 : 5_000_000;
@@ -44,14 +44,15 @@ const reads: Row = {
       () => micros(reader, "reads", { of: "map", count }),
     );
     const { ratio, figure } = compare(compared, "a plain map");
-    return { figure, held: ratio >= 0.8 };
+    return { figure, held: reaches(ratio, 0.8, short) };
   },
 };
 
 /** Writes at `fsync`, against transactions of the same size. */
 const synced: Row = {
   what: "writes of a replicated map at `fsync`, in transactions of 1,000",
-  target: "at least 0.7 of `node:sqlite` with transactions of 1,000",
+  target:
+    `at least 0.7 of \`node:sqlite\` with transactions of 1,000 ${IN_SHORT}`,
   async measure({ short }) {
     await using writer = start();
     const folder = await Deno.makeTempDir();
@@ -76,7 +77,7 @@ const synced: Row = {
           }),
       );
       const { ratio, figure } = compare(compared, "node:sqlite");
-      return { figure, held: ratio >= 0.7 };
+      return { figure, held: reaches(ratio, 0.7, short) };
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

@@ -187,7 +187,7 @@ export const memberAttacks: readonly Attack[] = [
       "told slow, its events dropped, closed after 10 s at most; memory at most 8 + 32 MiB more",
     async run(scene) {
       // What sending as much to those who read takes, first.
-      await scene.victim.ask("flood", { ms: 2_000 });
+      await scene.victim.ask("flood", { ms: 6_000 });
       const memory = new Memory(scene.victim.pid);
       using _member = await scene.enter({ id: "sleeper" });
       const flooding = scene.victim.ask("flood", { ms: 13_000 });
