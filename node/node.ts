@@ -1,9 +1,6 @@
 import type { Address, Listener } from "@devts/transport";
-import type { Codec, FrameKind, Rights, ViewCount } from "@devts/protocol";
 import type {
   Counted,
-  DirectRouter,
-  Lane,
   LinkEvent,
   LinkingRouter,
   MemberEvent,
@@ -14,78 +11,65 @@ import type {
   QueueingRouter,
   Router,
   RouterContext,
-  SelectiveRouter,
   Topology,
 } from "@devts/routing";
+import { History } from "./_history.ts";
 import { type Reach, reachOfRemote } from "./address.ts";
 import { AGREEMENT, Agreement } from "./agreement.ts";
-import { Audiences, type Queue } from "./audiences.ts";
+import { Audiences } from "./audiences.ts";
 import { type Behaviour, Behaviours, type ScopeHost } from "./behaviour.ts";
 import {
-  type Bundle,
   deliveriesIn,
-  EVENT,
   namesIn,
   NO_REQUEST,
   PAYLOAD_EVENTS,
   PAYLOAD_MEMBERSHIP,
-  PAYLOAD_STREAMS,
-  REQUEST,
   requestsIn,
-  SENT_EVENT,
 } from "./bundle.ts";
+import { CheckedStream } from "./checked_stream.ts";
+import { Checks } from "./checks.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Delivering } from "./delivering.ts";
 import { Doors } from "./doors.ts";
 import { takingEncoded } from "./encoded.ts";
+import { ClosedError, isViolation, JoinError, reasonOf } from "./errors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
-import { History } from "./_history.ts";
 import { EventFeed, type Feed } from "./feed.ts";
-import { Frame, FRAMING_ROOM } from "./frame.ts";
-import { Gatherer, type Gathering } from "./gathering.ts";
-import {
-  ClosedError,
-  ContractError,
-  isViolation,
-  JoinError,
-  reasonOf,
-  RequestError,
-} from "./errors.ts";
-import { CheckedStream } from "./checked_stream.ts";
-import { Checks } from "./checks.ts";
-import { joinExtras } from "./extras.ts";
+import { FRAMING_ROOM } from "./frame.ts";
+import type { Gathering } from "./gathering.ts";
+import { Guests } from "./guests.ts";
 import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
+import { Interest } from "./interest.ts";
+import { type GroupOf, STRATEGIES } from "./interest_codec.ts";
 import { Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
 import { ClusterKeyring, KEYRING } from "./keyring.ts";
-import type { Link } from "./link.ts";
 import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
+import type { Link } from "./link.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
-import { Layers, type Send, type SentEvent } from "./middleware.ts";
 import { Loopback } from "./loopback.ts";
-import { Interest } from "./interest.ts";
-import {
-  type GroupOf,
-  PAYLOAD_INTEREST,
-  STRATEGIES,
-} from "./interest_codec.ts";
+import { Layers } from "./middleware.ts";
 import { encodeName, Pattern } from "./names.ts";
-import { MYSELF, Outbound, type Target } from "./outbound.ts";
+import { Outbound, type Target } from "./outbound.ts";
 import { Outcomes } from "./outcomes.ts";
 import { Packets } from "./packets.ts";
 import { Readiness } from "./ready.ts";
+import { Receiving } from "./receiving.ts";
 import { Replies } from "./replies.ts";
-import { forGuest, fromGuest } from "./rights.ts";
 import { Requests } from "./requests.ts";
+import { Roster } from "./roster.ts";
+import { isDirect, isLinking, isQueueing } from "./routers.ts";
 import type { StandardSchema } from "./schema.ts";
 import { riskOf, type Safety, type Security } from "./security.ts";
 import { Self } from "./self.ts";
-import type { Slab } from "./slab.ts";
+import { Sending } from "./sending.ts";
+import { Shipping } from "./shipping.ts";
 import type { Stream } from "./stream.ts";
 import { type StreamHandler, Streams } from "./streams.ts";
-import { type Topic, Topics } from "./topics.ts";
+import { Targets } from "./targets.ts";
+import { Topics } from "./topics.ts";
 import type {
   AcceptorOf,
   AnyEvents,
@@ -119,10 +103,7 @@ import type {
   TakenOf,
 } from "./types.ts";
 
-const REQUEST_TIMEOUT = 10_000;
 const OPEN_TIMEOUT = 10_000;
-// While this node does not read a link, its peer counts as heard this often, in ms.
-const PAUSED_BEAT = 500;
 // How long `drain` waits for what is under way; for the others to say that they know, and
 // how often it looks, in ms.
 const DRAIN_TIMEOUT = 10_000;
@@ -132,12 +113,8 @@ const DRAIN_LOOK = 10;
 const CLOSE_TIMEOUT = 4_500;
 // The same for the links that a router brings: with the others, within 5 s.
 const ROUTER_CLOSE_TIMEOUT = 450;
-// A received bundle from this length on is not copied out of the read buffer, in bytes.
-const BORROWED_FROM = 16_384;
 // Names of events that nobody handles are logged once each, up to this many.
 const UNHANDLED_NAMES = 64;
-
-const NOTHING = new Uint8Array(0);
 
 /**
  * A node of a cluster: it sends and receives events.
@@ -200,10 +177,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #delivering: Delivering;
   readonly #deadLetters: DeadLetters;
   readonly #streams: Streams;
-  readonly #members = new Map<NodeId, Member>();
-  /** Nodes that the membership knows, and that nothing has been heard of beyond that. */
-  readonly #untold = new Map<NodeId, Member>();
-  readonly #targets = new Map<NodeId, Target>();
+  readonly #roster: Roster;
+  readonly #targets: Targets;
+  readonly #sending: Sending;
+  readonly #shipping: Shipping;
+  readonly #receiving: Receiving;
+  readonly #guests: Guests;
   readonly #unhandled = new Set<string>();
   readonly #abort = new AbortController();
   readonly #closed = Promise.withResolvers<void>();
@@ -235,22 +214,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     streamsFailed: 0,
   };
   readonly #met = noneMet();
-  readonly #maxMeta: number;
   #ready = false;
   #closing = false;
   #draining: Promise<boolean> | null = null;
-  /** Which neighbour sent the packet that the router is taking. */
-  #source: NodeId | null = null;
-  /** Whose events were handled last. */
-  #heard: NodeId = "";
-  /** What was wrong with the packet that the router is taking. */
-  #violation: unknown = null;
-  /** Ends the pause of a link that is not read for a while. */
-  readonly #pauses = new Map<Link, () => void>();
-  /** Whether that packet is a part of a read buffer, which will be used again. */
-  #isLent = false;
-  /** What streams wait for, where the router brings its own links. */
-  #awaited: Promise<void> | null = null;
 
   /**
    * Makes a node of parts. No I/O: it lives from `listen` or `join` on.
@@ -267,7 +233,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const { insecure, security = null } = parts;
     this.#parts = parts;
     this.#safety = { insecure, security };
-    this.#maxMeta = limits.meta;
     this.#journal = new Journal(parts.id, parts.logger, clock);
     this.#history = new History(clock);
     this.#lookout = new Lookout(clock, () => {
@@ -291,7 +256,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#loopback = new Loopback(
       clock,
       limits,
-      (payload) => this.#deliverOwn(payload),
+      (payload) => this.#receiving.deliverOwn(payload),
     );
     this.#outcomes = new Outcomes(
       () => this.#router.nodes.size,
@@ -306,7 +271,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       clock,
       nodes: () => isDirect(this.#router) ? this.#router.nodes : null,
       turned: () => this.#audiences.look(),
-      ship: (bundle, target) => this.#ship(bundle, target),
+      ship: (bundle, target) => this.#shipping.ship(bundle, target),
     });
     this.#replies = new Replies({
       outbound: this.#outbound,
@@ -314,7 +279,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       checks: this.#checks,
       journal: this.#journal,
       counts: this.#counts,
-      target: (to) => this.#replyTarget(to),
+      target: (to) => this.#findTarget(to),
     });
     this.#interest = this.#makeInterest(limits.subscriptions);
     this.#audiences = new Audiences({
@@ -327,7 +292,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#readiness = new Readiness({
       id: parts.id,
       clock,
-      members: () => this.#members.size,
+      members: () => this.#roster.members.size,
       handling: (name) => this.#audiences.handling(name),
     });
     this.#deadLetters = new DeadLetters({
@@ -373,7 +338,21 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#router = router;
     this.#linking = isLinking(router) ? router : null;
     this.#queueing = isQueueing(router) ? router : null;
+    this.#targets = new Targets(parts.id, router);
+    this.#roster = this.#makeRoster(limits.meta);
     this.#membership = parts.membership(this.#membershipContext());
+    this.#sending = this.#makeSending();
+    this.#guests = new Guests({
+      clock,
+      protocol,
+      journal: this.#journal,
+      counts: this.#counts,
+      replies: this.#replies,
+      delivering: this.#delivering,
+      streams: this.#streams,
+    });
+    this.#shipping = this.#makeShipping();
+    this.#receiving = this.#makeReceiving();
     this.#explainer = new Explainer({
       self: parts.id,
       clock,
@@ -386,6 +365,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#behaviours = new Behaviours(this.#scopeHost(maxMessage));
     this.#keyring = this.#makeKeyring(security);
     this.#agreement = this.#makeAgreement();
+    this.#sending.agreement = this.#agreement;
     security?.onRefused?.((reason) => this.#strangerRefused(reason));
   }
 
@@ -414,7 +394,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * others counts once there is a way to it, or once it is found to be unreachable.
    */
   get members(): ReadonlyMap<string, Member> {
-    return this.#members;
+    return this.#roster.members;
   }
 
   /** Resolves once the node is closed. */
@@ -549,7 +529,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   ): Promise<Outcome>;
   emit(name: string, data?: unknown, options?: EmitOptions): Promise<Outcome> {
     this.#checks.assertKnown("emit", name);
-    return this.#emit(name, data, options);
+    return this.#sending.emit(name, data, options);
   }
 
   /**
@@ -567,7 +547,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   ): Promise<Outcome>;
   send(to: string, name: string, data?: unknown): Promise<Outcome> {
     this.#checks.assertKnown("send", name);
-    return this.#sendTo(to, name, data);
+    return this.#sending.send(to, name, data);
   }
 
   /**
@@ -591,7 +571,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     options?: RequestOptions,
   ): Promise<unknown> {
     this.#checks.assertKnown("request", name);
-    return this.#requestOf(to, name, data, options);
+    return this.#sending.request(to, name, data, options);
   }
 
   /**
@@ -643,7 +623,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     options?: DeliverOptions,
   ): Promise<DeliveryOutcome> {
     this.#checks.assertKnown("deliver", name);
-    return this.#deliverTo(name, data, options);
+    return this.#sending.deliver(name, data, options);
   }
 
   /**
@@ -684,7 +664,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     options?: GatherOptions,
   ): Gathering<unknown> {
     this.#checks.assertKnown("gather", name);
-    return this.#gatherFrom(name, data, options);
+    return this.#sending.gather(name, data, options);
   }
 
   /**
@@ -918,6 +898,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (!this.#closing) {
       this.#delivering.receipts.flush();
       this.#closing = true;
+      this.#sending.close();
+      this.#receiving.close();
+      this.#roster.hush();
       this.#shutDown(behaviours)
         .then(this.#closed.resolve, this.#closed.reject);
     }
@@ -930,188 +913,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   // -- Sending --
-
-  #post(
-    target: Target,
-    name: string,
-    data: unknown,
-    headers: Uint8Array | null,
-  ): Promise<Outcome> {
-    if (this.#closing) {
-      return this.#rejected(
-        new ClosedError(`Cannot send "${name}": the node is closed`),
-      );
-    }
-    this.#add(target, SENT_EVENT, name, 0, data, headers, "send");
-    if (target === MYSELF) return this.#outcomes.ofMyself();
-    const link = this.#links.get(target.to[0] ?? "");
-    return link ? this.#outcomes.ofLink(link) : this.#outcomes.ofDistant();
-  }
-
-  #sendTo(to: string, name: string, data: unknown): Promise<Outcome> {
-    return this.#layers.isBare(name)
-      ? this.#sendNow(to, name, data, null)
-      : this.#sendLayered(to, name, data);
-  }
-
-  // In a method of its own, as others below: what its closure holds costs each call memory.
-  #sendLayered(to: string, name: string, data: unknown): Promise<Outcome> {
-    return this.#layered(
-      "send",
-      name,
-      to,
-      data,
-      (value, headers) => this.#sendNow(to, name, value, headers),
-    );
-  }
-
-  #sendNow(
-    to: string,
-    name: string,
-    data: unknown,
-    headers: Uint8Array | null,
-  ): Promise<Outcome> {
-    const unknown = this.#unknownTarget(to);
-    if (unknown) return this.#rejected(unknown);
-    const objection = this.#agreement?.objection(to, name) ?? null;
-    if (objection !== null) {
-      return this.#rejected(
-        new ContractError(
-          `Cannot send "${name}" to node "${to}", whose contract differs: ${objection}`,
-        ),
-      );
-    }
-    return this.#post(this.#targetOf(to), name, data, headers);
-  }
-
-  /** Sends through middleware, whose promise may be another one than the node's. */
-  #layered<T>(
-    kind: SentEvent["kind"],
-    name: string,
-    to: string | null,
-    data: unknown,
-    send: Send<T>,
-  ): Promise<T> {
-    let own: Promise<T> | null = null;
-    const result = this.#layers.send<T>(
-      kind,
-      name,
-      to,
-      data,
-      (value, headers) => own = send(value, headers),
-    );
-    return result === own ? result : this.#quiet(Promise.resolve(result));
-  }
-
-  #add(
-    target: Target,
-    type: number,
-    name: string,
-    id: number,
-    data: unknown,
-    headers: Uint8Array | null,
-    verb: string,
-  ): void {
-    try {
-      const { bytes } = this.#topics.of(name);
-      const rule = this.#checks.rule(name);
-      const sent = rule === null ? data : this.#checks.sent(rule, data);
-      const extras = rule === null ? headers : joinExtras(rule.extras, headers);
-      this.#outbound.add(target, type, bytes, id, sent, extras);
-    } catch (error) {
-      throw refused(verb, name, error);
-    }
-    this.#counts.sent++;
-  }
-
-  #emit(
-    name: string,
-    data: unknown,
-    options: EmitOptions | undefined,
-  ): Promise<Outcome> {
-    return this.#layers.isBare(name)
-      ? this.#emitNow(name, data, options, null)
-      : this.#emitLayered(name, data, options);
-  }
-
-  #emitLayered(
-    name: string,
-    data: unknown,
-    options: EmitOptions | undefined,
-  ): Promise<Outcome> {
-    return this.#layered(
-      "emit",
-      name,
-      null,
-      data,
-      (value, headers) => this.#emitNow(name, value, options, headers),
-    );
-  }
-
-  #emitNow(
-    name: string,
-    data: unknown,
-    options: EmitOptions | undefined,
-    headers: Uint8Array | null,
-  ): Promise<Outcome> {
-    if (this.#closing) {
-      return this.#rejected(
-        new ClosedError(`Cannot emit "${name}": the node is closed`),
-      );
-    }
-    try {
-      const topic = this.#topics.of(name);
-      const rule = this.#checks.rule(name);
-      // Most events: no group chooses, and nothing is asked for.
-      const plain = rule === null && options === undefined && headers === null
-        ? this.#audiences.route(topic).audience
-        : null;
-      if (plain !== null) return this.#emitPlain(plain.target, topic, data);
-      const sent = rule === null ? data : this.#checks.sent(rule, data);
-      const more = rule === null ? headers : joinExtras(rule.extras, headers);
-      const { target, extras, own, queues } = this.#audiences.of(
-        topic,
-        data,
-        options?.key,
-      );
-      if (target.to.length > 0) {
-        const all = more === null ? extras : joinExtras(extras, more);
-        this.#outbound.emit(target, topic.bytes, sent, all);
-      }
-      for (let i = 0; i < queues.length; i++) {
-        this.#emitToQueue(queues[i], topic.bytes, sent, more);
-      }
-      const self = options?.self === true;
-      const isOwn = own !== null || self && this.#handlers.takesAll(name);
-      if (isOwn) {
-        const carried = joinExtras(self ? extras : own, more);
-        this.#outbound.add(MYSELF, EVENT, topic.bytes, 0, sent, carried);
-      }
-      this.#counts.sent++;
-      return this.#outcomes.ofSome(target, isOwn, queues.length);
-    } catch (error) {
-      throw refused("emit", name, error);
-    }
-  }
-
-  #emitPlain(target: Target, topic: Topic, data: unknown): Promise<Outcome> {
-    if (target.to.length > 0) this.#outbound.emit(target, topic.bytes, data);
-    this.#counts.sent++;
-    return this.#outcomes.ofPlain(target);
-  }
-
-  /** Each in a message of its own: the network chooses for each. */
-  #emitToQueue(
-    queue: Queue | undefined,
-    name: Uint8Array,
-    data: unknown,
-    more: Uint8Array | null,
-  ): void {
-    if (queue === undefined) return;
-    const extras = joinExtras(queue.extras, more);
-    this.#outbound.add(queue.target, EVENT, name, 0, data, extras);
-    this.#outbound.flush();
-  }
 
   #handle(
     name: string,
@@ -1138,179 +939,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return this.#handlers.add(name, layered, group?.name ?? null, () => {
       if (waiting && this.#waiting.delete(waiting)) waiting[Symbol.dispose]();
       this.#interest.remove(subscription);
-    });
-  }
-
-  #targetOf(id: NodeId): Target {
-    if (id === this.id) return MYSELF;
-    const known = this.#targets.get(id);
-    if (known) return known;
-    const target: Target = { to: [id] };
-    if (this.#router.nodes.has(id)) this.#targets.set(id, target);
-    return target;
-  }
-
-  #replyTarget(to: NodeId): Target | null {
-    if (this.#closing) return null;
-    return to === this.id || this.#router.nodes.has(to)
-      ? this.#targetOf(to)
-      : null;
-  }
-
-  /** What the router says of a node that it knows no way to. */
-  #unknownTarget(to: NodeId): unknown {
-    if (to === this.id || this.#router.nodes.has(to)) return null;
-    try {
-      this.#router.send([to], NOTHING);
-    } catch (error) {
-      return error;
-    }
-    return null;
-  }
-
-  #requestOf(
-    to: string,
-    name: string,
-    data: unknown,
-    options: RequestOptions = {},
-  ): Promise<unknown> {
-    return this.#layers.isBare(name)
-      ? this.#requestNow(to, name, data, options, null)
-      : this.#requestLayered(to, name, data, options);
-  }
-
-  #requestLayered(
-    to: string,
-    name: string,
-    data: unknown,
-    options: RequestOptions,
-  ): Promise<unknown> {
-    return this.#layered(
-      "request",
-      name,
-      to,
-      data,
-      (value, headers) => this.#requestNow(to, name, value, options, headers),
-    );
-  }
-
-  #requestNow(
-    to: string,
-    name: string,
-    data: unknown,
-    options: RequestOptions,
-    headers: Uint8Array | null,
-  ): Promise<unknown> {
-    const { timeout = REQUEST_TIMEOUT, signal } = options;
-    if (!(timeout >= 1 && timeout < 2 ** 31)) {
-      throw new RangeError(
-        `Cannot request "${name}": the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
-      );
-    }
-    if (this.#closing) {
-      return this.#rejected(
-        new ClosedError(`Cannot request "${name}": the node is closed`),
-      );
-    }
-    if (signal?.aborted) return this.#rejected(signal.reason);
-    const unknown = this.#unknownTarget(to);
-    if (unknown) return this.#rejected(unknown);
-    const objection = this.#agreement?.objection(to, name) ?? null;
-    if (objection !== null) {
-      const message =
-        `Cannot request "${name}" of node "${to}", whose contract differs: ${objection}`;
-      return this.#rejected(new RequestError("invalid", message));
-    }
-    return this.#request(to, name, data, headers, timeout, signal);
-  }
-
-  #request(
-    to: NodeId,
-    name: string,
-    data: unknown,
-    headers: Uint8Array | null,
-    timeout: number,
-    signal: AbortSignal | undefined,
-  ): Promise<unknown> {
-    let opened;
-    try {
-      opened = this.#requests.open(to, name, timeout, signal);
-    } catch (error) {
-      return this.#rejected(error);
-    }
-    const { id, reply } = opened;
-    if (!isDirect(this.#router)) this.#lookout.begin();
-    try {
-      const target = this.#targetOf(to);
-      this.#add(target, REQUEST, name, id, data, headers, "request");
-    } catch (error) {
-      this.#requests.drop(id);
-      throw error;
-    }
-    return reply;
-  }
-
-  #deliverTo(
-    name: string,
-    data: unknown,
-    options: DeliverOptions = {},
-  ): Promise<DeliveryOutcome> {
-    if (this.#layers.isBare(name)) {
-      return this.#deliverNow(name, data, options, null);
-    }
-    return this.#layered(
-      "deliver",
-      name,
-      null,
-      data,
-      (value, headers) => this.#deliverNow(name, value, options, headers),
-    );
-  }
-
-  #deliverNow(
-    name: string,
-    data: unknown,
-    options: DeliverOptions,
-    headers: Uint8Array | null,
-  ): Promise<DeliveryOutcome> {
-    if (this.#closing) {
-      return this.#rejected(
-        new ClosedError(`Cannot deliver "${name}": the node is closed`),
-      );
-    }
-    const { signal, to = [] } = options;
-    if (signal?.aborted) return this.#rejected(signal.reason);
-    for (const id of typeof to === "string" ? [to] : to) {
-      const unknown = this.#members.has(id) ? null : this.#unknownTarget(id);
-      if (unknown) return this.#rejected(unknown);
-    }
-    let promise;
-    try {
-      const topic = this.#topics.of(name);
-      const rule = this.#checks.rule(name);
-      const sent = rule === null ? data : this.#checks.sent(rule, data);
-      const extras = rule === null ? headers : joinExtras(rule.extras, headers);
-      promise = this.#delivering.deliver(topic, data, options, extras, sent);
-    } catch (error) {
-      throw refused("deliver", name, error);
-    }
-    this.#counts.sent++;
-    return promise;
-  }
-
-  #gatherFrom(
-    name: string,
-    data: unknown,
-    options: GatherOptions = {},
-  ): Gathering<unknown> {
-    const nodes = options.to ?? this.#audiences.asked(this.#topics.of(name));
-    return new Gatherer({
-      name,
-      nodes: [...new Set(nodes)],
-      clock: this.#parts.clock,
-      options,
-      ask: (node, timeout, signal) =>
-        this.#requestOf(node, name, data, { timeout, signal }),
     });
   }
 
@@ -1348,7 +976,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       incarnation: () => this.incarnation,
       nodes: () => this.#router.nodes,
-      target: (to) => this.#replyTarget(to),
+      target: (to) => this.#findTarget(to),
       failing: (promise, failed) => {
         this.#quiet(promise);
         if (failed === null) return;
@@ -1356,6 +984,32 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         this.#deadLetters.undelivered(name, bytes, message);
       },
     });
+  }
+
+  #makeSending(): Sending {
+    return new Sending({
+      clock: this.#parts.clock,
+      isDirect: isDirect(this.#router),
+      links: this.#links,
+      targets: this.#targets,
+      topics: this.#topics,
+      checks: this.#checks,
+      layers: this.#layers,
+      audiences: this.#audiences,
+      handlers: this.#handlers,
+      outbound: this.#outbound,
+      outcomes: this.#outcomes,
+      requests: this.#requests,
+      delivering: this.#delivering,
+      lookout: this.#lookout,
+      counts: this.#counts,
+      isMember: (id) => this.#roster.members.has(id),
+      quiet: (promise) => this.#quiet(promise),
+    });
+  }
+
+  #findTarget(to: NodeId): Target | null {
+    return this.#closing ? null : this.#targets.find(to);
   }
 
   #rejected(error: unknown): Promise<never> {
@@ -1369,69 +1023,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#journal.debug(reasonOf(error));
     });
     return promise;
-  }
-
-  #ship(bundle: Bundle, target: Target): void {
-    const { payload, count, slab } = bundle;
-    if (target === MYSELF) {
-      if (!this.#loopback.take(bundle)) this.#counts.dropped += count;
-      slab?.release();
-      return;
-    }
-    if (target.queue !== undefined) {
-      if (!this.#shipToOne(target.queue, payload)) {
-        this.#counts.dropped += count;
-      }
-      return;
-    }
-    const to = this.#cheapest(target);
-    if (to.length === 0) return;
-    let handed = 0;
-    let isBare = true;
-    let why = "its link takes nothing";
-    try {
-      isBare = this.#packets.during(bundle, () => {
-        handed = this.#router.send(to, payload, "data");
-      });
-      // Other routers may keep what they are given.
-      if (isDirect(this.#router)) slab?.release();
-    } catch (error) {
-      this.#counts.undelivered += count;
-      why = reasonOf(error);
-      this.#journal.debug(why);
-    }
-    const [only] = to;
-    if (handed === 0 && only !== undefined && to !== "all") {
-      this.#noteLost(payload, only, why);
-    }
-    if (to === "all" || this.#requests.size === 0) return;
-    if (handed === 0) this.#requests.rejectLost(requestsIn(payload), why);
-    else if (!isBare) this.#requests.sentTogether(requestsIn(payload));
-  }
-
-  #shipToOne(
-    { group, name }: { readonly group: string; readonly name: string },
-    payload: Uint8Array,
-  ): boolean {
-    try {
-      return this.#queueing?.sendToOne(group, name, payload) === true;
-    } catch (error) {
-      this.#journal.debug(reasonOf(error));
-      return false;
-    }
-  }
-
-  /** Sending to all may take fewer packets: who does not handle an event skips it. */
-  #cheapest({ to }: Target): readonly NodeId[] | "all" {
-    const router = this.#router;
-    const { nodes } = router;
-    if (to === "all" || to.length < 2) return to;
-    const there = to.every((id) => nodes.has(id))
-      ? to
-      : to.filter((id) => nodes.has(id));
-    if (isDirect(router) || there.length < 2) return there;
-    if (there.length >= nodes.size) return "all";
-    return isSelective(router) && router.prefersEach(there) ? there : "all";
   }
 
   #openStream(
@@ -1452,7 +1043,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       );
     }
     if (signal?.aborted) return this.#rejected(signal.reason);
-    const unknown = this.#unknownTarget(to);
+    const unknown = this.#targets.objection(to);
     if (unknown) return this.#rejected(unknown);
     this.#outbound.flush();
     const opened = this.#streams.open(to, name, bytes, timeout, signal);
@@ -1491,142 +1082,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     );
   }
 
-  /** Sends a payload of a stream, which stands in a message with room in front. */
-  #shipStream(
-    to: NodeId,
-    message: Uint8Array,
-    slab: Slab | null,
-    lane: Lane,
-  ): boolean {
-    const headroom = FRAMING_ROOM + this.#parts.protocol.headerSize;
-    const payload = message.subarray(headroom);
-    if (to === this.id) {
-      this.#parts.clock.soon(() => this.#deliverOwn(payload));
-      return true;
-    }
-    const bundle: Bundle = { message, payload, count: 0, slab };
-    let handed = 0;
-    try {
-      this.#packets.during(bundle, () => {
-        handed = this.#router.send([to], payload, lane);
-      });
-      // Other routers may keep what they are given.
-      if (isDirect(this.#router)) slab?.release();
-      else this.#lookout.begin();
-    } catch (error) {
-      this.#journal.debug(reasonOf(error));
-    }
-    return handed > 0;
-  }
-
-  /** Whether what a stream sends to a node now leaves soon. */
-  #hasRoom(to: NodeId): boolean {
-    if (this.#linking) return this.#linkingHasRoom(this.#linking);
-    const link = this.#links.get(to);
-    return link ? !link.congested && !link.dropping : !this.#outcomes.isBehind;
-  }
-
-  #linkingHasRoom({ room }: LinkingRouter): boolean {
-    if (room === null) return true;
-    if (this.#awaited === room) return false;
-    this.#awaited = room;
-    room.then(() => this.#streams.pump());
-    return false;
-  }
-
   // -- Links --
-
-  #sendPacket(id: NodeId, packet: Uint8Array, lane: Lane): boolean {
-    const link = this.#links.get(id);
-    if (!link) return false;
-    const { rights } = link.proven;
-    if (rights) return this.#sendToGuest(link, rights, packet, lane);
-    const frame = this.#packets.frame(packet, lane);
-    const { events } = this.#packets;
-    if (frame.length > link.maxMessage) {
-      this.#counts.undelivered += events;
-      this.#journal.warnSometimes(
-        `a message of ${frame.length} bytes to node "${id}" was lost: it takes at most ${link.maxMessage}`,
-      );
-      return false;
-    }
-    // What has numbers of the router's in front is missed by those, at its target.
-    const missed = this.#packets.isBundle(packet) ? events : 0;
-    const taken = link.send(frame, lane, missed);
-    if (!taken && lane === "data") this.#counts.dropped += events;
-    return taken;
-  }
-
-  /** A guest is sent what it may handle, and no more. */
-  #sendToGuest(
-    link: Link,
-    rights: Rights,
-    packet: Uint8Array,
-    lane: Lane,
-  ): boolean {
-    const permitted = forGuest(packet, rights);
-    this.#counts.forbidden += permitted.dropped;
-    this.#delivering.refused(
-      link.peer.id,
-      permitted.deliveries,
-      "it is a guest without a right to it",
-    );
-    const { stream } = permitted;
-    if (stream !== null) {
-      this.#parts.clock.soon(() =>
-        this.#streams.forbade(
-          link.peer.id,
-          stream,
-          "guests have no right to it",
-        )
-      );
-    }
-    let taken = permitted.payloads.length > 0 || stream !== null;
-    for (const payload of permitted.payloads) {
-      const frame = Frame.of(this.#message(payload, lane));
-      if (frame.length > link.maxMessage || !link.send(frame, lane, 1)) {
-        taken = false;
-      }
-    }
-    return taken;
-  }
-
-  /** What a guest may not send is dropped, counted and logged; its requests fail. */
-  #takeFromGuest(
-    { peer: { id } }: Link,
-    rights: Rights,
-    message: Uint8Array,
-    lane: Lane,
-  ): void {
-    const { headerSize } = this.#parts.protocol;
-    const payload = message.slice(headerSize);
-    const permitted = fromGuest(payload, rights);
-    if (permitted.dropped > 0) {
-      this.#counts.forbidden += permitted.dropped;
-      const why = `guest "${id}" has no right to ${
-        permitted.name === "" ? "that" : `"${permitted.name}"`
-      }`;
-      this.#journal.warnSometimes(`dropped what came: ${why}`);
-      for (const request of permitted.requests) {
-        this.#replies.refuse(id, request, "handler", why);
-      }
-      this.#delivering.forbade(id, permitted.deliveries, why);
-      if (permitted.stream !== null) {
-        this.#streams.forbid(id, permitted.stream, why);
-      }
-    }
-    for (const rest of permitted.payloads) {
-      this.#packet(id, this.#message(rest, lane), lane);
-    }
-  }
-
-  #message(payload: Uint8Array, lane: Lane): Uint8Array {
-    const { protocol } = this.#parts;
-    const message = new Uint8Array(protocol.headerSize + payload.length);
-    protocol.writeHeader(lane, message);
-    message.set(payload, protocol.headerSize);
-    return message;
-  }
 
   #linksOwner(): LinksOwner {
     return {
@@ -1643,7 +1099,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
             time / 1000
           } s: they broke again and again`,
         ),
-      received: (link, message, lent) => this.#received(link, message, lent),
+      received: (link, message, lent) =>
+        this.#receiving.received(link, message, lent),
       congestion: (link) => {
         this.#outcomes.note(link);
         if (!link.congested && !link.dropping) this.#streams.pump();
@@ -1658,7 +1115,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#journal.debug(`link to "${peer.id}" at ${connection.remote}`);
     this.#tellParts({ type: "up", peer });
     this.#joining.linked(peer.id);
-    this.#tellJoin(peer.id);
+    this.#roster.tell(peer.id);
   }
 
   #linkUnreachable(id: NodeId, reason: string): void {
@@ -1667,12 +1124,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#tellParts({ type: "unreachable", id, reason });
     if (!this.#membership.members.has(id)) return;
     this.#joining.unreachable(id);
-    this.#tellJoin(id, true);
+    this.#roster.tell(id, true);
   }
 
   #linkEnded(link: Link, reason: string, error: unknown): void {
     const { id } = link.peer;
-    this.#pauses.get(link)?.();
+    this.#receiving.ended(link);
     this.#outcomes.forget(link);
     this.#noteEnd(id, reason, error);
     this.#history.failed(id, `its link ended: ${reason}`);
@@ -1749,175 +1206,49 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   // -- Receiving --
 
-  #received(
-    link: Link,
-    message: Uint8Array,
-    lent: boolean,
-  ): Promise<void> | undefined {
-    const { id } = link.peer;
-    this.#membership.heard(id);
-    const kind = this.#parts.protocol.readHeader(message);
-    if (kind !== "data" && kind !== "control") {
-      this.#notice(link, message, kind);
-      return undefined;
-    }
-    const { rights } = link.proven;
-    if (rights) this.#takeFromGuest(link, rights, message, kind);
-    else if (this.#mayBorrow(message)) this.#takeInPlace(link, message, kind);
-    else this.#packet(id, lent ? message.slice() : message, kind);
-    const pause = this.#inbound.room(this.#heard);
-    if (!pause || this.#links.get(id) !== link) return undefined;
-    return this.#paused(link, pause);
+  #makeShipping(): Shipping {
+    const { id, clock, protocol } = this.#parts;
+    return new Shipping({
+      id,
+      clock,
+      headroom: FRAMING_ROOM + protocol.headerSize,
+      router: this.#router,
+      links: this.#links,
+      packets: this.#packets,
+      guests: this.#guests,
+      loopback: this.#loopback,
+      outcomes: this.#outcomes,
+      requests: this.#requests,
+      lookout: this.#lookout,
+      journal: this.#journal,
+      counts: this.#counts,
+      lost: (head, to, why) => this.#noteLost(head, to, why),
+      toSelf: (payload) => this.#receiving.deliverOwn(payload),
+      pump: () => this.#streams.pump(),
+    });
   }
 
-  #packet(id: NodeId, message: Uint8Array, lane: Lane): void {
-    const packet = message.subarray(this.#parts.protocol.headerSize);
-    if (!isDirect(this.#router)) this.#packets.received(packet, message, lane);
-    this.#source = this.#heard = id;
-    this.#router.receive(id, packet, lane);
-    this.#packets.forget();
-    this.#source = null;
-    if (this.#violation === null) return;
-    const violation = this.#violation;
-    this.#violation = null;
-    throw violation;
-  }
-
-  /**
-   * Whether a message may be taken apart where it was read: it is a bundle of events or
-   * a piece of a stream, and so long that a copy would cost more than the rest of its
-   * buffer is worth.
-   */
-  #mayBorrow(message: Uint8Array): boolean {
-    if (message.length < BORROWED_FROM || !isDirect(this.#router)) return false;
-    const kind = message[this.#parts.protocol.headerSize];
-    return kind === PAYLOAD_EVENTS || kind === PAYLOAD_STREAMS;
-  }
-
-  #takeInPlace(link: Link, message: Uint8Array, lane: Lane): void {
-    if (message[this.#parts.protocol.headerSize] === PAYLOAD_EVENTS) {
-      return this.#takeBundle(link, message, lane);
-    }
-    this.#isLent = true;
-    try {
-      this.#packet(link.peer.id, message, lane);
-    } finally {
-      this.#isLent = false;
-      link.kept(false);
-    }
-  }
-
-  /** Takes a message apart where it stands; handlers may keep what they are given. */
-  #takeBundle(link: Link, message: Uint8Array, lane: Lane): void {
-    const { codec } = this.#parts;
-    const views = viewsOf(codec);
-    try {
-      this.#packet(link.peer.id, message, lane);
-    } finally {
-      link.kept(views < 0 || viewsOf(codec) !== views);
-    }
-  }
-
-  /** While this node does not read, its peer must not look silent to it. */
-  async #paused(link: Link, pause: Promise<void>): Promise<void> {
-    let cancel = (): void => {};
-    const hear = (): void => {
-      this.#membership.heard(link.peer.id);
-      cancel = this.#parts.clock.after(PAUSED_BEAT, hear);
-    };
-    hear();
-    // Not a race with `link.done`, which would remember every pause until the link ends.
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#pauses.set(link, resolve);
-    pause.then(resolve);
-    await promise;
-    this.#pauses.delete(link);
-    cancel();
-  }
-
-  #notice(link: Link, message: Uint8Array, kind: FrameKind | null): void {
-    const { protocol } = this.#parts;
-    if (kind === "goodbye") return link.farewell(protocol.readGoodbye(message));
-    if (kind === "progress") return link.progressed();
-    if (kind === null) this.#counts.skipped++;
-    if (kind !== "gap") return;
-    const from = link.peer.id;
-    const missed = protocol.readGap(message);
-    this.#missed(
-      from,
-      missed,
-      `node "${from}" dropped ${missed} events that this node did not take in time`,
-    );
-  }
-
-  #missed(from: NodeId, missed: number, line: string): void {
-    this.#counts.missed = Math.min(
-      Number.MAX_SAFE_INTEGER,
-      this.#counts.missed + missed,
-    );
-    this.#journal.warnSometimes(line);
-    this.#journal.tell("gap", { from, missed });
-  }
-
-  #deliver(from: NodeId, payload: Uint8Array): void {
-    const kind = payload[0];
-    if (kind !== PAYLOAD_MEMBERSHIP && !this.#mayBeFrom(from)) return;
-    if (kind === PAYLOAD_MEMBERSHIP) {
-      this.#membership.receive(from, payload.subarray(1));
-      this.#tellJoin(from);
-      return this.#joining.informed(from);
-    }
-    // Kinds that later versions add are for those who know them.
-    if (this.#closing) return;
-    if (kind === PAYLOAD_EVENTS || kind === PAYLOAD_STREAMS) this.#heard = from;
-    try {
-      if (kind === PAYLOAD_EVENTS) this.#inbound.take(from, payload);
-      else if (kind === PAYLOAD_STREAMS) {
-        this.#streams.take(from, payload, this.#isLent);
-      } else if (kind === PAYLOAD_INTEREST) this.#learn(from, payload);
-    } catch (error) {
-      this.#malformed(from, error);
-    }
-  }
-
-  /** What a node handles; nothing is remembered of nodes that are not there. */
-  #learn(from: NodeId, payload: Uint8Array): void {
-    if (!this.#router.nodes.has(from)) return;
-    this.#interest.receive(from, payload);
-  }
-
-  /** Where nodes own their ids, what a relay brings is from a member, or from nobody. */
-  #mayBeFrom(from: NodeId): boolean {
-    const source = this.#source;
-    if (source === null || from === source || !this.#safety.security?.exact) {
-      return true;
-    }
-    if (this.#membership.members.has(from)) return true;
-    this.#counts.forbidden++;
-    this.#journal.warnSometimes(
-      `dropped what node "${source}" passed on: it is from "${from}", which is no member`,
-    );
-    return false;
-  }
-
-  /** Who only passed it on has done nothing wrong. */
-  #malformed(from: NodeId, error: unknown): void {
-    if (from === this.#source || from === this.id) {
-      this.#violation = error;
-      return;
-    }
-    this.#counts.violations++;
-    const message = `an event of node "${from}" was lost: ${reasonOf(error)}`;
-    this.#journal.fault("link", error, message);
-  }
-
-  #deliverOwn(payload: Uint8Array): void {
-    this.#deliver(this.id, payload);
-    if (this.#violation === null) return;
-    const error = this.#violation;
-    this.#violation = null;
-    const message = `an event to itself was lost: ${reasonOf(error)}`;
-    this.#journal.fault("handler", error, message);
+  #makeReceiving(): Receiving {
+    const { id, clock, protocol, codec } = this.#parts;
+    return new Receiving({
+      id,
+      clock,
+      protocol,
+      codec,
+      exact: this.#safety.security?.exact ?? false,
+      router: this.#router,
+      membership: this.#membership,
+      links: this.#links,
+      packets: this.#packets,
+      inbound: this.#inbound,
+      streams: this.#streams,
+      interest: this.#interest,
+      joining: this.#joining,
+      roster: this.#roster,
+      guests: this.#guests,
+      journal: this.#journal,
+      counts: this.#counts,
+    });
   }
 
   #makeInterest(limit: number): Interest {
@@ -2007,8 +1338,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       met: this.#met,
       signal: this.#abort.signal,
       ship: (to, message, slab, lane) =>
-        this.#shipStream(to, message, slab, lane),
-      hasRoom: (to) => this.#hasRoom(to),
+        this.#shipping.shipStream(to, message, slab, lane),
+      hasRoom: (to) => this.#shipping.hasRoom(to),
       isDirect: () => isDirect(this.#router),
       failed: (name, from, error) => {
         this.#counts.handlerErrors++;
@@ -2057,18 +1388,18 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       clock: this.#parts.clock,
       random: this.#parts.random,
       links: {
-        send: (id, packet, lane) => this.#sendPacket(id, packet, lane),
+        send: (id, packet, lane) => this.#shipping.send(id, packet, lane),
         connect: (peer) => this.#connect(peer),
         disconnect: (id, reason) => {
           this.#links.get(id)?.close(reason);
         },
       },
       up: {
-        deliver: (from, payload) => this.#deliver(from, payload),
+        deliver: (from, payload) => this.#receiving.deliver(from, payload),
         undelivered: (to, head, lastHop, reason) =>
           this.#undelivered(to, head, lastHop, reason),
         missed: (from, count) =>
-          this.#missed(
+          this.#receiving.missed(
             from,
             count,
             `${count} packets of node "${from}" were lost on their way`,
@@ -2085,7 +1416,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       `the membership failed on "${event.type}"`,
       () => this.#membership.link(event),
     );
-    if (event.type === "up") return this.#tellJoin(event.peer.id);
+    if (event.type === "up") return this.#roster.tell(event.peer.id);
     this.#audiences.look();
     if (event.type === "down") this.#failUnreachable(event.reason);
   }
@@ -2163,64 +1494,39 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       reachOfRemote(link.connection.remote) === "local";
   }
 
+  #makeRoster(maxMeta: number): Roster {
+    return new Roster({
+      codec: this.#parts.codec,
+      maxMeta,
+      met: this.#met,
+      journal: this.#journal,
+      history: this.#history,
+      reachable: (id) => this.#router.nodes.has(id),
+      joined: () => {
+        this.#audiences.see();
+        this.#readiness.check();
+      },
+    });
+  }
+
   #outrank(known: number): void {
     if (this.#self.outrank(known)) this.#membership.update();
   }
 
   #memberChanged(event: MemberEvent): void {
-    const member = this.#memberOf(event.member);
+    const member = this.#roster.memberOf(event.member);
     this.#router.member(event);
-    if (event.type !== "leave") this.#history.joined(member.id);
-    else if (event.reason !== "restarted") {
-      this.#history.gone(member.id, event.reason);
-    }
     if (event.type === "leave") {
       this.#forget(member.id, event.reason);
       this.#interest.gone(member.id, member.incarnation);
       this.#delivering.gone(member.id, event.reason);
     }
-    this.#tellMember(event, member);
+    this.#roster.changed(event, member);
     this.#joining.changed();
   }
 
-  /**
-   * A node counts as a member as soon as it can be sent to, or is known not to be;
-   * until then, nothing is told of it.
-   */
-  #tellMember(event: MemberEvent, member: Member): void {
-    const { id } = member;
-    if (!this.#members.has(id)) {
-      if (event.type === "leave") this.#untold.delete(id);
-      else this.#untold.set(id, member);
-      return this.#tellJoin(id);
-    }
-    if (event.type === "leave") this.#members.delete(id);
-    else this.#members.set(id, member);
-    if (this.#closing) return;
-    if (event.type !== "leave") return this.#journal.tell("update", member);
-    this.#journal.info(`"${id}" is gone: ${event.reason} (${this.#size})`);
-    this.#journal.tell("leave", { member, reason: event.reason });
-  }
-
-  #tellJoin(id: NodeId, reachable = this.#router.nodes.has(id)): void {
-    const member = this.#untold.get(id);
-    if (!member || !reachable) return;
-    this.#untold.delete(id);
-    this.#members.set(id, member);
-    if (this.#closing) return;
-    this.#audiences.see();
-    this.#readiness.check();
-    this.#journal.info(`"${id}" joined (${this.#size})`);
-    this.#journal.tell("join", member);
-  }
-
-  get #size(): string {
-    const nodes = this.#members.size + 1;
-    return nodes === 1 ? "1 node" : `${nodes} nodes`;
-  }
-
   #forget(id: NodeId, reason: string): void {
-    this.#targets.delete(id);
+    this.#targets.forget(id);
     this.#inbound.forget(id);
     this.#joining.lost(id);
     this.#streams.gone((other) => other === id, `the node is gone: ${reason}`);
@@ -2238,24 +1544,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       (id) => id === this.id || nodes.has(id),
       why,
     );
-  }
-
-  #memberOf({ id, incarnation, addresses, meta }: Peer): Member {
-    let value: unknown;
-    const isLong = (meta?.length ?? 0) > this.#maxMeta;
-    if (isLong) this.#met.meta++;
-    try {
-      value = meta && meta.length > 0 && !isLong
-        ? this.#parts.codec.decode(meta)
-        : undefined;
-    } catch (error) {
-      this.#journal.fault(
-        "link",
-        error,
-        `the metadata of node "${id}" is malformed`,
-      );
-    }
-    return { id, incarnation, addresses, meta: value };
   }
 
   // -- Behaviours --
@@ -2299,7 +1587,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       get incarnation(): number {
         return self.peer.incarnation;
       },
-      members: this.#members,
+      members: this.#roster.members,
       maxMessage,
       clock,
       wallClock,
@@ -2310,12 +1598,14 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         return this.#handle(name, handler, options);
       },
       onSystem: (name, handler) => this.onSystem(name, handler),
-      emit: (name, data, options) => this.#emit(name, data, options),
-      send: (to, name, data) => this.#sendTo(to, name, data),
+      emit: (name, data, options) => this.#sending.emit(name, data, options),
+      send: (to, name, data) => this.#sending.send(to, name, data),
       request: (to, name, data, options) =>
-        this.#requestOf(to, name, data, options),
-      deliver: (name, data, options) => this.#deliverTo(name, data, options),
-      gather: (name, data, options) => this.#gatherFrom(name, data, options),
+        this.#sending.request(to, name, data, options),
+      deliver: (name, data, options) =>
+        this.#sending.deliver(name, data, options),
+      gather: (name, data, options) =>
+        this.#sending.gather(name, data, options),
       events: (name, options, signal) => this.#feed(name, options, signal),
       open: (to, name, options) => this.#openStream(to, name, options),
       onOpen: (name, handler) => this.#handleStreams(name, handler),
@@ -2444,8 +1734,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#inbound.close();
     // What was put off until the next turn of the event loop has had its turn then.
     await new Promise<void>((resolve) => this.#parts.clock.soon(resolve));
-    this.#members.clear();
-    this.#untold.clear();
+    this.#roster.clear();
     this.#journal.tell("close", { id: this.id });
     this.#journal.close();
   }
@@ -2457,30 +1746,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     await promise;
     cancel();
   }
-}
-
-function isDirect(router: Router): router is DirectRouter {
-  return "direct" in router && router.direct === true;
-}
-
-function isQueueing(router: Router): router is QueueingRouter {
-  return "sendToOne" in router && typeof router.sendToOne === "function";
-}
-
-function isSelective(router: Router): router is SelectiveRouter {
-  return "prefersEach" in router && typeof router.prefersEach === "function";
-}
-
-function isLinking(router: Router): router is LinkingRouter {
-  return "open" in router && typeof router.open === "function";
-}
-
-/** What a call throws that cannot do what it is asked. */
-function refused(verb: string, name: string, cause: unknown): Error {
-  const message = `Cannot ${verb} "${name}": ${reasonOf(cause)}`;
-  return cause instanceof RangeError
-    ? new RangeError(message, { cause })
-    : new TypeError(message, { cause });
 }
 
 function checkGroup(
@@ -2496,9 +1761,4 @@ function checkGroup(
       STRATEGIES.join(", ")
     }`,
   );
-}
-
-/** How many views a codec has given out; -1: it does not tell. */
-function viewsOf(codec: Codec & Partial<ViewCount>): number {
-  return codec.views ?? -1;
 }

@@ -1,0 +1,47 @@
+import type { NodeId, Router } from "@devts/routing";
+import { MYSELF, type Target } from "./outbound.ts";
+
+const NOTHING = new Uint8Array(0);
+
+/** Single nodes as targets: the same one for each node, as long as there is a way to it. */
+export class Targets {
+  readonly #id: NodeId;
+  readonly #router: Router;
+  readonly #known = new Map<NodeId, Target>();
+
+  constructor(id: NodeId, router: Router) {
+    this.#id = id;
+    this.#router = router;
+  }
+
+  /** A node as a target. */
+  of(id: NodeId): Target {
+    if (id === this.#id) return MYSELF;
+    const known = this.#known.get(id);
+    if (known) return known;
+    const target: Target = { to: [id] };
+    if (this.#router.nodes.has(id)) this.#known.set(id, target);
+    return target;
+  }
+
+  /** The same; null: no way to it is known. */
+  find(id: NodeId): Target | null {
+    return id === this.#id || this.#router.nodes.has(id) ? this.of(id) : null;
+  }
+
+  /** What the router says of a node that it knows no way to; null: it knows one. */
+  objection(id: NodeId): unknown {
+    if (id === this.#id || this.#router.nodes.has(id)) return null;
+    try {
+      this.#router.send([id], NOTHING);
+    } catch (error) {
+      return error;
+    }
+    return null;
+  }
+
+  /** A node is gone. */
+  forget(id: NodeId): void {
+    this.#known.delete(id);
+  }
+}
