@@ -30,7 +30,7 @@ const DATA_FROM = 512;
 const CLOSE_AFTER = 10_000;
 /** What is read of a link, in bytes, before all others have their turn. */
 const TURN = 262_144;
-/** How long what is read of a link may be worked on before that, in ms. */
+/** How long a link may be read, if data comes, before that, in ms. */
 const TURN_TIME = 10;
 /** What a message counts for there beside its bytes. */
 const MESSAGE_COST = 64;
@@ -483,9 +483,8 @@ export class Link {
     );
   }
 
-  #noteData(): void {
+  #noteData(now: number): void {
     this.#heard = true;
-    const now = this.#clock.now();
     if (now - this.#toldAt < TELL_PROGRESS || !this.open) return;
     this.#toldAt = now;
     const message = new Uint8Array(this.#protocol.headerSize);
@@ -500,7 +499,8 @@ export class Link {
   async #read(): Promise<void> {
     const inPlace = this.#inPlace;
     let taken = 0;
-    let spent = 0;
+    // When the turn ends by the clock, which only data is worth to be looked at for.
+    let until = Infinity;
     try {
       while (!this.#ended) {
         const lent = inPlace !== null && this.#borrows;
@@ -520,22 +520,25 @@ export class Link {
           return;
         }
         const isData = message.length >= DATA_FROM;
-        const start = isData ? this.#clock.now() : 0;
-        const pause = this.#owner.received(this, message, lent);
-        if (isData) {
-          spent += this.#clock.now() - start;
+        if (isData && until === Infinity) {
+          until = this.#clock.now() + TURN_TIME;
         }
+        const pause = this.#owner.received(this, message, lent);
         if (pause) {
           await pause;
         }
+        let isOver = false;
         if (isData) {
-          this.#noteData();
+          const now = this.#clock.now();
+          isOver = now >= until;
+          this.#noteData(now);
         }
         taken += message.length + MESSAGE_COST;
-        if (taken < TURN && spent < TURN_TIME) {
+        if (taken < TURN && !isOver) {
           continue;
         }
-        taken = spent = 0;
+        taken = 0;
+        until = Infinity;
         // Reads that find something settle without a turn of the event loop.
         await this.#nextTurn();
       }
