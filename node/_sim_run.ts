@@ -1,12 +1,3 @@
-import { msgpackr } from "@devts/protocol/msgpackr";
-import { v1 } from "@devts/protocol/v1";
-import {
-  incarnationAbove,
-  incarnationAt,
-  nextIncarnation,
-} from "@devts/routing";
-import { peerRouter } from "@devts/routing/peer";
-import { swim } from "@devts/routing/swim";
 import {
   type Fault,
   InvariantError,
@@ -22,6 +13,7 @@ import { Node } from "./node.ts";
 import { Disk } from "./_sim_disk.ts";
 import { type History, type Operation, Recorder } from "./_sim_history.ts";
 import { checkHistory, converges, HistoryError } from "./_sim_oracles.ts";
+import { simulatedParts } from "./_sim_parts.ts";
 import {
   type Action,
   type Ask,
@@ -32,7 +24,6 @@ import { WriteError } from "./state/errors.ts";
 import type { Storage } from "./storage/types.ts";
 import type { AnyEvents, NodeParts } from "./types.ts";
 
-const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 /** In which all nodes have met, in ms. */
 const MEETING = 60_000;
 /** How often the nodes are compared once all is well again, in ms. */
@@ -450,7 +441,7 @@ class Trial<S> {
     const disk = this.#disks.get(id) ?? new Disk();
     this.#disks.set(id, disk);
     const storage = disk.attach(machine);
-    const parts = partsOf(machine);
+    const parts = simulatedParts(machine);
     let node: Node<AnyEvents> | null = null;
     const program: Program = {
       id,
@@ -645,33 +636,6 @@ class Trial<S> {
   #throwFault(): void {
     for (const fault of this.#faults) throw fault;
   }
-}
-
-function partsOf(machine: VirtualMachine): NodeParts {
-  const { id, clock, random, transport } = machine;
-  return {
-    cluster: "simulated",
-    id,
-    incarnations: {
-      first: incarnationAt(machine.wallClock()),
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
-    transport,
-    link: (connection) => connection,
-    protocol: v1(),
-    codec: msgpackr(),
-    router: peerRouter(),
-    membership: swim(),
-    logger: QUIET,
-    clock,
-    wallClock: () => machine.wallClock(),
-    random,
-    advertise: [],
-    insecure: false,
-    meta: undefined,
-    limits: {},
-  };
 }
 
 function isFault(action: Action): action is Fault {

@@ -22,6 +22,7 @@ export {
   noLostWrites,
   readYourWrites,
 } from "./_sim_oracles.ts";
+export { simulatedParts } from "./_sim_parts.ts";
 export {
   type Program,
   simulate,

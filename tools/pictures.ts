@@ -8,14 +8,14 @@
  */
 
 import { runSvg } from "./run_picture.ts";
-import { wholeNode } from "./sim/whole_node.ts";
-import type { AnyEvents, Node } from "@devts/node";
+import { type AnyEvents, Node } from "@devts/node";
 import { map, type ReplicatedMap } from "@devts/node/state";
 import {
   type Action,
   checkHistory,
   type History,
   simulate,
+  simulatedParts,
 } from "@devts/node/testing";
 import type { NodeId } from "@devts/routing";
 import { mapRouter } from "@devts/routing/map";
@@ -96,7 +96,8 @@ async function route(): Promise<string> {
 }
 
 function boot(machine: VirtualMachine): Node {
-  const node = wholeNode<AnyEvents>(machine, {
+  const node = new Node<AnyEvents>({
+    ...simulatedParts(machine),
     router: mapRouter({ links: 0 }),
     membership: swim(),
   });

@@ -1,8 +1,8 @@
 import { names } from "./cluster.ts";
 import { within } from "./messages.ts";
 import type { Parts } from "./parts.ts";
-import { wholeNode } from "./whole_node.ts";
-import { DeliveryError, type DeliveryOutcome, type Node } from "@devts/node";
+import { DeliveryError, type DeliveryOutcome, Node } from "@devts/node";
+import { simulatedParts } from "@devts/node/testing";
 import type {
   Fault,
   Scenario,
@@ -314,7 +314,8 @@ class Test {
     const neighbours = names(NODES).filter((other, place) =>
       other !== id && (!parts.router.relays || (place - at) % 2 !== 0)
     );
-    const node = wholeNode<Events>(machine, {
+    const node = new Node<Events>({
+      ...simulatedParts(machine),
       router: parts.router.make(),
       membership: parts.membership(),
       transport: within(machine.transport, neighbours),

@@ -1,7 +1,7 @@
 import { names } from "./cluster.ts";
 import type { Parts } from "./parts.ts";
-import { wholeNode } from "./whole_node.ts";
-import type { Node } from "@devts/node";
+import { Node } from "@devts/node";
+import { simulatedParts } from "@devts/node/testing";
 import {
   graph,
   type GraphKind,
@@ -125,7 +125,8 @@ function boot(
   at: number,
   neighbours: readonly string[],
 ): Running {
-  const node = wholeNode<Events>(machine, {
+  const node = new Node<Events>({
+    ...simulatedParts(machine),
     router: parts.router.make(),
     membership: parts.membership(),
     transport: within(machine.transport, neighbours),

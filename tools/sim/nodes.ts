@@ -1,7 +1,7 @@
 import { names } from "./cluster.ts";
 import type { Parts } from "./parts.ts";
-import { wholeNode } from "./whole_node.ts";
-import type { Node } from "@devts/node";
+import { Node } from "@devts/node";
+import { simulatedParts } from "@devts/node/testing";
 import type {
   Fault,
   Scenario,
@@ -140,7 +140,8 @@ function boot(
   parts: Parts,
 ): Running {
   const { id } = machine;
-  const node = wholeNode<Events>(machine, {
+  const node = new Node<Events>({
+    ...simulatedParts(machine),
     router: parts.router.make(),
     membership: parts.membership(),
   });

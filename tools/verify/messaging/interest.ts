@@ -1,4 +1,5 @@
-import type { Node } from "@devts/node";
+import { Node } from "@devts/node";
+import { simulatedParts } from "@devts/node/testing";
 import { v1 } from "@devts/protocol/v1";
 import type { NodeId } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
@@ -11,7 +12,6 @@ import {
   wrapTransport,
 } from "@devts/transport";
 import { names } from "../../sim/cluster.ts";
-import { wholeNode } from "../../sim/whole_node.ts";
 import { simulated } from "../routing/simulated.ts";
 import type { Measurement, Row } from "../runner.ts";
 import { overNats } from "./nats.ts";
@@ -41,7 +41,8 @@ class Cluster {
       network.machine(id, {
         connectionError: ConnectionError,
         start: (machine) => {
-          const node = wholeNode(machine, {
+          const node = new Node({
+            ...simulatedParts(machine),
             router: peerRouter(),
             membership: heartbeat(),
             transport: cluster.#counting(machine.transport),

@@ -1,18 +1,11 @@
 import { Node, type Stream, StreamError } from "@devts/node";
-import {
-  incarnationAbove,
-  incarnationAt,
-  nextIncarnation,
-  type RouterFactory,
-} from "@devts/routing";
-import { swim } from "@devts/routing/swim";
+import { simulatedParts } from "@devts/node/testing";
+import type { RouterFactory } from "@devts/routing";
 import {
   seededRandom,
   type VirtualMachine,
   VirtualNetwork,
 } from "@devts/routing/testing";
-import { msgpackr } from "@devts/protocol/msgpackr";
-import { v1 } from "@devts/protocol/v1";
 import {
   ConnectionError,
   wrapConnection,
@@ -297,13 +290,7 @@ function start(
   const { id, transport } = machine;
   const isEnd = relayed && id !== RELAY;
   const started = new Node({
-    cluster: "test",
-    id,
-    incarnations: {
-      first: incarnationAt(machine.wallClock()),
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
+    ...simulatedParts(machine),
     transport: wrapTransport(transport, {
       connect: (address, options) =>
         isEnd && address !== `virtual://${RELAY}`
@@ -323,29 +310,10 @@ function start(
           close: (reason) => connection.close(reason),
         }),
     }),
-    link: (connection) => connection,
-    protocol: v1(),
-    codec: msgpackr(),
     router: router(),
-    membership: swim(),
-    logger: SILENT,
-    clock: machine.clock,
-    wallClock: () => machine.wallClock(),
-    random: machine.random,
-    advertise: [],
-    insecure: false,
-    meta: undefined,
-    limits: {},
   });
   started.listen(`virtual://${id}`);
   const entry = relayed ? RELAY : SENDER;
   if (id !== entry) started.join(`virtual://${entry}`);
   return started;
 }
-
-const SILENT = {
-  debug: () => {},
-  info: () => {},
-  warn: () => {},
-  error: () => {},
-};
