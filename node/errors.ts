@@ -14,7 +14,7 @@ export type RequestFailure =
   | "lost"
   /** This node was closed. */
   | "closed"
-  /** As many requests are waiting as this node keeps. */
+  /** As many requests are waiting as this node keeps, in all or for that node. */
   | "limit";
 
 /** A request got no reply. */
@@ -152,9 +152,15 @@ export function isTooLong(error: unknown): boolean {
   return hasCause(error, (cause) => cause instanceof RangeError);
 }
 
-/** Whether bytes that make no sense are at the root of an error: those of TLS, for example. */
+/** Whether bytes that make no sense are at the root of an error. */
 export function isGarbage(error: unknown): boolean {
-  return hasCause(error, ({ name }) => name === "InvalidData");
+  return isEncrypted(error) ||
+    hasCause(error, ({ name }) => name === "InvalidData");
+}
+
+/** Whether TLS is at the root of an error, where none is spoken here. */
+export function isEncrypted(error: unknown): boolean {
+  return hasCause(error, ({ name }) => name === "EncryptedError");
 }
 
 function hasCause(error: unknown, is: (cause: Error) => boolean): boolean {
