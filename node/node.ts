@@ -45,7 +45,12 @@ import { type GroupOf, STRATEGIES } from "./interest_codec.ts";
 import { Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
 import { ClusterKeyring, KEYRING } from "./keyring.ts";
-import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
+import {
+  type NodeLimits,
+  noneMet,
+  stallLimits,
+  withDefaults,
+} from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
@@ -250,6 +255,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#requests = new Requests({
       clock,
       limit: limits.requests,
+      perPeer: limits.requestsPerPeer,
       met: this.#met,
       rejecting: (reply) => this.#quiet(reply),
     });
@@ -367,6 +373,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#agreement = this.#makeAgreement();
     this.#sending.agreement = this.#agreement;
     security?.onRefused?.((reason) => this.#strangerRefused(reason));
+    security?.boundStalls?.(stallLimits(limits, this.#met));
   }
 
   /** Its id. */

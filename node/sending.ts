@@ -336,16 +336,17 @@ export class Sending {
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
+    const target = this.#targets.of(to);
     let opened;
     try {
-      opened = this.#options.requests.open(to, name, timeout, signal);
+      const asked = this.#targets.asked(target);
+      opened = this.#options.requests.open(asked, name, timeout, signal);
     } catch (error) {
       return this.#rejected(error);
     }
     const { id, reply } = opened;
     if (!this.#options.isDirect) this.#options.lookout.begin();
     try {
-      const target = this.#targets.of(to);
       this.#add(target, REQUEST, name, id, data, headers, "request");
     } catch (error) {
       this.#options.requests.drop(id);
