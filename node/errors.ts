@@ -36,6 +36,8 @@ export type DeliveryFailure =
   | "unhandled"
   /** A handler threw or rejected; in a group, of every member. */
   | "handler"
+  /** The data does not fit the node's contract, or is malformed; the message says why. */
+  | "invalid"
   /** The node, or this one, is a guest that has no right to it. */
   | "forbidden"
   /** The node left the cluster. */

@@ -83,6 +83,7 @@ import type {
   DeliverOptions,
   DeliveryOutcome,
   DrainOptions,
+  EmitName,
   EmitOptions,
   EventName,
   EventsOptions,
@@ -294,6 +295,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       nodes: () => this.#router.nodes,
       queues: () => this.#queueing !== null,
+      isUnfit: (id, name) => this.#objection(id, name) !== null,
     });
     this.#readiness = new Readiness({
       id: parts.id,
@@ -524,13 +526,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * gets every event.
    *
    * With relays that know no better, it travels to all, and who does not handle it skips
-   * it.
+   * it. A node whose contract is known not to fit it does not get it, and is not counted.
    *
    * @returns Resolves at once, or once links that are behind have room again.
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
    */
-  emit<K extends EventName<E>>(
+  emit<K extends EmitName<E>>(
     name: K,
     ...rest: DataArgs<E, K, EmitOptions>
   ): Promise<Outcome>;
@@ -547,7 +549,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
    */
-  send<K extends EventName<E>>(
+  send<K extends EmitName<E>>(
     to: string,
     name: K,
     ...rest: DataArg<E, K>
@@ -983,6 +985,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       incarnation: () => this.incarnation,
       nodes: () => this.#router.nodes,
+      objection: (to, event) => this.#objection(to, event),
       target: (to) => this.#findTarget(to),
       failing: (promise, failed) => {
         this.#quiet(promise);
@@ -1526,8 +1529,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (event.type === "leave") {
       this.#forget(member.id, event.reason);
       this.#interest.gone(member.id, member.incarnation);
+      if (event.reason === "left") this.#audiences.left(member.id);
       this.#delivering.gone(member.id, event.reason);
-    }
+    } else this.#audiences.joined(member.id);
     this.#roster.changed(event, member);
     this.#joining.changed();
   }
@@ -1576,6 +1580,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         scope,
         digest: (id) => this.#links.get(id)?.contract ?? null,
         isGuest: (id) => this.#links.get(id)?.proven.rights !== undefined,
+        changed: () => this.#audiences.renew(),
         incompatible: (id, events) => {
           for (const { reason } of events) {
             this.#journal.warnSometimes(`node "${id}": ${reason}`);
@@ -1583,6 +1588,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
           this.#journal.tell("incompatible", { id, events });
         },
       }));
+  }
+
+  /** Why an event is not sent to a node: the contracts differ; null: it may. */
+  #objection(to: NodeId, name: string): string | null {
+    return this.#agreement?.objection(to, name) ?? null;
   }
 
   #scopeHost(maxMessage: number): ScopeHost {
