@@ -16,7 +16,6 @@ import {
   type Credentials,
   isSecurable,
   serverName,
-  type StallLimits,
   type Transport,
   wrapTransport,
 } from "@devts/transport";
@@ -93,9 +92,6 @@ export function protect(
       onRefused: (callback) => {
         watch.refused = callback;
       },
-      boundStalls: (limits) => {
-        credentials.stalls = limits;
-      },
     },
   };
 }
@@ -152,7 +148,6 @@ async function believedOf({ keys = [], authorities = [] }: Believed) {
 
 class LazyCredentials implements Credentials {
   refused: (reason: unknown) => void = () => {};
-  stalls: StallLimits = {};
   readonly #load: () => Promise<Credentials>;
   #loaded: Promise<Credentials> | undefined;
 

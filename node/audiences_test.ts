@@ -28,7 +28,6 @@ function setUp(handled: Readonly<Record<string, readonly Subscription[]>>) {
     interest,
     nodes: () => nodes,
     queues: () => false,
-    isUnfit: () => false,
   });
   const topics = new Topics();
   const version = { incarnation: 1, run: 1, sequence: 1 };

@@ -37,16 +37,13 @@ export const FAILED = 3;
 export const UNHANDLED = 4;
 /** A guest has no right to it. */
 export const FORBIDDEN = 5;
-/** The data does not fit the contract. */
-export const INVALID = 6;
 /** One of these. */
 export type Code =
   | typeof RUNNING
   | typeof DONE
   | typeof FAILED
   | typeof UNHANDLED
-  | typeof FORBIDDEN
-  | typeof INVALID;
+  | typeof FORBIDDEN;
 
 const RECEIPT = 0;
 const ECHO = 1;
@@ -243,7 +240,7 @@ function readResults(bytes: Uint8Array): Result[] {
 }
 
 function isCode(code: number): code is Code {
-  return code >= RUNNING && code <= INVALID;
+  return code >= RUNNING && code <= FORBIDDEN;
 }
 
 function malformed(part: string): SyntaxError {

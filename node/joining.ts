@@ -1,7 +1,13 @@
 import type { Address } from "@devts/transport";
-import type { Clock, NodeId, Peer } from "@devts/routing";
+import type {
+  Clock,
+  Membership,
+  NodeId,
+  Peer,
+  WaryMembership,
+} from "@devts/routing";
 import { reachOf } from "./address.ts";
-import { ClosedError, isEncrypted, JoinError, reasonOf } from "./errors.ts";
+import { ClosedError, JoinError, reasonOf } from "./errors.ts";
 import type { Journal } from "./journal.ts";
 import type { DialResult, Links } from "./links.ts";
 import { Seeds } from "./seeds.ts";
@@ -20,6 +26,8 @@ export interface JoiningOptions {
   readonly journal: Journal;
   /** The members. */
   members(): Iterable<Peer>;
+  /** Whom they tell of, and that are no members yet. */
+  candidates(): ReadonlyMap<NodeId, Peer>;
   /** Where others can dial this node. */
   addresses(): readonly Address[];
   /** Whether there is a way to a node. */
@@ -166,14 +174,19 @@ export class Joining {
         return false;
       }
     }
-    const canBeDialled = this.#options.addresses().length > 0;
-    for (const { id, addresses } of this.#options.members()) {
-      if (addresses.length === 0 && !canBeDialled) continue; // no link is possible
-      if (!this.#options.reachable(id) && !this.#unreachable.has(id)) {
-        return false;
-      }
+    const { members, candidates } = this.#options;
+    for (const peer of members()) if (!this.#isTried(peer)) return false;
+    for (const peer of candidates().values()) {
+      if (!this.#isTried(peer)) return false;
     }
     return true;
+  }
+
+  #isTried({ id, addresses }: Peer): boolean {
+    const { reachable } = this.#options;
+    const canLink = addresses.length > 0 ||
+      this.#options.addresses().length > 0;
+    return !canLink || reachable(id) || this.#unreachable.has(id);
   }
 
   async #until(condition: () => boolean): Promise<void> {
@@ -190,19 +203,24 @@ export class Joining {
   }
 }
 
+const NOBODY: ReadonlyMap<NodeId, Peer> = new Map();
+
+/** Whom the members of a cluster tell of, and that are no members yet. */
+export function candidatesOf(
+  membership: Membership & Partial<WaryMembership>,
+): ReadonlyMap<NodeId, Peer> {
+  return membership.candidates ?? NOBODY;
+}
+
 /** Why another attempt will not change how a dial ended, or `null`. */
 function finalReason(result: DialResult): string | null {
   if (result.type === "refused" && isFinal(result.refusal.code)) {
     return result.refusal.detail;
   }
-  if (result.type !== "failed") return null;
-  if (isEncrypted(result.error)) return ENCRYPTED;
-  return isUnproven(result.error) ? reasonOf(result.error) : null;
+  return result.type === "failed" && isUnproven(result.error)
+    ? reasonOf(result.error)
+    : null;
 }
-
-const ENCRYPTED =
-  "it encrypts, and this node does not; create this node with " +
-  "the `secret` of its cluster or with an `identity`, and without `plaintext`";
 
 /** Whether the other end has not proven what it must. */
 function isUnproven(error: unknown): boolean {

@@ -36,6 +36,9 @@ const TURN_TIME = 10;
 const MESSAGE_COST = 64;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
 const FAREWELL_TIMEOUT = 2_000;
+// Acknowledgements and probes are small: a peer that lets this much of them pile
+// up takes nothing.
+const CONTROL_LIMIT = 1_048_576;
 
 /** Bounds of what is queued, in bytes. */
 export interface QueueLimits {
@@ -54,7 +57,6 @@ export type LinkLimits =
     | "frameTime"
     | "frameRate"
     | "outboxFrames"
-    | "controlOutbox"
     | "outboxTotal"
   >;
 
@@ -321,10 +323,7 @@ export class Link {
   }
 
   #sendControl(frame: Frame): boolean {
-    if (this.#controlBytes + frame.length > this.#limits.controlOutbox) {
-      this.#met.controlOutbox++;
-      return false;
-    }
+    if (this.#controlBytes + frame.length > CONTROL_LIMIT) return false;
     this.#control.push(frame);
     this.#controlBytes += frame.length;
     this.#pump();

@@ -9,7 +9,7 @@ import type {
 } from "@devts/protocol";
 import type { Clock, NodeId, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
-import { placeOf } from "./address.ts";
+import { placeOf, reachOfRemote } from "./address.ts";
 import { DialPace } from "./dial_pace.ts";
 import { isViolation, reasonOf } from "./errors.ts";
 import { Gate } from "./gate.ts";
@@ -26,6 +26,8 @@ const DIAL_TIMEOUT = 10_000;
 // A peer that answered "not now" is dialled again after about this long, in ms.
 const RETRY_DELAY = 500;
 const RETRIES = 10;
+/** Addresses of one node that are dialled. */
+const MAX_ADDRESSES = 4;
 /** One in so many links is kept for members and for nodes that this one dials. */
 const KEPT_PART = 4;
 /** A link that breaks within so many ms may break again and again. */
@@ -559,7 +561,7 @@ export class Links {
     const peer: Peer = {
       id,
       incarnation,
-      addresses,
+      addresses: dialableFrom(connection.remote, addresses),
       ...(meta.length > 0 ? { meta } : {}),
     };
     const { slowLink } = this.#options;
@@ -626,7 +628,7 @@ export class Links {
     const { schemes } = this.#options.transport;
     const addresses = peer.addresses.filter((address) =>
       schemes.includes(schemeOf(address))
-    );
+    ).slice(0, MAX_ADDRESSES);
     if (addresses.length === 0) {
       return "it has no address that this node can dial";
     }
@@ -765,6 +767,15 @@ function duplicate(id: NodeId): Refusal {
 
 /** Whoever is banned learns no more; why was logged here when that began. */
 const NOT_NOW: Refusal = { code: "busy", detail: "not now" };
+
+/** A loopback address means another machine where it is told from elsewhere. */
+function dialableFrom(
+  remote: Address,
+  addresses: readonly Address[],
+): readonly Address[] {
+  if (reachOfRemote(remote) === "local") return addresses;
+  return addresses.filter((address) => reachOfRemote(address) === "network");
+}
 
 function schemeOf(address: Address): string {
   return address.slice(0, Math.max(0, address.indexOf(":")));

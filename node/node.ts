@@ -42,15 +42,10 @@ import { Handlers } from "./handlers.ts";
 import { Inbound } from "./inbound.ts";
 import { Interest } from "./interest.ts";
 import { type GroupOf, STRATEGIES } from "./interest_codec.ts";
-import { Joining } from "./joining.ts";
+import { candidatesOf, Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
 import { ClusterKeyring, KEYRING } from "./keyring.ts";
-import {
-  type NodeLimits,
-  noneMet,
-  stallLimits,
-  withDefaults,
-} from "./limits.ts";
+import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
@@ -83,7 +78,6 @@ import type {
   DeliverOptions,
   DeliveryOutcome,
   DrainOptions,
-  EmitName,
   EmitOptions,
   EventName,
   EventsOptions,
@@ -256,7 +250,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#requests = new Requests({
       clock,
       limit: limits.requests,
-      perPeer: limits.requestsPerPeer,
       met: this.#met,
       rejecting: (reply) => this.#quiet(reply),
     });
@@ -295,7 +288,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       nodes: () => this.#router.nodes,
       queues: () => this.#queueing !== null,
-      isUnfit: (id, name) => this.#objection(id, name) !== null,
     });
     this.#readiness = new Readiness({
       id: parts.id,
@@ -339,6 +331,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       links: this.#links,
       journal: this.#journal,
       members: () => this.#membership.members.values(),
+      candidates: () => candidatesOf(this.#membership),
       addresses: () => this.addresses,
       reachable: (id) => this.#router.nodes.has(id),
     });
@@ -375,7 +368,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#agreement = this.#makeAgreement();
     this.#sending.agreement = this.#agreement;
     security?.onRefused?.((reason) => this.#strangerRefused(reason));
-    security?.boundStalls?.(stallLimits(limits, this.#met));
   }
 
   /** Its id. */
@@ -400,7 +392,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   /**
    * Everyone else in the cluster, by id; live. A node that this one has heard of from
-   * others counts once there is a way to it, or once it is found to be unreachable.
+   * others counts once there is a way to it. One that is found to be unreachable counts
+   * once as many members tell of it as the membership asks for: with `swim()` three, or
+   * all where there are fewer.
    */
   get members(): ReadonlyMap<string, Member> {
     return this.#roster.members;
@@ -413,12 +407,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   /** What it did and met since its start. */
   get counters(): NodeCounters {
+    const { full = 0, crowded = 0 } = this.#membership.counters ?? {};
     return {
       ...this.#counts,
       received: this.#inbound.received,
       limits: {
         ...this.#met,
-        members: this.#met.members + (this.#membership.counters?.full ?? 0),
+        members: this.#met.members + full + crowded,
       },
     };
   }
@@ -526,13 +521,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * gets every event.
    *
    * With relays that know no better, it travels to all, and who does not handle it skips
-   * it. A node whose contract is known not to fit it does not get it, and is not counted.
+   * it.
    *
    * @returns Resolves at once, or once links that are behind have room again.
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
    */
-  emit<K extends EmitName<E>>(
+  emit<K extends EventName<E>>(
     name: K,
     ...rest: DataArgs<E, K, EmitOptions>
   ): Promise<Outcome>;
@@ -549,7 +544,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
    */
-  send<K extends EmitName<E>>(
+  send<K extends EventName<E>>(
     to: string,
     name: K,
     ...rest: DataArg<E, K>
@@ -985,7 +980,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       incarnation: () => this.incarnation,
       nodes: () => this.#router.nodes,
-      objection: (to, event) => this.#objection(to, event),
       target: (to) => this.#findTarget(to),
       failing: (promise, failed) => {
         this.#quiet(promise);
@@ -1132,6 +1126,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#journal.debug(`cannot reach "${id}": ${reason}`);
     this.#history.failed(id, `cannot be dialled: ${reason}`);
     this.#tellParts({ type: "unreachable", id, reason });
+    if (candidatesOf(this.#membership).has(id)) this.#joining.unreachable(id);
     if (!this.#membership.members.has(id)) return;
     this.#joining.unreachable(id);
     this.#roster.tell(id, true);
@@ -1475,6 +1470,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       random: this.#parts.random,
       send: (to, message) => this.#sendControl(to, message),
       mayTell: (to, address) => this.#mayTell(to, address),
+      mayDial: (from, address) => this.#mayTell(from, address),
+      reaches: (id) => this.#router.nodes.has(id),
+      ...(isDirect(this.#router) && {
+        meet: (peer: Peer) => this.#connect(peer),
+      }),
       believes: (from) => !this.#links.get(from)?.proven.rights,
       refute: (accused) => this.#outrank(accused),
       changed: (event) => this.#memberChanged(event),
@@ -1529,9 +1529,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (event.type === "leave") {
       this.#forget(member.id, event.reason);
       this.#interest.gone(member.id, member.incarnation);
-      if (event.reason === "left") this.#audiences.left(member.id);
       this.#delivering.gone(member.id, event.reason);
-    } else this.#audiences.joined(member.id);
+    }
     this.#roster.changed(event, member);
     this.#joining.changed();
   }
@@ -1580,7 +1579,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         scope,
         digest: (id) => this.#links.get(id)?.contract ?? null,
         isGuest: (id) => this.#links.get(id)?.proven.rights !== undefined,
-        changed: () => this.#audiences.renew(),
         incompatible: (id, events) => {
           for (const { reason } of events) {
             this.#journal.warnSometimes(`node "${id}": ${reason}`);
@@ -1588,11 +1586,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
           this.#journal.tell("incompatible", { id, events });
         },
       }));
-  }
-
-  /** Why an event is not sent to a node: the contracts differ; null: it may. */
-  #objection(to: NodeId, name: string): string | null {
-    return this.#agreement?.objection(to, name) ?? null;
   }
 
   #scopeHost(maxMessage: number): ScopeHost {

@@ -1,5 +1,6 @@
 import { IdMap } from "./_id_map.ts";
 import { sameContent } from "./_peer_codec.ts";
+import type { Candidates } from "./_swim_candidates.ts";
 import {
   ALIVE,
   type Alive,
@@ -57,6 +58,7 @@ export interface BeliefParts {
   readonly post: Post;
   readonly probes: Probes;
   readonly health: Health;
+  readonly candidates: Candidates;
 }
 
 /** What beliefs count. */
@@ -82,6 +84,9 @@ export interface BeliefLimits extends SuspicionTimes {
  *
  * - Only the node itself raises its incarnation; a higher one says more than a lower
  *   one, and at the same one an accusation says more than a record.
+ * - Nobody lives of hearsay: whom others tell of is a {@linkcode Candidates candidate}
+ *   until there is a way to it, and at the addresses of one that spoke for itself others
+ *   change nothing.
  * - Nobody dies of hearsay: a member that others gave up, or say has left, is given up
  *   once it has been under suspicion here for the shortest time, or does not answer a probe.
  * - Whoever is accused is told, and refutes.
@@ -94,6 +99,7 @@ export class Beliefs {
   readonly #post: Post;
   readonly #probes: Probes;
   readonly #health: Health;
+  readonly #candidates: Candidates;
   readonly #limits: BeliefLimits;
   readonly #counters: BeliefCounters;
   /** Nodes that this one does not know and that were accused, in the order of time. */
@@ -104,6 +110,8 @@ export class Beliefs {
   /** The latest epoch of this node and its neighbours, minus the clock at the time. */
   #epochOffset: number;
   #refutedAt = -Infinity;
+  /** Who tells what is being taken. */
+  #teller: Entry | null = null;
   /** New members are no news to others: this one is new itself. */
   #isQuiet = false;
   /** When who is a member, or what is known of one, changed last. */
@@ -121,6 +129,7 @@ export class Beliefs {
     this.#post = parts.post;
     this.#probes = parts.probes;
     this.#health = parts.health;
+    this.#candidates = parts.candidates;
     this.#limits = limits;
     this.#counters = counters;
     const { self, clock } = parts.context;
@@ -156,12 +165,15 @@ export class Beliefs {
     this.#isQuiet = isQuiet;
     // What it says of itself comes first: only a member is believed about others.
     for (const news of all) {
-      if (news.kind === ALIVE && news.id === from) this.#alive(news, "itself");
+      if (news.kind === ALIVE && news.id === from) {
+        this.#alive(this.#dialable(news, from), "itself");
+      }
     }
     for (const news of all) {
       if (news.kind !== ALIVE || news.id !== from) this.#hearsay(from, news);
     }
     this.#isQuiet = false;
+    this.#teller = null;
     if (this.#owed.length === 0) return;
     this.#post.items(from, this.#owed.splice(0));
   }
@@ -172,6 +184,7 @@ export class Beliefs {
     const offset = epochOf(peer.incarnation) - clock.now();
     this.#epochOffset = Math.max(this.#epochOffset, offset);
     const isNew = this.#roster.get(peer.id) === undefined;
+    this.#candidates.settled(peer.id, true);
     this.#alive(aliveNews(peer), "link");
     const entry = this.#roster.get(peer.id);
     if (entry === undefined) return false;
@@ -180,6 +193,25 @@ export class Beliefs {
       epochOf(peer.incarnation) === epochOf(entry.peer.incarnation);
     entry.link = isPresent ? "up" : "none";
     return isNew;
+  }
+
+  /** There is a way to a node that others told of; or none, but `vouchers` did. */
+  confirmed(
+    peer: Peer,
+    isQuiet: boolean,
+    vouchers: readonly NodeId[],
+  ): void {
+    this.#isQuiet = isQuiet;
+    const entry = this.#roster.get(peer.id);
+    const past = entry?.peer ?? this.#graves.get(peer.id)?.peer;
+    if (entry === undefined) {
+      const isLater = past === undefined || peer.incarnation > past.incarnation;
+      if (isLater) this.#admit(peer, "other", { vouchers });
+    } else if (entry.link !== "up" && isEarlierLife(entry.peer, peer)) {
+      this.#remove(entry, "restarted", entry.peer.incarnation);
+      this.#admit(peer, "other", { vouchers });
+    }
+    this.#isQuiet = false;
   }
 
   /** A member that is accused made itself heard. */
@@ -205,7 +237,7 @@ export class Beliefs {
     const { incarnation } = entry.suspicion ?? entry.peer;
     const accusers = [this.#context.self.id, ...witnesses];
     const isCondemned = entry.link === "lost" && helpers === 0;
-    this.#suspect(entry, incarnation, accusers, isCondemned);
+    this.#suspect(entry, incarnation, accusers, { isCondemned });
   }
 
   /** A member is gone. */
@@ -217,7 +249,7 @@ export class Beliefs {
     );
     const item = new Item({ kind: leaving ? LEFT : DEAD, id, incarnation });
     this.#post.items(id, [item]);
-    this.#spread(item);
+    if (!entry.isVouched) this.#spread(item);
     this.#remove(entry, leaving ? "left" : "failed", incarnation);
   }
 
@@ -264,11 +296,23 @@ export class Beliefs {
     } else if (!this.#isPlausible(news.incarnation)) {
       this.#counters.implausible++;
     } else if (news.id === this.#context.self.id) this.#ofSelf(news, from);
-    else if (news.kind === ALIVE) this.#alive(news, "other");
-    else if (news.kind === SUSPECT) this.#suspected(news, from);
+    else if (news.kind === ALIVE) {
+      this.#teller = sender;
+      this.#alive(this.#dialable(news, from), "other");
+    } else if (news.kind === SUSPECT) this.#suspected(news, from);
     else if (news.kind === LEFT && news.id === from) {
       this.#goodbye(news, sender);
     } else this.#gone(news, from);
+  }
+
+  /** Without the addresses that only mean something where they were told. */
+  #dialable(news: Alive, from: NodeId): Alive {
+    const { peer } = news;
+    const isDialable = (address: string): boolean =>
+      this.#context.mayDial?.(from, address) ?? true;
+    if (peer.addresses.every(isDialable)) return news;
+    const addresses = peer.addresses.filter(isDialable);
+    return { ...news, peer: { ...peer, addresses } };
   }
 
   #isPlausible(incarnation: number): boolean {
@@ -330,7 +374,8 @@ export class Beliefs {
       this.#counters.implausible++;
     } else if (!isEarlierLife(known, peer)) {
       this.#renew(entry, peer, source);
-    } else if (entry.link !== "up" || source === "link") {
+    } else if (this.#mustWait(peer, source)) return;
+    else if (entry.link !== "up" || source === "link") {
       this.#remove(entry, "restarted", known.incarnation);
       this.#admit(peer, source);
     } else if (source === "itself") {
@@ -344,31 +389,47 @@ export class Beliefs {
     }
   }
 
-  #renew(entry: Entry, peer: Peer, source: Source): void {
+  /** Whether it is others who say that a node lives to which there is no way: it waits. */
+  #mustWait(peer: Peer, source: Source): boolean {
+    const teller = this.#teller;
+    if (source !== "other" || teller === null) return false;
+    if (this.#context.reaches?.(peer.id)) return false;
+    this.#candidates.told(peer, teller, this.#isQuiet);
+    return true;
+  }
+
+  #renew(entry: Entry, told: Peer, source: Source): void {
+    // Where it can be dialled, one that spoke for itself says itself.
+    const { addresses } = entry.peer;
+    const isMoved = source === "other" && entry.met &&
+      addresses.join() !== told.addresses.join();
+    const peer = isMoved ? { ...told, addresses } : told;
     const isLater = peer.incarnation > entry.peer.incarnation;
     const isChanged = !sameContent(entry.peer, peer);
     this.#roster.renew(entry, peer);
     entry.isFirsthand = source !== "other";
     entry.met ||= entry.isFirsthand;
+    if (source !== "other") this.#roster.hear(entry);
     if (isLater) {
       this.#changed();
-      this.#spread(entry.item);
+      if (!entry.isVouched) this.#spread(entry.item);
     }
     const { suspicion } = entry;
     if (suspicion !== null && peer.incarnation > suspicion.incarnation) {
       this.#clear(entry);
     }
+    if (isMoved) this.#probes.start(entry, false);
     if (isChanged) this.#context.changed({ type: "update", member: peer });
   }
 
   #newcomer(peer: Peer, source: Source): void {
     const grave = this.#graves.get(peer.id);
-    if (grave === undefined) return this.#admit(peer, source);
+    if (grave === undefined) return this.#admitOrWait(peer, source);
     const known = grave.peer;
     if (peer.incarnation > known.incarnation) {
       if (source === "other" && isJump(known.incarnation, peer.incarnation)) {
         this.#counters.implausible++;
-      } else this.#admit(peer, source);
+      } else this.#admitOrWait(peer, source);
       return;
     }
     if (source === "other") {
@@ -384,21 +445,35 @@ export class Beliefs {
     }
     // It lives, but others believe that only once it has refuted.
     const { incarnation } = known;
-    this.#admit({ ...peer, incarnation }, source, true);
+    this.#admit({ ...peer, incarnation }, source, { isDoubted: true });
   }
 
-  #admit(peer: Peer, source: Source, isDoubted = false): void {
+  #admitOrWait(peer: Peer, source: Source): void {
+    if (!this.#mustWait(peer, source)) this.#admit(peer, source);
+  }
+
+  #admit(
+    peer: Peer,
+    source: Source,
+    { isDoubted = false, vouchers = [] }: {
+      readonly isDoubted?: boolean;
+      readonly vouchers?: readonly NodeId[];
+    } = {},
+  ): void {
     if (this.#roster.size >= this.#limits.maxMembers) {
       this.#counters.full++;
       return;
     }
     this.#graves.delete(peer.id);
     this.#strangers.delete(peer.id);
-    const entry = this.#roster.add(peer);
+    this.#candidates.settled(peer.id, true);
+    const entry = this.#roster.add(peer, vouchers);
     entry.isFirsthand = source !== "other";
     entry.met ||= entry.isFirsthand;
+    if (entry.isFirsthand) this.#roster.hear(entry);
     this.#changed();
-    if (!this.#isQuiet && !isDoubted) this.#spread(entry.item);
+    const isTold = !this.#isQuiet && !isDoubted && !entry.isVouched;
+    if (isTold) this.#spread(entry.item);
     this.#context.changed({ type: "join", member: peer });
   }
 
@@ -411,7 +486,7 @@ export class Beliefs {
       id === this.#context.self.id || this.#roster.get(id) !== undefined
     );
     const accusers = known.length > 0 ? known : [from];
-    this.#suspect(entry, news.incarnation, accusers, false);
+    this.#suspect(entry, news.incarnation, accusers, { by: from });
   }
 
   #gone(news: Gone, from: NodeId): void {
@@ -419,7 +494,10 @@ export class Beliefs {
     if (entry === null) return;
     if (news.kind === LEFT) return this.#doubt(entry);
     if (entry.link === "lost") return this.fail(entry);
-    this.#suspect(entry, news.incarnation, [from], true);
+    this.#suspect(entry, news.incarnation, [from], {
+      by: from,
+      isCondemned: true,
+    });
   }
 
   /** The member that is accused, unless there is nothing in it. */
@@ -491,7 +569,10 @@ export class Beliefs {
     entry: Entry,
     incarnation: number,
     accusers: readonly NodeId[],
-    isCondemned: boolean,
+    { by = null, isCondemned = false }: {
+      readonly by?: NodeId | null;
+      readonly isCondemned?: boolean;
+    },
   ): void {
     const now = this.#health.now;
     const known = entry.suspicion;
@@ -500,13 +581,14 @@ export class Beliefs {
         entry.id,
         incarnation,
         now,
-        this.#roster.size + 1,
+        this.#roster.company + 1,
         this.#limits,
       );
     entry.suspicion = suspicion;
     let isNews = known === null || suspicion.raise(incarnation);
-    for (const id of accusers) if (suspicion.accuse(id)) isNews = true;
-    if (isNews) this.#spread(suspicion.item);
+    if (by !== null) isNews = suspicion.told(by, accusers) || isNews;
+    else for (const id of accusers) if (suspicion.accuse(id)) isNews = true;
+    if (isNews && !entry.isVouched) this.#spread(suspicion.item);
     if (isCondemned) suspicion.condemned = true;
     if (isNews || isCondemned) this.#plan(entry, suspicion);
     if (entry.gone) return;
@@ -561,6 +643,12 @@ export class Beliefs {
     }
     this.#changed();
     this.#context.changed({ type: "leave", member: peer, reason });
+    if (reason === "restarted") return;
+    // What only it told goes with it.
+    this.#candidates.forget(peer.id);
+    for (const orphan of this.#roster.orphans(peer.id)) {
+      this.#remove(orphan, "failed", orphan.peer.incarnation);
+    }
   }
 
   /** Tells everybody. */

@@ -123,8 +123,11 @@ export class Post {
     let room = MAX_MESSAGE - PAGE_HEAD;
     for (const bytes of parts) room -= bytes.length;
     let last = after;
-    for (const { serial, item, suspicion } of this.#roster.values()) {
-      if (serial <= after) continue;
+    for (
+      const { serial, item, suspicion, isVouched } of this.#roster.values()
+    ) {
+      // Of whom only others tell, they tell themselves.
+      if (serial <= after || isVouched) continue;
       const alive = item.bytesFor(to, this.#mayTell);
       const suspect = suspicion?.item.bytesFor(to, this.#mayTell);
       room -= alive.length + (suspect?.length ?? 0);
@@ -144,7 +147,7 @@ export class Post {
     if (first !== null) this.#writer.raw(first.bytesFor(to, this.#mayTell));
     this.#gossip.write(this.#writer, to, this.#mayTell);
     if (!this.#send(to)) return false;
-    this.#gossip.sent(retransmitLimit(this.#roster.size + 1));
+    this.#gossip.sent(retransmitLimit(this.#roster.company + 1));
     return true;
   }
 

@@ -1,4 +1,5 @@
 import { IdMap } from "./_id_map.ts";
+import { type Credit, newCredit } from "./_swim_candidates.ts";
 import { aliveItem, type Item } from "./_swim_codec.ts";
 import type { Errand, Probe } from "./_swim_probes.ts";
 import type { Suspicion } from "./_swim_suspicion.ts";
@@ -27,6 +28,10 @@ export class Entry {
   place = 0;
   /** No member any more. */
   gone = false;
+  /** There was a sign of life of it, here. */
+  isHeard = false;
+  /** By whose word only it is a member; nobody: it is one in its own right. */
+  vouchers: readonly NodeId[] = [];
   /** It spoke for itself once. */
   met = false;
   /** What is known of it is what it said itself. */
@@ -52,6 +57,7 @@ export class Entry {
   greetedAt = 0;
   /** How far the pages that it asked for are ahead of their time. */
   pagesAt = 0;
+  #credit: Credit | null = null;
   /** Ends the wait for its return. */
   cancel: () => void = nothing;
   #item: Item | null = null;
@@ -63,6 +69,17 @@ export class Entry {
 
   get id(): NodeId {
     return this.peer.id;
+  }
+
+  /** Whether it is a member by the word of others only. */
+  get isVouched(): boolean {
+    return this.vouchers.length > 0;
+  }
+
+  /** What it may make this node do by telling of others. */
+  get credit(): Credit {
+    this.#credit ??= newCredit();
+    return this.#credit;
   }
 
   /** What is told of it. */
@@ -78,11 +95,19 @@ export class Entry {
   }
 }
 
-/** The members, in the orders in which a detector of failures needs them. */
+/**
+ * The members, in the orders in which a detector of failures needs them. Those that were
+ * never heard have a turn of their own: made-up ones must not take the time, nor the place
+ * as a helper, of those that were.
+ */
 export class Roster {
   readonly members = new IdMap<Peer>();
   readonly #entries = new IdMap<Entry>();
+  /** Those that were heard. */
   readonly #list: Entry[] = [];
+  /** The others, whose turn it was longest ago first. */
+  readonly #unheard = new Set<Entry>();
+  #vouched = 0;
   readonly #random: () => number;
   /** Whom to probe, in turn, and how far this turn is. */
   #turn: Entry[] = [];
@@ -96,6 +121,21 @@ export class Roster {
 
   /** How many members there are. */
   get size(): number {
+    return this.#entries.size;
+  }
+
+  /** How many of them are members by the word of others only. */
+  get vouched(): number {
+    return this.#vouched;
+  }
+
+  /** How many are not. */
+  get company(): number {
+    return this.#entries.size - this.#vouched;
+  }
+
+  /** How many have been heard. */
+  get heard(): number {
     return this.#list.length;
   }
 
@@ -113,19 +153,31 @@ export class Roster {
     return this.#entries.values();
   }
 
-  /** Adds a member, to be probed at a random point of the present turn. */
-  add(peer: Peer): Entry {
+  /** Adds a member that was not heard so far; `vouchers`: by whose word only, if so. */
+  add(peer: Peer, vouchers: readonly NodeId[] = []): Entry {
     const entry = new Entry(peer, ++this.#serials);
-    entry.place = this.#list.length;
-    this.#list.push(entry);
+    entry.vouchers = vouchers;
+    if (entry.isVouched) this.#vouched++;
+    this.#unheard.add(entry);
     this.#entries.set(peer.id, entry);
     this.members.set(peer.id, peer);
     this.#digest ^= digestOf(peer);
+    return entry;
+  }
+
+  /** A member was heard: it is probed at a random point of the present turn. */
+  hear(entry: Entry): void {
+    if (entry.isHeard || entry.gone) return;
+    entry.isHeard = true;
+    this.#unheard.delete(entry);
+    if (entry.isVouched) this.#vouched--;
+    entry.vouchers = [];
+    entry.place = this.#list.length;
+    this.#list.push(entry);
     if (this.#turn.length > 2 * this.#list.length + SPARE) this.#compact();
     const left = this.#turn.length - this.#next;
     const at = this.#next + Math.floor(this.#random() * (left + 1));
     this.#turn.splice(at, 0, entry);
-    return entry;
   }
 
   /** Takes up what a member says of itself. */
@@ -140,6 +192,8 @@ export class Roster {
     this.#entries.delete(entry.id);
     this.members.delete(entry.id);
     this.#digest ^= digestOf(entry.peer);
+    if (entry.isVouched) this.#vouched--;
+    if (this.#unheard.delete(entry)) return;
     const last = this.#list.pop();
     if (last === undefined || last === entry) return;
     this.#list[entry.place] = last;
@@ -152,7 +206,19 @@ export class Roster {
     this.#next = 0;
   }
 
-  /** The next to be probed: everyone once, in random order, then again in another. */
+  /** A member is gone: those for whom only it vouched. */
+  orphans(of: NodeId): Entry[] {
+    const orphans: Entry[] = [];
+    for (const entry of this.#unheard) {
+      if (!entry.vouchers.includes(of)) continue;
+      const left = entry.vouchers.filter((id) => id !== of);
+      if (left.length === 0) orphans.push(entry);
+      else entry.vouchers = left;
+    }
+    return orphans;
+  }
+
+  /** The next to be probed of those that were heard: everyone once, in random order, then again in another. */
   next(): Entry | null {
     for (;;) {
       if (this.#next >= this.#turn.length) {
@@ -165,13 +231,23 @@ export class Roster {
     }
   }
 
-  /** Any member. */
+  /** The next of those that were not heard. */
+  nextUnheard(): Entry | null {
+    for (const entry of this.#unheard) {
+      this.#unheard.delete(entry);
+      this.#unheard.add(entry);
+      return entry;
+    }
+    return null;
+  }
+
+  /** Any member that was heard. */
   anyone(): Entry | null {
     return this.#list[Math.floor(this.#random() * this.#list.length)] ?? null;
   }
 
   /**
-   * Offers random members, each once, until so many were taken; gives up after a
+   * Offers random members that were heard, each once, until so many were taken; gives up after a
    * few that were not.
    */
   some(count: number, take: (entry: Entry) => boolean): void {

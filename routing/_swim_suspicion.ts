@@ -25,6 +25,8 @@ export class Suspicion {
   readonly #id: NodeId;
   #incarnation: number;
   readonly #accusers: NodeId[] = [];
+  /** Other nodes that told of an accuser. */
+  readonly #tellers: NodeId[] = [];
   #item: Item | null = null;
   readonly #startedAt: number;
   readonly #shortest: number;
@@ -85,6 +87,18 @@ export class Suspicion {
     this.#heardAt = now;
     this.asked = false;
     this.condemned = false;
+  }
+
+  /**
+   * Another node says who could not reach it. It is believed one of them: a single node
+   * must not shorten the time of another, whoever it names. False if that is nothing new.
+   */
+  told(by: NodeId, accusers: readonly NodeId[]): boolean {
+    if (this.#tellers.includes(by)) return false;
+    const own = accusers.includes(by) && this.accuse(by);
+    if (!own && !accusers.some((accuser) => this.accuse(accuser))) return false;
+    this.#tellers.push(by);
+    return true;
   }
 
   /** When it is given up. */

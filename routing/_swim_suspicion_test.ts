@@ -53,3 +53,17 @@ Deno.test("Suspicion says who accuses, under the highest incarnation", () => {
     accusers: ["a", "b"],
   });
 });
+
+Deno.test("Suspicion believes each node one accuser, itself first", () => {
+  const made = suspicion(10);
+  assert(made.told("b", ["c", "d", "b"]));
+  assertEquals(Math.round(made.deadline), 12_381);
+  assertEquals(made.told("b", ["c", "d", "e"]), false);
+  assertEquals(Math.round(made.deadline), 12_381);
+  // Nothing new, and so the next word of that node may still be.
+  assertEquals(made.told("c", ["a", "b"]), false);
+  assert(made.told("c", ["a", "d"]));
+  assertEquals(made.deadline, 5000);
+  assert(made.item.news.kind === SUSPECT);
+  assertEquals(made.item.news.accusers, ["a", "b", "d"]);
+});

@@ -277,6 +277,8 @@ export class NodeHost extends Host implements VirtualNode {
       },
       clock,
       random,
+      reaches: (id) => router.nodes.has(id),
+      ...("direct" in router && { meet: (peer: Peer) => this.dial(peer) }),
       send: (to, message) =>
         router.nodes.has(to) &&
         router.send([to], tagged(MEMBERSHIP, message), "control") === 1,

@@ -30,6 +30,7 @@
 import { MalformedError, Reader } from "./_bytes.ts";
 import { readId } from "./_peer_codec.ts";
 import { type BeliefLimits, Beliefs } from "./_swim_beliefs.ts";
+import { Candidates } from "./_swim_candidates.ts";
 import {
   ACK,
   ANSWER,
@@ -60,6 +61,7 @@ import type {
   MembershipFactory,
   NodeId,
   Peer,
+  WaryMembership,
 } from "./types.ts";
 
 /** Options of {@linkcode swim}. */
@@ -119,6 +121,8 @@ const PAGES_AHEAD = 1_000;
 const TRIES = 5;
 /** Nodes that are no members any more, or not yet, of which news is told. */
 const MAX_STRANGERS_TOLD = 1024;
+/** Members by the word of others only. */
+const MAX_VOUCHED = 256;
 /** How long a node that cannot be dialled may take to dial again, in ms. */
 const RETURN_TIMEOUT = 500;
 
@@ -135,7 +139,7 @@ const RETURN_TIMEOUT = 500;
  * - **Suspicion.** A member that nobody reached by the end of the interval is a suspect,
  *   and everybody is told, itself first. It refutes by a higher incarnation. The more
  *   accuse it, the sooner it is given up: 4 s at the earliest up to 10 nodes, 6.8 s with
- *   50; 24 s and 41 s where only one does. Helpers that failed count as accusers. Of two
+ *   50; 24 s and 41 s where only one does. Of those whom one node names, one counts. Helpers that failed count as accusers. Of two
  *   nodes neither can ask a third, so there it takes 12 s.
  *   A suspect is asked a last time, and one that is heard is not given up.
  * - **Nobody dies of hearsay.** A member that others gave up, or say has left, must fail
@@ -144,6 +148,15 @@ const RETURN_TIMEOUT = 500;
  *   ended and that then cannot be dialled has failed, 250 ms after the end at the
  *   earliest, if helpers say the same of theirs, or there are none: its program was
  *   killed. As long as one of them has a sign of life, it is a member.
+ * - **Nobody lives of hearsay.** Whom a member tells of is a candidate, in `candidates`,
+ *   until there is a way to it: by the router, or by a link, which takes a dial at which
+ *   the node of that id answers. One that cannot be reached becomes a member once three
+ *   members tell of it, fewer where this node has fewer; up to 256 are members by that.
+ *   Others are told of nobody that this node has no way to, and addresses of a member are
+ *   believed to nobody but itself. One member can fill 256 places of 1024, and have five
+ *   dials a second made in vain, 16 at once; where places run out, it is who told of the
+ *   most that loses one. Members that were never heard have a turn of their own for
+ *   probes, so that made-up ones delay nothing.
  * - **Local health.** A node whose helpers do not answer, that is suspected, or whose
  *   timers come late probes up to eight times less often. What it missed while it was
  *   not awake (a timer more than half a timeout late) is held against nobody.
@@ -162,13 +175,13 @@ const RETURN_TIMEOUT = 500;
  *   believed about that. A higher counter is an `update`, told if addresses or metadata differ.
  * - **Wrong news.** News of an incarnation more than an hour ahead of the latest clock
  *   among this node and its neighbours, or of one more than 1024 changes ahead of what is
- *   known, is dropped. Members are trusted otherwise: what one tells of a third is
+ *   known, is dropped. Members are trusted otherwise: what one tells of another member is
  *   believed until that one refutes.
  *
  * What it refuses is in `counters`: `malformed`, `unknown` (message types and versions),
  * `stranger` (from a node that is no member), `stale` (older than known), `implausible`
  * (too far ahead), `contradicted` (of a node whose own link says otherwise), `full` (no
- * room for another member), `forgotten` (gone nodes and news forgotten early), `hasty`
+ * room for another member), `crowded` (no room for another candidate), `forgotten` (gone nodes and news forgotten early), `hasty`
  * (accused again right after a refutation), `busy` (asked for more than it does at a
  * time), `unsent` (no way to a node); and `refuted` counts accusations of this node.
  *
@@ -218,7 +231,7 @@ interface Limits extends BeliefLimits {
   readonly timeout: number;
 }
 
-class Swim implements DoubtingMembership, Counted {
+class Swim implements DoubtingMembership, WaryMembership, Counted {
   readonly #context: MembershipContext;
   readonly #limits: Limits;
   readonly #roster: Roster;
@@ -228,6 +241,7 @@ class Swim implements DoubtingMembership, Counted {
   readonly #health: Health;
   readonly #probes: Probes;
   readonly #beliefs: Beliefs;
+  readonly #candidates: Candidates;
   #cancelTick: () => void = nothing;
   #cancelGossip: () => void = nothing;
   #cancelExchange: () => void = nothing;
@@ -257,6 +271,7 @@ class Swim implements DoubtingMembership, Counted {
     implausible: 0,
     contradicted: 0,
     full: 0,
+    crowded: 0,
     forgotten: 0,
     refuted: 0,
     hasty: 0,
@@ -278,7 +293,7 @@ class Swim implements DoubtingMembership, Counted {
     this.#health = new Health(clock, limits.timeout / 2);
     this.#probes = new Probes(
       {
-        isAlone: () => this.#roster.size === 1,
+        isAlone: () => this.#roster.company === 1,
         ping: (entry) => this.#ping(entry),
         helpers: (entry, count, take) => this.#helpers(entry, count, take),
         ask: (helper, { number, entry: { id, peer } }) =>
@@ -294,6 +309,21 @@ class Swim implements DoubtingMembership, Counted {
       this.#health,
       limits,
     );
+    const { meet } = context;
+    this.#candidates = new Candidates(
+      {
+        reaches: (id) => context.reaches?.(id) === true,
+        meet: meet ? (peer) => meet.call(context, peer) : null,
+        self: () => context.self,
+        tellers: () => this.#roster.heard,
+        hasRoom: () => this.#roster.vouched < MAX_VOUCHED,
+        confirmed: (peer, isQuiet, vouchers) =>
+          this.#beliefs.confirmed(peer, isQuiet, vouchers),
+      },
+      clock,
+      random,
+      this.counters,
+    );
     this.#beliefs = new Beliefs(
       {
         context,
@@ -303,6 +333,7 @@ class Swim implements DoubtingMembership, Counted {
         post: this.#post,
         probes: this.#probes,
         health: this.#health,
+        candidates: this.#candidates,
       },
       limits,
       this.counters,
@@ -311,6 +342,10 @@ class Swim implements DoubtingMembership, Counted {
 
   get members(): ReadonlyMap<NodeId, Peer> {
     return this.#roster.members;
+  }
+
+  get candidates(): ReadonlyMap<NodeId, Peer> {
+    return this.#candidates.peers;
   }
 
   doubts(id: NodeId): boolean {
@@ -332,6 +367,7 @@ class Swim implements DoubtingMembership, Counted {
   heard(from: NodeId): void {
     const entry = this.#roster.get(from);
     if (entry === undefined || this.#closed) return;
+    if (!entry.isHeard) this.#roster.hear(entry);
     if (entry.link === "lost") entry.link = "down";
     if (entry.probe !== null || entry.errands.length > 0) {
       this.#probes.heard(entry);
@@ -346,6 +382,7 @@ class Swim implements DoubtingMembership, Counted {
     if (this.#closed) return;
     if (event.type === "up") this.#up(event.peer);
     else {
+      if (event.type === "unreachable") this.#candidates.unreachable(event.id);
       const entry = this.#roster.get(event.id);
       if (entry === undefined) return;
       if (event.type === "down") this.#down(entry);
@@ -369,6 +406,7 @@ class Swim implements DoubtingMembership, Counted {
     this.#cancelGossip();
     this.#cancelExchange();
     this.#probes.close();
+    this.#candidates.close();
     for (const { suspicion, cancel } of this.#roster.values()) {
       suspicion?.cancel();
       cancel();
@@ -457,7 +495,7 @@ class Swim implements DoubtingMembership, Counted {
     const next = reader.u53();
     const news = this.#news(from, reader);
     // To a newcomer everybody is new, and it is new to everybody.
-    this.#beliefs.take(from, news, this.#roster.size <= 1);
+    this.#beliefs.take(from, news, this.#roster.company <= 1);
     const entry = this.#roster.get(from);
     if (entry === undefined) return;
     this.#isInformed = true;
@@ -560,6 +598,8 @@ class Swim implements DoubtingMembership, Counted {
     this.#rest = this.#health.score;
     const entry = this.#roster.next();
     if (entry !== null) this.#probes.start(entry, true);
+    const unheard = this.#roster.nextUnheard();
+    if (unheard !== null) this.#probes.start(unheard, false);
   }
 
   #askAgain(): void {
@@ -574,13 +614,13 @@ class Swim implements DoubtingMembership, Counted {
   /** Tells one that was given up, if there is a way to it; otherwise dials it. */
   #lookForLost(): void {
     const now = this.#context.clock.now();
-    const grave = this.#graves.due(now, this.#roster.size + 1);
+    const grave = this.#graves.due(now, this.#roster.company + 1);
     if (grave === null || this.#beliefs.accuse(grave)) return;
     this.#context.connect?.(grave.peer);
   }
 
   #planExchange(): void {
-    const scale = exchangeScale(this.#roster.size + 1);
+    const scale = exchangeScale(this.#roster.company + 1);
     const delay = EXCHANGE_INTERVAL * scale *
       (0.8 + 0.4 * this.#context.random());
     this.#cancelExchange = this.#context.clock.after(delay, () => {

@@ -237,6 +237,15 @@ export interface Membership {
   leave(): void;
 }
 
+/**
+ * Optional beside a {@linkcode Membership}: one that takes nobody's word for who is in
+ * the cluster. Whom members tell of is a candidate until it is confirmed.
+ */
+export interface WaryMembership extends Membership {
+  /** The nodes that members tell of, and that are no members yet. Live: read it again later. */
+  readonly candidates: ReadonlyMap<NodeId, Peer>;
+}
+
 /** What a membership asks of the program it runs in. */
 export interface MembershipContext {
   /** This node, live. */
@@ -257,6 +266,21 @@ export interface MembershipContext {
    * everybody is.
    */
   believes?(from: NodeId): boolean;
+  /**
+   * Whether there is a way to a node: what tells one that is there from a made-up one. One
+   * that is left out: only what a node says itself does.
+   */
+  reaches?(id: NodeId): boolean;
+  /**
+   * Asks for a link to a node that others tell of, and that is no member yet, where only
+   * a link makes a way to it; the answer is a {@linkcode LinkEvent}.
+   */
+  meet?(peer: Peer): void;
+  /**
+   * Whether an address that a node told may be dialled: a loopback address, for example,
+   * only where it was told on the same machine. One that is left out: every address.
+   */
+  mayDial?(from: NodeId, address: string): boolean;
   /**
    * Others tell of this node under a higher incarnation than its own: continue
    * above that ({@linkcode incarnationAbove}), then `update`.

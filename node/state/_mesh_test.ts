@@ -19,11 +19,8 @@ interface Message {
 export class Mesh {
   readonly clock = new VirtualClock();
   readonly queue: Message[] = [];
-  /** Nodes that are cut off: what they send is lost, and what is sent to them. */
-  readonly cut = new Set<string>();
   readonly #handlers = new Map<string, Map<string, Handler>>();
-  readonly #closers = new Map<string, (() => unknown)[]>();
-  readonly #incarnations = new Map<string, number>();
+  readonly #closers: (() => unknown)[] = [];
   readonly #abort = new AbortController();
 
   /** Makes the scopes of some nodes that know each other. */
@@ -48,24 +45,12 @@ export class Mesh {
     if (message) this.#hand(message);
   }
 
-  /** Ends a node, and makes the scope of its next life. */
-  restart(id: string, ids: readonly string[]): Scope {
-    this.#end(id);
-    return this.#scope(id, ids);
-  }
-
   /** Ends all. */
   close(): void {
-    for (const id of this.#closers.keys()) this.#end(id);
-  }
-
-  #end(id: string): void {
-    for (const close of this.#closers.get(id) ?? []) close();
-    this.#closers.delete(id);
+    for (const close of this.#closers) close();
   }
 
   #hand({ from, to, name, data }: Message): unknown {
-    if (this.cut.has(from) || this.cut.has(to)) return undefined;
     const handler = this.#handlers.get(to)?.get(name);
     return handler?.(codec.decode(data), {
       from,
@@ -77,10 +62,6 @@ export class Mesh {
 
   #scope(id: string, ids: readonly string[]): Scope {
     const { clock, queue } = this;
-    const incarnation = (this.#incarnations.get(id) ?? 0) + 1;
-    this.#incarnations.set(id, incarnation);
-    const closers: (() => unknown)[] = [];
-    this.#closers.set(id, closers);
     const handlers = new Map<string, Handler>();
     this.#handlers.set(id, handlers);
     const members = new Map<string, Member>(
@@ -100,7 +81,7 @@ export class Mesh {
       generation: 0,
       id,
       cluster: "test",
-      incarnation,
+      incarnation: 1,
       members,
       maxMessage: 1_048_576,
       signal: this.#abort.signal,
@@ -124,9 +105,6 @@ export class Mesh {
       },
       request: async (to, name, ...[data]) => {
         const bytes = codec.encode(data);
-        if (this.cut.has(id) || this.cut.has(to)) {
-          throw new Error("it is cut off");
-        }
         const reply = await this.#hand({ from: id, to, name, data: bytes });
         return codec.decode(codec.encode(reply));
       },
@@ -136,7 +114,7 @@ export class Mesh {
       open: unused,
       onOpen: unused,
       use: (_name, behaviour) => behaviour(scope as never),
-      defer: (cleanup) => void closers.push(cleanup),
+      defer: (cleanup) => void this.#closers.push(cleanup),
       fault: (error) => {
         throw error;
       },

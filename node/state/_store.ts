@@ -28,13 +28,7 @@ import {
   writeEntry,
   writeHead,
 } from "./_page.ts";
-import {
-  isOver,
-  readLife,
-  type Replica,
-  replicaId,
-  type Settled,
-} from "./_replicas.ts";
+import { type Replica, replicaId } from "./_replicas.ts";
 import { StagedWrites } from "./_staged.ts";
 
 /** A page of a transfer ends with the entry that brings it to this size, in bytes. */
@@ -371,7 +365,7 @@ export class Store {
     const ack = (head.flags & ACK) !== 0;
     const { to } = span;
     const isKnown = replica === this.self || to <= replica.mark ||
-      this.entries.replicas.isPast(replica);
+      this.entries.replicas.isSettled(replica);
     if (isKnown) {
       return { received: "known", replica, to, ack };
     }
@@ -500,7 +494,7 @@ export class Store {
   /** Whether a write has been here, and the deletion that came after it has been forgotten. */
   #isCollected(replica: Replica, seq: number, key: string): boolean {
     const { entries } = this;
-    if (seq > replica.mark && !entries.replicas.isPast(replica)) {
+    if (seq > replica.mark && !entries.replicas.isSettled(replica)) {
       return false;
     }
     return entries.find(key) < 0;
@@ -512,9 +506,9 @@ export class Store {
   marks(): Map<string, number> {
     const marks = new Map<string, number>();
     for (const replica of this.entries.replicas) {
-      const isTold = replica === this.self ||
-        !this.entries.replicas.isSettled(replica);
-      if (isTold) marks.set(replica.id, replica.mark);
+      if (!this.entries.replicas.isSettled(replica)) {
+        marks.set(replica.id, replica.mark);
+      }
     }
     return marks;
   }
@@ -572,11 +566,10 @@ export class Store {
       this.#drain(replica);
       moved.push(replica);
     }
-    for (const [node, one] of settled) {
-      // Where others have taken this node for gone, what it writes from then on counts.
-      const isOurs = node === this.self.node &&
-        !isOver(this.self, one, one.mark);
-      if (!isOurs) this.#settle(node, one);
+    for (const [node, incarnation] of settled) {
+      if (node !== this.self.node || incarnation < this.self.incarnation) {
+        replicas.settle(node, incarnation);
+      }
     }
     this.#forgetEmpty();
     return moved;
@@ -603,29 +596,12 @@ export class Store {
           one.node !== node || one.incarnation <= incarnation
         );
       if (isOver(replica, isLast)) {
-        this.#settle(node, replica);
+        replicas.settle(node, incarnation);
         count++;
       } else running.add(node);
     }
     this.#forgetEmpty();
     return count;
-  }
-
-  #settle(node: string, { incarnation, mark }: Settled): void {
-    const { replicas } = this.entries;
-    replicas.settle(node, { incarnation, mark });
-    const replica = replicas.get(replicaId(node, incarnation));
-    if (replica) replica.mark = Math.max(replica.mark, mark);
-  }
-
-  /** Whether a life is over, and what it wrote is known everywhere. */
-  isOver(id: string): boolean {
-    const { replicas } = this.entries;
-    const replica = replicas.get(id);
-    if (replica) return replica !== this.self && replicas.isSettled(replica);
-    const life = readLife(id);
-    return life !== null &&
-      isOver(replicas.settled.get(`n:${life.node}`), life, 0);
   }
 
   /** Forgets lives that are over and of whose writes none is left. */
@@ -659,16 +635,13 @@ export class Store {
     for (const replica of entries.replicas) {
       const { id, log, mark } = replica;
       const from = known.get(`r:${id}`) ?? 0;
-      const settled = over.get(`n:${replica.node}`);
-      if (from >= mark || isOver(settled, replica, mark)) continue;
-      const isLastSettled = settled?.incarnation === replica.incarnation;
-      const held = isLastSettled ? Math.max(from, settled.mark) : from;
+      if (from >= mark || this.#isOver(replica, over)) continue;
       if (scratch.at >= PAGE_SIZE) {
         isDone = false;
         break;
       }
       let to = mark;
-      for (let i = log.after(held); i < log.length; i++) {
+      for (let i = log.after(from); i < log.length; i++) {
         // A transfer to this node may have brought entries before it is complete.
         if (log.number(i) > mark) break;
         if (scratch.at >= PAGE_SIZE) {
@@ -806,8 +779,7 @@ export class Store {
       const key = this.entries.keyAt(slot);
       const seq = this.entries.seqAt(slot);
       if (!replica || key === undefined || seq !== seqs[i]) return;
-      const settled = over.get(`n:${replica.node}`);
-      const wasKnown = isOver(settled, replica, seq) ||
+      const wasKnown = this.#isOver(replica, over) ||
         (marks.get(`r:${replica.id}`) ?? 0) >= seq;
       if (!wasKnown) return;
       this.entries.drop(slot);
@@ -875,28 +847,34 @@ export class Store {
     };
   }
 
-  #settled(): [string, Settled][] {
+  #settled(): [string, number][] {
     return Array.from(
       this.entries.replicas.settled,
-      ([node, settled]) => [node.slice(2), settled],
+      ([node, incarnation]) => [node.slice(2), incarnation],
     );
   }
 
   /** Whether lists of changes do not reach back to where the other node is. */
   #mustCompare(
     known: ReadonlyMap<string, number>,
-    over: ReadonlyMap<string, Settled>,
+    over: ReadonlyMap<string, number>,
   ): boolean {
     const { replicas } = this.entries;
-    for (const [node, settled] of replicas.settled) {
-      if (!isOver(over.get(node), settled, settled.mark)) return true;
+    for (const [node, incarnation] of replicas.settled) {
+      if ((over.get(node) ?? -1) < incarnation) return true;
     }
     for (const replica of replicas) {
-      const { node, floor } = replica;
-      if (isOver(over.get(`n:${node}`), replica, floor)) continue;
-      if ((known.get(`r:${replica.id}`) ?? 0) < floor) return true;
+      if (this.#isOver(replica, over)) continue;
+      if ((known.get(`r:${replica.id}`) ?? 0) < replica.floor) return true;
     }
     return false;
+  }
+
+  #isOver(
+    { node, incarnation }: Replica,
+    over: ReadonlyMap<string, number>,
+  ): boolean {
+    return incarnation <= (over.get(`n:${node}`) ?? -1);
   }
 }
 
@@ -904,6 +882,8 @@ function versionKey({ keyHash, low, high }: Summary): string {
   return `${keyHash}:${low}:${high}`;
 }
 
-function overOf({ settled }: Head): Map<string, Settled> {
-  return new Map(settled.map(([node, one]) => [`n:${node}`, one]));
+function overOf({ settled }: Head): Map<string, number> {
+  return new Map(
+    settled.map(([node, incarnation]) => [`n:${node}`, incarnation]),
+  );
 }

@@ -35,11 +35,7 @@ const node = createNode<Events>({
   cluster: "verify",
   id,
   logger: quiet,
-  limits: {
-    requests: REQUESTS,
-    requestsPerPeer: REQUESTS,
-    running: REQUESTS,
-  },
+  limits: { requests: REQUESTS, running: REQUESTS },
 });
 const data = new Uint8Array(SIZE).fill(7);
 let handled = 0;
