@@ -17,6 +17,7 @@ import { faults } from "@devts/plugins/faults";
 import { limit } from "@devts/plugins/limit";
 import { trace } from "@devts/plugins/trace";
 import type { LinkPlugin, Plugin } from "@devts/plugins";
+import { Changes, tellingOfEnds } from "./_support_test.ts";
 
 interface Events {
   echo(value: unknown): unknown;
@@ -46,11 +47,6 @@ class Cluster implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#nodes.disposeAsync();
   }
-}
-
-/** Lets turns of the event loop pass until a condition holds. */
-async function eventually(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 /** Says who sees what, and when. */
@@ -192,17 +188,22 @@ for (const [what, plugin] of BAD) {
   Deno.test(`A link plugin that ${what} harms only its link`, async () => {
     await using cluster = new Cluster();
     let links = 0;
+    const changes = new Changes();
     const count: LinkPlugin = (connection) => {
       links++;
+      changes.changed();
       return connection;
     };
-    const hub = cluster.add("hub", { linkPlugins: [plugin, count] });
+    const hub = cluster.add("hub", {
+      plugins: [(inner) => tellingOfEnds(inner, changes.changed)],
+      linkPlugins: [plugin, count],
+    });
     const good = cluster.add("good");
     const bad = cluster.add("bad");
     await hub.listen("memory://hub");
     await good.join("memory://hub");
     const joining = bad.join("memory://hub").catch(() => 0);
-    await eventually(() => hub.counters.refused + links > 1);
+    await changes.until(() => hub.counters.refused + links > 1);
     for (let i = 0; i < 50; i++) {
       assertEquals(await good.request("hub", "echo", i), i);
       void hub.emit("echo", i);
@@ -256,7 +257,9 @@ Deno.test("A plugin that throws on an accepted connection refuses it, and the ne
     await stranger.receive().catch(() => null);
     await stranger.close();
   }
+  const { promise: joined, resolve } = Promise.withResolvers<string>();
+  hub.onSystem("join", ({ id }) => resolve(id));
   const good = cluster.add("good");
   assertEquals(await good.join("memory://hub"), 1);
-  await eventually(() => hub.members.has("good"));
+  assertEquals(await joined, "good");
 });

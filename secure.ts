@@ -16,6 +16,7 @@ import {
   type Credentials,
   isSecurable,
   serverName,
+  type StallLimits,
   type Transport,
   wrapTransport,
 } from "@devts/transport";
@@ -92,6 +93,9 @@ export function protect(
       onRefused: (callback) => {
         watch.refused = callback;
       },
+      boundStalls: (limits) => {
+        credentials.stalls = limits;
+      },
     },
   };
 }
@@ -148,6 +152,7 @@ async function believedOf({ keys = [], authorities = [] }: Believed) {
 
 class LazyCredentials implements Credentials {
   refused: (reason: unknown) => void = () => {};
+  stalls: StallLimits = {};
   readonly #load: () => Promise<Credentials>;
   #loaded: Promise<Credentials> | undefined;
 

@@ -23,20 +23,32 @@ import {
   type NodeOptions,
   RequestError,
 } from "./mod.ts";
+import { Changes, tellingOfEnds } from "./_support_test.ts";
 
 interface Events {
   say(text: string): void;
   add(numbers: number[]): number;
 }
 
-/** A node that keeps what it logs. */
+/** A node that keeps what it logs, and can be waited for. */
 function nodeWith(options: Partial<NodeOptions> = {}) {
   const lines: string[] = [];
-  const log = (line: string): void => void lines.push(line);
+  const changes = new Changes();
+  const log = (line: string): void => {
+    lines.push(line);
+    changes.changed();
+  };
   const logger = { debug: log, info: log, warn: log, error: log };
-  const node = createNode<Events>({ cluster: "demo", logger, ...options });
+  const node = createNode<Events>({
+    cluster: "demo",
+    logger,
+    // Not every refusal is logged, but each ends a connection.
+    plugins: [(inner) => tellingOfEnds(inner, changes.changed)],
+    ...options,
+  });
   node.on("add", (numbers) => numbers.reduce((a, b) => a + b, 0));
-  return { node, lines };
+  const until = (condition: () => boolean) => changes.until(condition);
+  return { node, lines, until };
 }
 
 async function adds(one: Node<Events>, other: Node<Events>): Promise<void> {
@@ -81,13 +93,17 @@ Deno.test("createNode({ secret }) refuses another secret, another cluster and no
       error.message,
       /it has another secret than this node, or belongs to another cluster/,
     );
-    await until(() => one.node.counters.refused > before);
+    await one.until(() => one.node.counters.refused > before);
   }
   const plain = nodeWith();
   await using _plain = plain.node;
   const before = one.node.counters.refused;
-  assertEquals(await plain.node.join(address), 0);
-  await until(() => one.node.counters.refused > before);
+  await assertRejects(
+    () => plain.node.join(address),
+    JoinError,
+    "it encrypts, and this node does not; create this node with the `secret`",
+  );
+  await one.until(() => one.node.counters.refused > before);
   assertEquals(one.node.members.size, 0);
   const reasons = one.lines.filter((line) =>
     line.includes("refused a connection")
@@ -108,9 +124,18 @@ Deno.test("createNode({ secret }) and a node without one refuse each other, with
   assertEquals(plain.node.members.size, 0);
 });
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
+Deno.test("createNode() tells of a secret that it may lack, where it is not told why it is refused", async () => {
+  const transport = memory();
+  await using one = nodeWith({ transport, secret: createSecret() }).node;
+  const address = await one.listen("memory://one");
+  const plain = nodeWith({ transport });
+  await using _plain = plain.node;
+  assertEquals(await plain.node.join(address), 0);
+  assertMatch(
+    plain.lines.join(),
+    /without a word: its cluster may have a `secret`/,
+  );
+});
 
 // -- Identities --
 
@@ -201,7 +226,8 @@ Deno.test("createNode() refuses options that would protect nothing", async () =>
 Deno.test("node.keyring changes the secret of a cluster while it runs", async () => {
   const [old, next] = [createSecret(), createSecret()];
   const ended: string[] = [];
-  const nodes = [0, 1, 2].map(() => nodeWith({ secret: old }).node);
+  const made = [0, 1, 2].map(() => nodeWith({ secret: old }));
+  const nodes = made.map(({ node }) => node);
   await using cleanup = new AsyncDisposableStack();
   for (const node of nodes) cleanup.use(node);
   const [one, two, three] = nodes;
@@ -211,7 +237,9 @@ Deno.test("node.keyring changes the secret of a cluster while it runs", async ()
     await node.listen("tcp://127.0.0.1:0");
     await node.join(address);
   }
-  await until(() => nodes.every(({ members }) => members.size === 2));
+  for (const { node, until } of made) {
+    await until(() => node.members.size === 2);
+  }
   for (const node of nodes) {
     node.onSystem("leave", ({ member }) => ended.push(member.id));
   }
@@ -225,6 +253,7 @@ Deno.test("node.keyring changes the secret of a cluster while it runs", async ()
   const { id, nodes: installed } = await one.keyring.install(next);
   assertEquals([...installed.values()], [null, null, null]);
   assertEquals([...(await one.keyring.use(id)).values()], [null, null, null]);
+  for (const { lines } of made) lines.length = 0;
   assertEquals([...(await one.keyring.remove(oldId)).values()], [
     null,
     null,
@@ -233,8 +262,17 @@ Deno.test("node.keyring changes the secret of a cluster while it runs", async ()
   for (const node of nodes) {
     assertEquals(await node.keyring?.keys(), [{ id, inUse: true }]);
   }
+  // Each makes its links anew.
+  for (const { node, lines, until } of made) {
+    const others = nodes.filter(({ id }) => id !== node.id);
+    await until(() =>
+      others.every(({ id }) =>
+        lines.some((line) => line.includes(`link to "${id}" at`))
+      )
+    );
+  }
   for (const [from, to] of [[one, two], [two, three], [three, one]] as const) {
-    await retried(() => adds(from, to));
+    await adds(from, to);
   }
   assertEquals(ended, []);
   // The old secret opens nothing any more, the new one does.
@@ -257,7 +295,7 @@ Deno.test("node.keyring refuses to use what a member has not installed", async (
   const ring = keyringOf(two.node);
   await using three = nodeWith({ secret }).node;
   await three.join(one.node.addresses[0] ?? "");
-  await until(() => one.node.members.size === 2);
+  await one.until(() => one.node.members.size === 2);
   const error = await assertRejects(() => keyring.use(id), KeyringError);
   assertMatch(
     error.message,
@@ -270,17 +308,6 @@ Deno.test("node.keyring refuses to use what a member has not installed", async (
 function keyringOf(node: Node<Events>): ClusterKeyring {
   assert(node.keyring);
   return node.keyring;
-}
-
-async function retried(attempt: () => Promise<void>): Promise<void> {
-  for (let tries = 0;; tries++) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (tries === 50) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
 }
 
 // -- Guests --
@@ -431,7 +458,7 @@ Deno.test("with identities, a relay brings nothing from whoever is no member", a
   await using two =
     nodeWith({ identity: b, trust, transport, router: hopRouter() }).node;
   assertEquals(await two.join(await one.node.listen("memory://one")), 1);
-  await until(() => one.node.members.size === 1);
+  await one.until(() => one.node.members.size === 1);
   await two.emit("say", "hello");
   await adds(two, one.node);
   assertEquals(heard, [b.id]);
@@ -445,8 +472,8 @@ Deno.test("node.keyring asks members, and no guest of anybody", async () => {
   const rights = { emit: [], handle: [] };
   const trust = { keys: [{ key: keyText(guest.key), rights }] };
   const transport = memory();
-  const one = nodeWith({ secret, trust, transport }).node;
-  const two = nodeWith({ secret, trust, transport }).node;
+  const { node: one, until } = nodeWith({ secret, trust, transport });
+  const { node: two, until: untilTwo } = nodeWith({ secret, trust, transport });
   await using _one = one;
   await using _two = two;
   const address = await one.listen("memory://one");
@@ -465,6 +492,7 @@ Deno.test("node.keyring asks members, and no guest of anybody", async () => {
       null,
       null,
     ]);
-    await until(() => one.members.size === 2 && two.members.has(one.id));
+    await until(() => one.members.size === 2);
+    await untilTwo(() => two.members.has(one.id));
   }
 });

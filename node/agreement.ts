@@ -32,6 +32,8 @@ export interface AgreementOptions {
   digest(id: NodeId): string | null;
   /** A node that may not be asked. */
   isGuest(id: NodeId): boolean;
+  /** Which events fit which node has changed. */
+  changed(): void;
   /** A node's contract does not fit. */
   incompatible(id: NodeId, events: readonly Incompatibility[]): void;
 }
@@ -55,7 +57,7 @@ export class Agreement {
       return { digest: contract.digest, ...(!isSame && { description }) };
     });
     scope.onSystem("join", ({ id }) => this.#meet(id));
-    scope.onSystem("leave", ({ member }) => this.#known.delete(member.id));
+    scope.onSystem("leave", ({ member }) => this.#forget(member.id));
   }
 
   /** Why an event of a node is refused; null: it is not. */
@@ -82,7 +84,14 @@ export class Agreement {
     return found?.reason ?? null;
   }
 
+  #forget(id: NodeId): void {
+    const known = this.#known.get(id);
+    this.#known.delete(id);
+    if (known && known.incompatible.length > 0) this.#options.changed();
+  }
+
   #meet(id: NodeId): void {
+    this.#forget(id);
     if (this.#options.isGuest(id)) return;
     const known: Known = { incompatible: [] };
     this.#known.set(id, known);
@@ -126,6 +135,7 @@ export class Agreement {
     if (description === null) return;
     known.incompatible = compare(contract.description, description);
     if (known.incompatible.length === 0) return;
+    this.#options.changed();
     this.#options.incompatible(id, known.incompatible);
   }
 }

@@ -49,7 +49,15 @@ export interface Route {
   readonly groups: readonly Group[];
   /** A node of which it is not known yet what it handles: it stands for unknown groups. */
   readonly stranger: NodeId | null;
+  /** Those who handle it, too, but whose contract does not fit; groups of such alone. */
+  readonly unfit: Unfit;
   readonly combinations: Map<string, Audience>;
+}
+
+/** Who would get an event, if contracts did not differ. */
+export interface Unfit {
+  readonly nodes: readonly NodeId[];
+  readonly groups: readonly Group[];
 }
 
 /** What the audiences are made with. */
@@ -61,6 +69,8 @@ export interface AudiencesOptions {
   nodes(): ReadonlySet<NodeId>;
   /** Whether the network itself can choose members of groups. */
   queues(): boolean;
+  /** Whether the contract of a node does not fit an event: it is not sent there. */
+  isUnfit(id: NodeId, name: string): boolean;
 }
 
 /**
@@ -71,6 +81,8 @@ export class Audiences {
   readonly #options: AudiencesOptions;
   readonly #groups: Groups;
   readonly #targets = new Map<string, Target>();
+  /** Nodes that have left, and to which there is a way still: for some ms, or by relays. */
+  readonly #left = new Set<NodeId>();
   /** The nodes there was a way to when that was looked at last. */
   #nodes: ReadonlySet<NodeId> = new Set();
   #looked = false;
@@ -90,8 +102,32 @@ export class Audiences {
     this.#looked = false;
   }
 
+  /** Whose contract fits may have changed. */
+  renew(): void {
+    this.#options.interest.version++;
+    this.look();
+  }
+
+  /** A node left the cluster: it gets nothing more. */
+  left(id: NodeId): void {
+    if (!this.#options.nodes().has(id)) return;
+    this.#left.add(id);
+    this.renew();
+  }
+
+  /** A node is a member, once more where it had left. */
+  joined(id: NodeId): void {
+    if (this.#left.delete(id)) this.renew();
+  }
+
+  /** Whether a node has left, though there is a way to it. */
+  hasLeft(id: NodeId): boolean {
+    return this.#left.has(id);
+  }
+
   /** A way to a node has opened, perhaps once more: it is told what this one handles. */
   met(id: NodeId): void {
+    this.joined(id);
     if (this.#nodes.has(id)) this.#options.interest.met(id);
     this.see();
   }
@@ -114,9 +150,9 @@ export class Audiences {
   /** Other nodes to ask: those who get every event, and of each other group one member. */
   asked(topic: Topic): readonly NodeId[] {
     const { id } = this.#options;
-    const { nodes, groups } = this.route(topic);
-    const asked = new Set(nodes ?? this.#nodes);
-    for (const { of, members } of groups) {
+    const { nodes, groups, unfit } = this.route(topic);
+    const asked = new Set([...nodes ?? this.#nodes, ...unfit.nodes]);
+    for (const { of, members } of [...groups, ...unfit.groups]) {
       if (members.some((member) => asked.has(member))) continue;
       const except = new Set([id]);
       const member = this.member(topic.name, of.name, { except });
@@ -141,7 +177,10 @@ export class Audiences {
     const { groups } = this.#options.interest.table.find(name);
     const known = groups.find(({ of }) => of.name === group);
     if (known === undefined) return null;
-    return this.#groups.choose(name, this.#reachable(known), choice);
+    const reachable = this.#reachable(known);
+    const fit = this.#fit(name, reachable);
+    return this.#groups.choose(name, fit, choice) ??
+      (fit === reachable ? null : this.#groups.choose(name, reachable, choice));
   }
 
   /** Notes which nodes there is a way to; those that are new are told what this one handles. */
@@ -154,6 +193,7 @@ export class Audiences {
     if (!isSame) {
       this.#nodes = new Set(now);
       for (const id of this.#nodes) if (!before.has(id)) interest.met(id);
+      for (const id of this.#left) if (!now.has(id)) this.#left.delete(id);
     }
     if (!isSame) interest.version++;
     this.#version = interest.version;
@@ -163,19 +203,35 @@ export class Audiences {
     const { interest } = this.#options;
     const found = interest.table.find(name);
     const nodes: NodeId[] = [];
+    const unfit: { nodes: NodeId[]; groups: Group[] } = {
+      nodes: [],
+      groups: [],
+    };
     let stranger: NodeId | null = null;
     for (const one of this.#nodes) {
+      if (this.#left.has(one)) continue;
       const isKnown = interest.knows(one);
+      const isFor = !isKnown || found.nodes.has(one);
+      if (this.#options.isUnfit(one, name)) {
+        if (isFor) unfit.nodes.push(one);
+        continue;
+      }
       if (!isKnown) stranger ??= one;
-      if (!isKnown || found.nodes.has(one)) nodes.push(one);
+      if (isFor) nodes.push(one);
     }
-    const groups = found.groups.map((group) => this.#reachable(group))
-      .filter(({ members }) => members.length > 0);
+    const groups: Group[] = [];
+    for (const each of found.groups) {
+      const group = this.#reachable(each);
+      const fit = this.#fit(name, group);
+      if (fit.members.length > 0) groups.push(fit);
+      else if (group.members.length > 0) unfit.groups.push(group);
+    }
     const route = {
       version: this.#version,
       nodes: nodes.length === this.#nodes.size ? null : nodes,
       groups,
       stranger,
+      unfit,
       combinations: new Map<string, Audience>(),
     };
     const audience = groups.length === 0 && stranger === null
@@ -196,6 +252,15 @@ export class Audiences {
       of,
       members: members.filter((one) => one === id || reachable.has(one)),
     };
+  }
+
+  /** A group without the members whose contract does not fit. */
+  #fit(name: string, group: Group): Group {
+    const { isUnfit } = this.#options;
+    const members = group.members.filter((one) => !isUnfit(one, name));
+    return members.length === group.members.length
+      ? group
+      : { of: group.of, members };
   }
 
   #choose(name: string, route: Route, choice: Choice): Audience {

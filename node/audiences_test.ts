@@ -28,6 +28,7 @@ function setUp(handled: Readonly<Record<string, readonly Subscription[]>>) {
     interest,
     nodes: () => nodes,
     queues: () => false,
+    isUnfit: () => false,
   });
   const topics = new Topics();
   const version = { incarnation: 1, run: 1, sequence: 1 };

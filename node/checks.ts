@@ -82,7 +82,7 @@ export class Checks {
       );
     }
     if (verb !== "emit" && verb !== "send") return;
-    if (this.#rules.get(name)?.event.acknowledged !== true) return;
+    if (this.#rules.get(name)?.event.acks === undefined) return;
     throw new TypeError(
       `Cannot ${verb} "${name}": the contract wants it acknowledged; use \`deliver\` or \`request\``,
     );

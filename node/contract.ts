@@ -1,4 +1,5 @@
 import type { Codec } from "@devts/protocol";
+import { isAcks } from "./acks.ts";
 import type { Conversation } from "./types.ts";
 import {
   describedBy,
@@ -6,7 +7,7 @@ import {
   type OutputOf,
   type StandardSchema,
 } from "./schema.ts";
-import type { Checked } from "./types.ts";
+import type { Acknowledged, Acks, Checked } from "./types.ts";
 
 /** The longest description of a contract that nodes exchange, in characters. */
 export const MAX_DESCRIPTION = 262_144;
@@ -33,12 +34,13 @@ export interface EventRules {
    */
   readonly codec?: Codec;
   /**
-   * Whether whoever sends it has to learn that it was handled: `deliver`, `request` and
-   * `gather` do, `emit` and `send` throw.
+   * Whoever sends it has to learn that it was handled: how many must have acknowledged it
+   * for `deliver` to resolve, unless the call says otherwise. It is sent by `deliver`,
+   * `request` or `gather`; `emit` and `send` do not compile, and throw.
    *
-   * @default {false}
+   * @default {nobody has to acknowledge it; `deliver` asks for `"all"`}
    */
-  readonly acknowledged?: boolean;
+  readonly acks?: Acks;
   /**
    * For schemas that cannot describe themselves as JSON Schema: nodes whose numbers
    * differ are incompatible for the event.
@@ -75,14 +77,18 @@ export type OnlyKnown<R extends Rules> = {
 export type EventsOf<R extends Rules> = {
   [K in keyof R]: R[K] extends ConversationRules
     ? Conversation<OutputOf<R[K]["opener"]>, OutputOf<R[K]["acceptor"]>>
-    : R[K] extends EventRules ? Checked<
-        InputOf<R[K]["data"]>,
-        OutputOf<R[K]["data"]>,
-        InputOf<R[K]["reply"]>,
-        OutputOf<R[K]["reply"]>
-      >
+    : R[K] extends { readonly acks: Acks } ? CheckedBy<R[K]> & Acknowledged
+    : R[K] extends EventRules ? CheckedBy<R[K]>
     : never;
 };
+
+/** An event of a contract, by its rules. */
+export type CheckedBy<R extends EventRules> = Checked<
+  InputOf<R["data"]>,
+  OutputOf<R["data"]>,
+  InputOf<R["reply"]>,
+  OutputOf<R["reply"]>
+>;
 
 /**
  * What a program's events are: made by {@linkcode contract}, given to `createNode`.
@@ -160,11 +166,14 @@ function checkRule(name: string, rule: EventRules | ConversationRules): void {
     checkSchema(name, "acceptor", rule.acceptor);
     return;
   }
-  const { data, reply, maxBytes = 1, version = 0 } = rule;
+  const { data, reply, maxBytes = 1, version = 0, acks = "all" } = rule;
   if (data !== undefined) checkSchema(name, "data", data);
   if (reply !== undefined) checkSchema(name, "reply", reply);
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) {
     throw wrong(name, "`maxBytes` must be an integer from 1 on");
+  }
+  if (!isAcks(acks)) {
+    throw wrong(name, '`acks` must be "all", "quorum" or an integer from 1 on');
   }
   if (!Number.isSafeInteger(version)) {
     throw wrong(name, "`version` must be an integer");
@@ -196,7 +205,7 @@ function describeRule(
     ...(rule.data && { data: describedBy(rule.data) }),
     ...(rule.reply && { reply: describedBy(rule.reply) }),
     ...(rule.maxBytes !== undefined && { maxBytes: rule.maxBytes }),
-    ...(rule.acknowledged && { acknowledged: true }),
+    ...(rule.acks !== undefined && { acks: rule.acks }),
     ...(rule.codec && { codec: rule.codec.name }),
     ...(rule.version !== undefined && { version: rule.version }),
   };

@@ -17,6 +17,7 @@ const RULES = {
     reply: z.number().transform((number) => `${number}`),
   },
   "photo": { codec: json() },
+  "paid": { data: z.number(), acks: 2 },
   "upload": { opener: z.instanceof(Uint8Array), acceptor: z.number() },
 };
 
@@ -42,6 +43,9 @@ async function correct(node: Node<Shop>): Promise<void> {
   for await (const { data } of node.events("length")) {
     const _length: number = data;
   }
+  await node.deliver("paid", 7);
+  await node.deliver("paid", 7, { acks: 1 });
+  node.on("paid", (amount) => amount + 1);
   node.emit("photo", { any: "thing" });
   node.emit("photo");
   node.on("user.*", (data) => {
@@ -90,6 +94,16 @@ async function wrong(node: Node<Shop>): Promise<void> {
   }
   // @ts-expect-error: no such event
   node.events("user.creatde");
+  // @ts-expect-error: it has to be acknowledged
+  node.emit("paid", 7);
+  // @ts-expect-error: it has to be acknowledged
+  node.send("id", "paid", 7);
+  const inline = contract({ paid: { acks: "quorum" } });
+  const other: Node<NonNullable<typeof inline.events>> = node as never;
+  // @ts-expect-error: it has to be acknowledged
+  other.emit("paid", 7);
+  // @ts-expect-error: an unknown number of acknowledgements
+  contract({ a: { acks: "most" } });
   // @ts-expect-error: a conversation is no event
   node.emit("upload", new Uint8Array(1));
   // @ts-expect-error: an event is no conversation

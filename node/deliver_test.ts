@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { hopRouter } from "@devts/routing/hop";
+import { peerRouter } from "@devts/routing/peer";
 import { NodeNotFoundError } from "@devts/routing";
 import { DeliveryError } from "./errors.ts";
 import type { Node } from "./node.ts";
-import type { AnyEvents, DeliverOptions } from "./types.ts";
+import type { AnyEvents, DeliverOptions, DeliveryOutcome } from "./types.ts";
 import { pair, type Tested, virtualWorld, type World } from "./_world_test.ts";
 import { pass, passFor } from "./_support_test.ts";
 
@@ -339,6 +340,58 @@ Deno.test("deliver() works over relays", async () => {
   assertEquals(acknowledged, [{ node: "cyd", group: null }]);
   assertEquals(handled, 1);
 });
+
+for (
+  const [name, router] of [["peer", peerRouter], ["hop", hopRouter]] as const
+) {
+  Deno.test(`deliver() is not for a node that has left, though there is a way to it still: ${name}Router()`, async () => {
+    await using world = virtualWorld();
+    const parts = { router: router() };
+    const { one, two } = await pair(world, parts);
+    const cyd = world.add("cyd", parts);
+    for (const { node } of [two, cyd]) node.on("set", () => {});
+    await passFor(world.clock, cyd.node.join("memory://ada"));
+    await pass(world.clock, 2_000);
+    const outcomes: Promise<DeliveryOutcome>[] = [];
+    const named: Promise<DeliveryOutcome>[] = [];
+    one.node.onSystem("leave", () => {
+      // What bob handles is not known any more, and its link is still there.
+      outcomes.push(one.node.deliver("set", 1));
+      named.push(one.node.deliver("set", 1, { to: "bob" }));
+      queueMicrotask(() => outcomes.push(one.node.deliver("set", 2)));
+    });
+    const { clock } = world;
+    const start = clock.now();
+    await passFor(clock, two.node.close());
+    outcomes.push(one.node.deliver("set", 3));
+    for (const outcome of await passFor(clock, Promise.all(outcomes))) {
+      const acknowledged = [{ node: "cyd", group: null }];
+      assertEquals(outcome, { acknowledged, missing: [] });
+    }
+    const [only] = named;
+    assert(only);
+    const error = await assertRejects(() => passFor(clock, only));
+    assert(error instanceof DeliveryError);
+    assertEquals(error.outcome.missing[0]?.reason, "left");
+    assert(clock.now() - start < 1_000, `${clock.now() - start}`);
+    // Who is back is a recipient like any other.
+    const back = world.add("bob", {
+      ...parts,
+      incarnations: {
+        ...world.parts("bob").incarnations,
+        first: two.node.incarnation + 1_000,
+      },
+    });
+    back.node.on("set", () => {});
+    await passFor(clock, back.node.join("memory://ada"));
+    await pass(clock, 2_000);
+    const last = await passFor(clock, one.node.deliver("set", 4));
+    assertEquals(last.acknowledged.map(({ node }) => node).sort(), [
+      "bob",
+      "cyd",
+    ]);
+  });
+}
 
 Deno.test("deliver() sends no more than a window at a time to a node", async () => {
   await using world = virtualWorld();

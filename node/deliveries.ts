@@ -6,6 +6,7 @@ import {
   DONE,
   FAILED,
   FORBIDDEN,
+  INVALID,
   type Result,
   RUNNING,
   UNHANDLED,
@@ -16,7 +17,12 @@ import { joinExtras } from "./extras.ts";
 import type { Choice } from "./groups.ts";
 import { Fifo } from "./_fifo.ts";
 import type { Topic } from "./topics.ts";
-import type { DeliveryOutcome, MissedRecipient, Recipient } from "./types.ts";
+import type {
+  Acks,
+  DeliveryOutcome,
+  MissedRecipient,
+  Recipient,
+} from "./types.ts";
 
 /** How often those that wait are looked at, in ms. */
 const TICK = 100;
@@ -57,7 +63,7 @@ export interface Order {
   /** What it carries besides; null: nothing. */
   readonly extras: Uint8Array | null;
   readonly addressees: readonly Addressee[];
-  readonly acks: "all" | "quorum" | number;
+  readonly acks: Acks;
   readonly timeout: number;
   readonly patience: number;
   readonly signal: AbortSignal | undefined;
@@ -91,6 +97,10 @@ export interface DeliveriesOptions {
   incarnation(): number;
   /** Whether there is a way to a node. */
   reachable(id: NodeId): boolean;
+  /** Whether a node has left the cluster, though there is a way to it. */
+  hasLeft(id: NodeId): boolean;
+  /** Why an event is not sent to a node; null: it may. */
+  objection(to: NodeId, name: string): string | null;
   /** A member of a group, this node included; null: none but those that are excepted. */
   member(name: string, group: string, choice: Choice): NodeId | null;
   /**
@@ -306,7 +316,9 @@ export class Deliveries {
     for (const part of [...destination.pending.values()]) {
       if (part.node !== id || part.result !== null) continue;
       if (part.addressee.group !== null) this.#move(part, now);
-      else if (reason === "left") {
+      else if (part.addressee.perhaps && reason !== "restarted") {
+        this.#retract(part);
+      } else if (reason === "left") {
         this.#fail(part, "left", `node "${id}" left the cluster`);
       } else part.retryAt = now;
     }
@@ -343,6 +355,14 @@ export class Deliveries {
     part.pause = FIRST_RETRY;
     part.awaySince = -1;
     if (node === null) return;
+    if (this.#options.hasLeft(node)) {
+      return this.#fail(part, "left", `node "${node}" left the cluster`);
+    }
+    const { topic: { name } } = part.delivery.order;
+    const objection = this.#options.objection(node, name);
+    if (objection !== null) {
+      return this.#answered(part, node, INVALID, objection);
+    }
     const { group } = part.addressee;
     if (group !== null) part.groups = writeChosen([[group, node]], true);
     const destination = group === null
@@ -475,7 +495,7 @@ export class Deliveries {
     this.#check(delivery);
   }
 
-  /** Its node does not handle the name, and was not known to. */
+  /** Its node does not handle the name, or is gone, and was not known to. */
   #retract(part: Part): void {
     const { delivery } = part;
     delivery.parts = delivery.parts.filter((other) => other !== part);
@@ -731,7 +751,7 @@ function floorOf(destination: Destination): number {
   return destination.floor;
 }
 
-function neededOf(acks: "all" | "quorum" | number, parts: number): number {
+function neededOf(acks: Acks, parts: number): number {
   if (acks === "all") return parts;
   return acks === "quorum" ? Math.floor(parts / 2) + 1 : acks;
 }
@@ -750,6 +770,7 @@ function missedBy(
 function reasonFor(code: Code): readonly [DeliveryFailure, string] {
   if (code === UNHANDLED) return ["unhandled", "does not handle it"];
   if (code === FAILED) return ["handler", "failed to handle it"];
+  if (code === INVALID) return ["invalid", "does not take it"];
   return ["forbidden", "is not let have it"];
 }
 

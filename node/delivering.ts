@@ -1,4 +1,5 @@
 import type { Clock, NodeId } from "@devts/routing";
+import { isAcks } from "./acks.ts";
 import type { Audiences, Route } from "./audiences.ts";
 import { DELIVERY, RECEIPT } from "./bundle.ts";
 import { writeChosen } from "./chosen.ts";
@@ -19,7 +20,7 @@ import type { MetLimits } from "./limits.ts";
 import type { Outbound, Target } from "./outbound.ts";
 import { Receipts } from "./receipts.ts";
 import type { Topic } from "./topics.ts";
-import type { DeliverOptions, DeliveryOutcome } from "./types.ts";
+import type { Acks, DeliverOptions, DeliveryOutcome } from "./types.ts";
 
 const TIMEOUT = 30_000;
 const PATIENCE = 10_000;
@@ -50,6 +51,8 @@ export interface DeliveringOptions {
   incarnation(): number;
   /** The nodes there is a way to. */
   nodes(): ReadonlySet<NodeId>;
+  /** Why an event is not sent to a node; null: it may. */
+  objection(to: NodeId, name: string): string | null;
   /** Where entries for a node go; null: there is no way any more. */
   target(to: NodeId): Target | null;
   /** A call fails: called before its promise rejects. */
@@ -89,6 +92,8 @@ export class Delivering {
       counts,
       incarnation: () => options.incarnation(),
       reachable: (node) => options.nodes().has(node),
+      hasLeft: (node) => options.audiences.hasLeft(node),
+      objection: (node, name) => options.objection(node, name),
       member: (name, group, choice) =>
         options.audiences.member(name, group, choice),
       send: (to, name, id, bytes, extras) => {
@@ -114,13 +119,13 @@ export class Delivering {
   deliver(
     topic: Topic,
     data: unknown,
-    options: DeliverOptions,
+    options: DeliverOptions & { readonly acks: Acks },
     extras: Uint8Array | null,
     sent: unknown,
   ): Promise<DeliveryOutcome> {
     const {
       to,
-      acks = "all",
+      acks,
       timeout = TIMEOUT,
       patience = PATIENCE,
       signal,
@@ -226,10 +231,11 @@ export class Delivering {
     return addressees;
   }
 
-  #find({ nodes, groups, stranger }: Route): readonly Addressee[] {
+  /** Those whose contract does not fit are listed, too: the outcome says so. */
+  #find({ nodes, groups, stranger, unfit }: Route): readonly Addressee[] {
     const { interest } = this.#options;
     const found: Addressee[] = [];
-    for (const node of nodes ?? this.#options.nodes()) {
+    for (const node of [...nodes ?? this.#options.nodes(), ...unfit.nodes]) {
       const perhaps = !interest.knows(node);
       const unknown = node === stranger
         ? writeChosen([
@@ -239,7 +245,7 @@ export class Delivering {
         : null;
       found.push(addresseeOf(node, null, unknown, perhaps));
     }
-    for (const { of } of groups) {
+    for (const { of } of [...groups, ...unfit.groups]) {
       found.push(addresseeOf(null, of.name));
     }
     return found;
@@ -264,9 +270,8 @@ function checkTime(what: string, time: number): void {
   throw new RangeError(`the ${what} ${time} is not 1 to 2^31 - 1 ms`);
 }
 
-function checkAcks(acks: "all" | "quorum" | number): void {
-  if (acks === "all" || acks === "quorum") return;
-  if (Number.isInteger(acks) && acks >= 1) return;
+function checkAcks(acks: Acks): void {
+  if (isAcks(acks)) return;
   throw new RangeError(
     `acks ${acks} is not "all", "quorum" or an integer from 1 on`,
   );

@@ -37,13 +37,16 @@ export const FAILED = 3;
 export const UNHANDLED = 4;
 /** A guest has no right to it. */
 export const FORBIDDEN = 5;
+/** The data does not fit the contract. */
+export const INVALID = 6;
 /** One of these. */
 export type Code =
   | typeof RUNNING
   | typeof DONE
   | typeof FAILED
   | typeof UNHANDLED
-  | typeof FORBIDDEN;
+  | typeof FORBIDDEN
+  | typeof INVALID;
 
 const RECEIPT = 0;
 const ECHO = 1;
@@ -240,7 +243,7 @@ function readResults(bytes: Uint8Array): Result[] {
 }
 
 function isCode(code: number): code is Code {
-  return code >= RUNNING && code <= FORBIDDEN;
+  return code >= RUNNING && code <= INVALID;
 }
 
 function malformed(part: string): SyntaxError {

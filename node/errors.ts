@@ -14,7 +14,7 @@ export type RequestFailure =
   | "lost"
   /** This node was closed. */
   | "closed"
-  /** As many requests are waiting as this node keeps. */
+  /** As many requests are waiting as this node keeps, in all or for that node. */
   | "limit";
 
 /** A request got no reply. */
@@ -36,6 +36,8 @@ export type DeliveryFailure =
   | "unhandled"
   /** A handler threw or rejected; in a group, of every member. */
   | "handler"
+  /** The data does not fit the node's contract, or is malformed; the message says why. */
+  | "invalid"
   /** The node, or this one, is a guest that has no right to it. */
   | "forbidden"
   /** The node left the cluster. */
@@ -152,9 +154,15 @@ export function isTooLong(error: unknown): boolean {
   return hasCause(error, (cause) => cause instanceof RangeError);
 }
 
-/** Whether bytes that make no sense are at the root of an error: those of TLS, for example. */
+/** Whether bytes that make no sense are at the root of an error. */
 export function isGarbage(error: unknown): boolean {
-  return hasCause(error, ({ name }) => name === "InvalidData");
+  return isEncrypted(error) ||
+    hasCause(error, ({ name }) => name === "InvalidData");
+}
+
+/** Whether TLS is at the root of an error, where none is spoken here. */
+export function isEncrypted(error: unknown): boolean {
+  return hasCause(error, ({ name }) => name === "EncryptedError");
 }
 
 function hasCause(error: unknown, is: (cause: Error) => boolean): boolean {

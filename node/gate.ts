@@ -9,8 +9,8 @@ const MAX_PLACES = 4_096;
 const EXEMPT_TIME = 3_600_000;
 /** A stranger that has had so many ms makes room for the next one: enough for a handshake. */
 const GRACE = 500;
-/** Within so many ms, what breaks the protocol adds up to a ban. */
-const FAULT_WINDOW = 60_000;
+/** Of what breaks the protocol, `banAfter` are forgotten in so many s. */
+const FAULT_WINDOW = 60;
 
 /** What the gate is made with. */
 export interface GateOptions {
@@ -36,10 +36,11 @@ interface Stranger {
 /** An address or a node, as far as it is not trusted. */
 interface Place {
   readonly arrivals: Bucket;
+  /** Holds one for each fault that does not lead to a ban. */
+  faults: Bucket;
   pending: number;
-  faults: number;
-  faultsSince: number;
-  bans: number;
+  /** How long the last ban lasted, in ms; 0: there was none. */
+  lastBan: number;
   bannedUntil: number;
 }
 
@@ -119,22 +120,22 @@ export class Gate {
   }
 
   #fault(who: string, place: Place): void {
-    const now = this.#now();
-    if (now - place.faultsSince > FAULT_WINDOW) {
-      place.faultsSince = now;
-      place.faults = 0;
-    }
-    if (++place.faults >= this.#options.limits.banAfter) this.#ban(who, place);
+    if (!place.faults.take(this.#now())) this.#ban(who, place);
   }
 
   #ban(who: string, place: Place): void {
     const { limits, met, banned } = this.#options;
-    const time = Math.min(limits.banTime * 2 ** place.bans, limits.longestBan);
-    place.bannedUntil = this.#now() + time;
-    place.faults = 0;
-    place.bans = Math.min(place.bans + 1, 32);
+    const now = this.#now();
+    const { banTime, longestBan } = limits;
+    // Quiet times since the last ban halve it once each.
+    const quiet = Math.floor((now - place.bannedUntil) / longestBan);
+    const next = 2 * place.lastBan / 2 ** Math.max(0, quiet);
+    const time = Math.min(Math.max(banTime, next), longestBan);
+    place.bannedUntil = now + time;
+    place.lastBan = time;
+    place.faults = this.#newFaults();
     met.banAfter++;
-    if (time === limits.longestBan) met.longestBan++;
+    if (time === longestBan) met.longestBan++;
     banned(who, time);
   }
 
@@ -213,15 +214,20 @@ export class Gate {
     const { pendingPerAddress, newPerAddress } = this.#options.limits;
     const place = known ?? {
       arrivals: new Bucket(pendingPerAddress, newPerAddress),
+      faults: this.#newFaults(),
       pending: 0,
-      faults: 0,
-      faultsSince: -Infinity,
-      bans: 0,
+      lastBan: 0,
       bannedUntil: -Infinity,
     };
     this.#places.set(key, place);
     trim(this.#places);
     return place;
+  }
+
+  /** The one that finds it empty is banned. */
+  #newFaults(): Bucket {
+    const { banAfter } = this.#options.limits;
+    return new Bucket(banAfter - 1, banAfter / FAULT_WINDOW);
   }
 
   #now(): number {

@@ -3,6 +3,7 @@ import type { Introduced, IntroduceOptions, Protocol } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
 import { isGarbage, isTooLong } from "./errors.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
+import type { Safety } from "./security.ts";
 
 /** A handshake that was ended still finishes what it computes, within so many ms. */
 const SETTLE_TIMEOUT = 250;
@@ -13,6 +14,7 @@ export interface HandshakesOptions {
   readonly clock: Clock;
   readonly limits: Required<NodeLimits>;
   readonly met: MetLimits;
+  readonly safety: Safety;
   /** Whoever connected broke the protocol. */
   fault(connection: Connection): void;
 }
@@ -41,6 +43,7 @@ export class Handshakes {
     let isOver = false;
     const start = clock.now();
     let heard = false;
+    let waits = false;
     const end = (reason: string): void => {
       const error = new Error(reason);
       isOver = true;
@@ -54,6 +57,7 @@ export class Handshakes {
     const introduced = protocol.introduce({
       send: (message) => connection.send(message),
       receive: async ({ limit = Infinity } = {}) => {
+        waits = true;
         const message = await connection.receive({
           limit: Math.min(limit, limits.handshakeSize),
         });
@@ -79,9 +83,11 @@ export class Handshakes {
       if (isLong) this.#options.met.handshakeSize++;
       // Who looks whether somebody listens here, and leaves, breaks nothing.
       const isFault = heard || isLate || isLong || isGarbage(error);
-      if (isFault && options.role === "acceptor") {
-        this.#options.fault(connection);
+      if (options.role === "dialer") {
+        const isUnheard = waits && !isFault && !isOver;
+        throw isUnheard ? this.#unheard(error) : error;
       }
+      if (isFault) this.#options.fault(connection);
       throw error;
     } finally {
       cancel();
@@ -90,6 +96,16 @@ export class Handshakes {
         this.#introductions.delete(introduced)
       );
     }
+  }
+
+  /** Whoever refuses strangers tells them nothing, so this end must guess. */
+  #unheard(cause: unknown): Error {
+    const why = this.#options.safety.security === null
+      ? "its cluster may have a `secret`, which this node was not given"
+      : "it may have another secret than this node, or none";
+    return new Error(`it closed the connection without a word: ${why}`, {
+      cause,
+    });
   }
 
   /** Ends all of them; resolves once nothing works for them any more, or soon after. */

@@ -12,6 +12,7 @@ function setUp() {
   const connection = new FakeConnection();
   const faults: unknown[] = [];
   const handshakes = new Handshakes({
+    safety: { security: null, insecure: false },
     protocol: v1(),
     clock,
     met,

@@ -7,7 +7,13 @@ import {
   NO_GROUPS,
   readChosen,
 } from "./chosen.ts";
-import { DONE, FAILED, readDelivery, UNHANDLED } from "./delivery_wire.ts";
+import {
+  DONE,
+  FAILED,
+  INVALID,
+  readDelivery,
+  UNHANDLED,
+} from "./delivery_wire.ts";
 import { reasonOf } from "./errors.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
@@ -327,7 +333,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     try {
       return this.#checked(resolved, start, end, extras);
     } catch (error) {
-      this.#options.receipts.settle(window, FAILED, sequence, reasonOf(error));
+      this.#options.receipts.settle(window, INVALID, sequence, reasonOf(error));
       if (!(error instanceof InvalidData)) throw error;
       const { name, context } = resolved;
       this.#owner.invalid(name, context.from, NO_REQUEST, error.message);

@@ -7,7 +7,7 @@ import type {
   WaryMembership,
 } from "@devts/routing";
 import { reachOf } from "./address.ts";
-import { ClosedError, JoinError, reasonOf } from "./errors.ts";
+import { ClosedError, isEncrypted, JoinError, reasonOf } from "./errors.ts";
 import type { Journal } from "./journal.ts";
 import type { DialResult, Links } from "./links.ts";
 import { Seeds } from "./seeds.ts";
@@ -217,10 +217,14 @@ function finalReason(result: DialResult): string | null {
   if (result.type === "refused" && isFinal(result.refusal.code)) {
     return result.refusal.detail;
   }
-  return result.type === "failed" && isUnproven(result.error)
-    ? reasonOf(result.error)
-    : null;
+  if (result.type !== "failed") return null;
+  if (isEncrypted(result.error)) return ENCRYPTED;
+  return isUnproven(result.error) ? reasonOf(result.error) : null;
 }
+
+const ENCRYPTED =
+  "it encrypts, and this node does not; create this node with " +
+  "the `secret` of its cluster or with an `identity`, and without `plaintext`";
 
 /** Whether the other end has not proven what it must. */
 function isUnproven(error: unknown): boolean {

@@ -1,3 +1,5 @@
+import type { StallLimits } from "@devts/transport";
+
 /**
  * What strangers may use up. Limits per address exempt addresses of this machine and
  * those from which a peer has proved who it is within the last hour.
@@ -41,15 +43,16 @@ export interface ConnectionLimits {
    */
   readonly handshakeSize?: number;
   /**
-   * An address or a node is banned after so many handshakes or links within a minute that
-   * broke the protocol; a node also after so many links that broke within a second. A
-   * connection that ends without a word is not one.
+   * An address or a node is banned after so many handshakes or links that broke the
+   * protocol, where they come faster than so many per minute; a node also after so many
+   * links that broke within a second. A connection that ends without a word is not one.
    *
    * @default {10}
    */
   readonly banAfter?: number;
   /**
-   * How long a ban lasts the first time, in ms; each time twice as long.
+   * How long a ban lasts the first time, in ms; each time twice as long. Each
+   * `longestBan` without one makes the next half as long again.
    *
    * @default {60_000}
    */
@@ -60,6 +63,20 @@ export interface ConnectionLimits {
    * @default {3_600_000}
    */
   readonly longestBan?: number;
+  /**
+   * TLS handshakes that one listener gives up before their end; then it goes on over TLS
+   * whose sockets can be closed, which takes in data about half as fast.
+   *
+   * @default {64}
+   */
+  readonly stalledHandshakes?: number;
+  /**
+   * Of those, so many from one address within a second, once a listener goes on so:
+   * further ones are closed as they come.
+   *
+   * @default {16}
+   */
+  readonly stalledPerAddress?: number;
   /**
    * Links in all. A quarter of the places is kept for members and for nodes that this
    * one dials.
@@ -129,6 +146,13 @@ export interface LinkBounds {
    */
   readonly outboxFrames?: number;
   /**
+   * Bytes of acknowledgements, probes and news of members queued for one link, above
+   * which they are dropped: their senders send them again. 64 KiB or more.
+   *
+   * @default {1_048_576}
+   */
+  readonly controlOutbox?: number;
+  /**
    * Bytes queued for all links above which events are dropped for those that are above
    * the high-water mark.
    *
@@ -158,6 +182,12 @@ export interface TableLimits {
    * @default {65_536}
    */
   readonly requests?: number;
+  /**
+   * Requests waiting for a reply of one node.
+   *
+   * @default {1_024}
+   */
+  readonly requestsPerPeer?: number;
   /**
    * Deliveries that are not settled, in all; their data may take `outboxTotal` bytes.
    *
@@ -224,6 +254,8 @@ const RANGES: { readonly [name in LimitName]: Range } = {
   banAfter: [10, 1, 2 ** 20],
   banTime: [60_000, 1, 2 ** 31],
   longestBan: [3_600_000, 1, 2 ** 31],
+  stalledHandshakes: [64, 1, 2 ** 20],
+  stalledPerAddress: [16, 1, 2 ** 20],
   links: [256, 1, 2 ** 20],
   linksPerAddress: [16, 1, 2 ** 20],
   dials: [16, 1, 2 ** 20],
@@ -235,10 +267,12 @@ const RANGES: { readonly [name in LimitName]: Range } = {
   highWaterMark: [1_048_576, 1, 2 ** 40],
   outbox: [8_388_608, 1, 2 ** 40],
   outboxFrames: [10_000, 1, 2 ** 30],
+  controlOutbox: [1_048_576, 65_536, 2 ** 30],
   outboxTotal: [67_108_864, 1, 2 ** 40],
   members: [10_000, 1, 2 ** 24],
   meta: [512, 0, 512],
   requests: [65_536, 1, 2 ** 24],
+  requestsPerPeer: [1_024, 1, 2 ** 24],
   deliveries: [65_536, 1, 2 ** 24],
   origins: [4_096, 1, 2 ** 24],
   running: [1_024, 1, 2 ** 20],
@@ -262,6 +296,21 @@ export function withDefaults(limits: NodeLimits): Required<NodeLimits> {
 /** No limit was met so far. */
 export function noneMet(): MetLimits {
   return mapLimits(() => 0);
+}
+
+/** What those may take up who stall in the handshake of TLS, counted among the others. */
+export function stallLimits(
+  { stalledHandshakes, stalledPerAddress }: Required<NodeLimits>,
+  met: MetLimits,
+): StallLimits {
+  return {
+    handshakes: stalledHandshakes,
+    perHost: stalledPerAddress,
+    met: (limit) => {
+      if (limit === "handshakes") met.stalledHandshakes++;
+      else met.stalledPerAddress++;
+    },
+  };
 }
 
 function mapLimits(value: (name: LimitName) => number): MetLimits {

@@ -36,9 +36,6 @@ const TURN_TIME = 10;
 const MESSAGE_COST = 64;
 // Closing politely may take this long, in ms; a node has 5 s for all of it.
 const FAREWELL_TIMEOUT = 2_000;
-// Acknowledgements and probes are small: a peer that lets this much of them pile
-// up takes nothing.
-const CONTROL_LIMIT = 1_048_576;
 
 /** Bounds of what is queued, in bytes. */
 export interface QueueLimits {
@@ -57,6 +54,7 @@ export type LinkLimits =
     | "frameTime"
     | "frameRate"
     | "outboxFrames"
+    | "controlOutbox"
     | "outboxTotal"
   >;
 
@@ -323,7 +321,10 @@ export class Link {
   }
 
   #sendControl(frame: Frame): boolean {
-    if (this.#controlBytes + frame.length > CONTROL_LIMIT) return false;
+    if (this.#controlBytes + frame.length > this.#limits.controlOutbox) {
+      this.#met.controlOutbox++;
+      return false;
+    }
     this.#control.push(frame);
     this.#controlBytes += frame.length;
     this.#pump();

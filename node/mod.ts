@@ -26,6 +26,7 @@
 export type { Behaviour, Scope } from "./behaviour.ts";
 export type { Incompatibility } from "./compatibility.ts";
 export {
+  type CheckedBy,
   type Contract,
   contract,
   type ConversationRules,

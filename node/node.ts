@@ -45,7 +45,12 @@ import { type GroupOf, STRATEGIES } from "./interest_codec.ts";
 import { candidatesOf, Joining } from "./joining.ts";
 import { Journal } from "./journal.ts";
 import { ClusterKeyring, KEYRING } from "./keyring.ts";
-import { type NodeLimits, noneMet, withDefaults } from "./limits.ts";
+import {
+  type NodeLimits,
+  noneMet,
+  stallLimits,
+  withDefaults,
+} from "./limits.ts";
 import type { Link } from "./link.ts";
 import { Links, type LinksOwner, type Rejection } from "./links.ts";
 import { Lookout } from "./lookout.ts";
@@ -78,6 +83,7 @@ import type {
   DeliverOptions,
   DeliveryOutcome,
   DrainOptions,
+  EmitName,
   EmitOptions,
   EventName,
   EventsOptions,
@@ -250,6 +256,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#requests = new Requests({
       clock,
       limit: limits.requests,
+      perPeer: limits.requestsPerPeer,
       met: this.#met,
       rejecting: (reply) => this.#quiet(reply),
     });
@@ -288,6 +295,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       nodes: () => this.#router.nodes,
       queues: () => this.#queueing !== null,
+      isUnfit: (id, name) => this.#objection(id, name) !== null,
     });
     this.#readiness = new Readiness({
       id: parts.id,
@@ -368,6 +376,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#agreement = this.#makeAgreement();
     this.#sending.agreement = this.#agreement;
     security?.onRefused?.((reason) => this.#strangerRefused(reason));
+    security?.boundStalls?.(stallLimits(limits, this.#met));
   }
 
   /** Its id. */
@@ -521,13 +530,13 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * gets every event.
    *
    * With relays that know no better, it travels to all, and who does not handle it skips
-   * it.
+   * it. A node whose contract is known not to fit it does not get it, and is not counted.
    *
    * @returns Resolves at once, or once links that are behind have room again.
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
    */
-  emit<K extends EventName<E>>(
+  emit<K extends EmitName<E>>(
     name: K,
     ...rest: DataArgs<E, K, EmitOptions>
   ): Promise<Outcome>;
@@ -544,7 +553,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long for a message.
    */
-  send<K extends EventName<E>>(
+  send<K extends EmitName<E>>(
     to: string,
     name: K,
     ...rest: DataArg<E, K>
@@ -980,6 +989,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       interest: this.#interest,
       incarnation: () => this.incarnation,
       nodes: () => this.#router.nodes,
+      objection: (to, event) => this.#objection(to, event),
       target: (to) => this.#findTarget(to),
       failing: (promise, failed) => {
         this.#quiet(promise);
@@ -1529,8 +1539,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (event.type === "leave") {
       this.#forget(member.id, event.reason);
       this.#interest.gone(member.id, member.incarnation);
+      if (event.reason === "left") this.#audiences.left(member.id);
       this.#delivering.gone(member.id, event.reason);
-    }
+    } else this.#audiences.joined(member.id);
     this.#roster.changed(event, member);
     this.#joining.changed();
   }
@@ -1579,6 +1590,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         scope,
         digest: (id) => this.#links.get(id)?.contract ?? null,
         isGuest: (id) => this.#links.get(id)?.proven.rights !== undefined,
+        changed: () => this.#audiences.renew(),
         incompatible: (id, events) => {
           for (const { reason } of events) {
             this.#journal.warnSometimes(`node "${id}": ${reason}`);
@@ -1586,6 +1598,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
           this.#journal.tell("incompatible", { id, events });
         },
       }));
+  }
+
+  /** Why an event is not sent to a node: the contracts differ; null: it may. */
+  #objection(to: NodeId, name: string): string | null {
+    return this.#agreement?.objection(to, name) ?? null;
   }
 
   #scopeHost(maxMessage: number): ScopeHost {

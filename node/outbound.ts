@@ -10,6 +10,7 @@ import {
   EVENT,
 } from "./bundle.ts";
 import { Readers } from "./readers.ts";
+import type { Asked } from "./requests.ts";
 
 /** Where a bundle goes. Compared by identity, so there is one object per destination. */
 export interface Target {
@@ -17,6 +18,8 @@ export interface Target {
   readonly to: readonly NodeId[] | "all";
   /** Instead of nodes: one member of a group, whom the network chooses; `to` names it. */
   readonly queue?: { readonly group: string; readonly name: string };
+  /** Of one node: the requests that wait for it. */
+  readonly asked?: Asked;
 }
 
 /** Every other node. */

@@ -2,9 +2,16 @@ import type { Clock } from "@devts/routing";
 import { RequestError } from "./errors.ts";
 import type { MetLimits } from "./limits.ts";
 
+/** A node that requests go to, as long as there is a way to it. */
+export interface Asked {
+  readonly id: string;
+  /** How many wait for a reply of it. */
+  waiting: number;
+}
+
 /** A request that waits for its reply. */
 interface Pending extends PromiseWithResolvers<unknown> {
-  readonly to: string;
+  readonly to: Asked;
   readonly name: string;
   readonly deadline: number;
   /** Those that left in the same bundle, which arrives whole or not at all; null: it alone. */
@@ -17,6 +24,8 @@ export interface RequestsOptions {
   readonly clock: Clock;
   /** How many may wait. */
   readonly limit: number;
+  /** How many may wait for one node. */
+  readonly perPeer: number;
   readonly met: MetLimits;
   /** Called with the promise of a reply before it rejects. */
   rejecting(reply: Promise<unknown>): void;
@@ -52,24 +61,20 @@ export class Requests {
    *
    * @throws {RequestError} If as many wait as may.
    */
-  open(to: string, name: string, timeout: number, signal?: AbortSignal): {
+  open(to: Asked, name: string, timeout: number, signal?: AbortSignal): {
     readonly id: number;
     readonly reply: Promise<unknown>;
   } {
-    const { limit } = this.#options;
-    if (this.#pending.size >= limit) {
-      this.#options.met.requests++;
-      throw new RequestError(
-        "limit",
-        `Cannot request "${name}" of node "${to}": ${limit} requests wait already`,
-      );
-    }
+    const { limit, perPeer } = this.#options;
+    if (to.waiting >= perPeer) throw this.#full("requestsPerPeer", to, name);
+    if (this.#pending.size >= limit) throw this.#full("requests", to, name);
     const id = this.#freeId();
     const deadline = this.#time() + timeout;
     const release = signal === undefined
       ? nothing
       : onAbort(signal, (reason) => this.#fail(id, reason));
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    to.waiting++;
     this.#pending.set(id, {
       to,
       name,
@@ -96,9 +101,8 @@ export class Requests {
   /** A reply came; false when nobody waits for it from that node. */
   resolve(id: number, from: string, value: unknown): boolean {
     const pending = this.#pending.get(id);
-    if (pending?.to !== from) return false;
-    this.#pending.delete(id);
-    pending.release();
+    if (pending?.to.id !== from) return false;
+    this.#remove(id, pending);
     pending.resolve(value);
     return true;
   }
@@ -106,27 +110,27 @@ export class Requests {
   /** The name of a request that waits for that node; null: none does. */
   nameOf(id: number, from: string): string | null {
     const pending = this.#pending.get(id);
-    return pending?.to === from ? pending.name : null;
+    return pending?.to.id === from ? pending.name : null;
   }
 
   /** A failure came; false when nobody waits for it from that node. */
   reject(id: number, from: string, error: (name: string) => unknown): boolean {
     const pending = this.#pending.get(id);
-    if (pending?.to !== from) return false;
+    if (pending?.to.id !== from) return false;
     this.#fail(id, error(pending.name));
     return true;
   }
 
   /** It was not sent: its promise, which nobody has, stays as it is. */
   drop(id: number): void {
-    this.#pending.get(id)?.release();
-    this.#pending.delete(id);
+    const pending = this.#pending.get(id);
+    if (pending) this.#remove(id, pending);
   }
 
   /** Fails those whose target is no longer `reachable`. */
   rejectUnreachable(reachable: (id: string) => boolean, why: string): void {
     for (const [id, { to }] of this.#pending) {
-      if (!reachable(to)) this.#lose(id, why);
+      if (!reachable(to.id)) this.#lose(id, why);
     }
   }
 
@@ -134,7 +138,7 @@ export class Requests {
   rejectLost(ids: readonly number[], why: string, to?: string): void {
     for (const id of ids) {
       const pending = this.#pending.get(id);
-      if (!pending || pending.to !== (to ?? pending.to)) continue;
+      if (!pending || pending.to.id !== (to ?? pending.to.id)) continue;
       for (const other of pending.bundle ?? [id]) this.#lose(other, why);
     }
   }
@@ -147,7 +151,7 @@ export class Requests {
       id,
       new RequestError(
         "lost",
-        `Request "${name}" to node "${to}" got no reply: ${why}; it may have been handled`,
+        `Request "${name}" to node "${to.id}" got no reply: ${why}; it may have been handled`,
       ),
     );
   }
@@ -159,7 +163,7 @@ export class Requests {
         id,
         new RequestError(
           "closed",
-          `Request "${name}" to node "${to}" got no reply: this node was closed`,
+          `Request "${name}" to node "${to.id}" got no reply: this node was closed`,
         ),
       );
     }
@@ -176,10 +180,32 @@ export class Requests {
   #fail(id: number, error: unknown): void {
     const pending = this.#pending.get(id);
     if (!pending) return;
-    this.#pending.delete(id);
-    pending.release();
+    this.#remove(id, pending);
     this.#options.rejecting(pending.promise);
     pending.reject(error);
+  }
+
+  #remove(id: number, pending: Pending): void {
+    this.#pending.delete(id);
+    pending.to.waiting--;
+    pending.release();
+  }
+
+  /** What to tell whoever requests faster than replies come. */
+  #full(
+    limit: "requests" | "requestsPerPeer",
+    { id }: Asked,
+    name: string,
+  ): RequestError {
+    this.#options.met[limit]++;
+    const wait = limit === "requests"
+      ? `${this.#options.limit} requests wait`
+      : `${this.#options.perPeer} requests wait for it`;
+    return new RequestError(
+      "limit",
+      `Cannot request "${name}" of node "${id}": ${wait} already; ` +
+        `await some of their replies first, or raise limits.${limit}`,
+    );
   }
 
   /** The time, read once per turn: a deadline need not be more exact. */
@@ -214,7 +240,7 @@ export class Requests {
         id,
         new RequestError(
           "timeout",
-          `Request "${name}" to node "${to}" got no reply in the time given`,
+          `Request "${name}" to node "${to.id}" got no reply in the time given`,
         ),
       );
     }

@@ -2,10 +2,10 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { VirtualClock } from "@devts/routing/testing";
 import { RequestError } from "./errors.ts";
 import { noneMet } from "./limits.ts";
-import { Requests } from "./requests.ts";
+import { type Asked, Requests } from "./requests.ts";
 import { isSettled, turn } from "./_support_test.ts";
 
-function setUp(limit = 10) {
+function setUp(limit = 10, perPeer = limit) {
   const clock = new VirtualClock();
   return {
     clock,
@@ -13,11 +13,17 @@ function setUp(limit = 10) {
       met: noneMet(),
       clock,
       limit,
+      perPeer,
       rejecting: (reply) => {
         reply.catch(() => {});
       },
     }),
   };
+}
+
+/** A node for which nothing waits. */
+function node(id: string): Asked {
+  return { id, waiting: 0 };
 }
 
 /** Why a promise rejects. */
@@ -28,8 +34,8 @@ async function reasonOf(reply: Promise<unknown>): Promise<string> {
 
 Deno.test("Requests gives the reply to whoever opened the request", async () => {
   const { clock, requests } = setUp();
-  const one = requests.open("a", "x", 1_000);
-  const two = requests.open("a", "x", 1_000);
+  const one = requests.open(node("a"), "x", 1_000);
+  const two = requests.open(node("a"), "x", 1_000);
   assert(one.id !== two.id);
   assertEquals(requests.size, 2);
   assert(requests.resolve(two.id, "a", "second"));
@@ -47,13 +53,15 @@ Deno.test("Requests times out in the order of the deadlines", async () => {
   const ended: number[] = [];
   const deadlines = [500, 20, 300, 20, 10_000, 1];
   for (const timeout of deadlines) {
-    requests.open("a", `after ${timeout}`, timeout).reply.catch((error) => {
-      assert(error instanceof RequestError);
-      assertEquals(error.reason, "timeout");
-      assert(error.message.includes(`"after ${timeout}"`), error.message);
-      ended.push(timeout);
-      assertEquals(clock.now(), timeout);
-    });
+    requests.open(node("a"), `after ${timeout}`, timeout).reply.catch(
+      (error) => {
+        assert(error instanceof RequestError);
+        assertEquals(error.reason, "timeout");
+        assert(error.message.includes(`"after ${timeout}"`), error.message);
+        ended.push(timeout);
+        assertEquals(clock.now(), timeout);
+      },
+    );
   }
   for (const at of [1, 20, 300, 500, 10_000]) {
     clock.tick(at - 1 - clock.now());
@@ -70,7 +78,9 @@ Deno.test("Requests times out in the order of the deadlines", async () => {
 Deno.test("Requests uses one timer for all", () => {
   const { clock, requests } = setUp(10_000);
   for (let i = 0; i < 5_000; i++) {
-    requests.open("a", "x", 1 + (i * 7919) % 10_000).reply.catch(() => {});
+    requests.open(node("a"), "x", 1 + (i * 7919) % 10_000).reply.catch(
+      () => {},
+    );
     clock.tick(0);
     assertEquals(clock.pending, 1);
   }
@@ -93,8 +103,8 @@ Deno.test("Requests rejects with the reason of its signal and lets go of it", as
     listeners--;
     remove(...args);
   };
-  const replied = requests.open("a", "x", 1_000, signal);
-  const aborted = requests.open("a", "x", 1_000, signal);
+  const replied = requests.open(node("a"), "x", 1_000, signal);
+  const aborted = requests.open(node("a"), "x", 1_000, signal);
   assertEquals(listeners, 2);
   requests.resolve(replied.id, "a", 1);
   assertEquals(listeners, 1);
@@ -108,24 +118,61 @@ Deno.test("Requests rejects with the reason of its signal and lets go of it", as
 
 Deno.test("Requests refuses more than its limit", async () => {
   const { requests } = setUp(2);
-  const { id, reply } = requests.open("a", "x", 1_000);
-  requests.open("a", "x", 1_000).reply.catch(() => {});
+  const { id, reply } = requests.open(node("a"), "x", 1_000);
+  requests.open(node("a"), "x", 1_000).reply.catch(() => {});
   const error = assertThrows(
-    () => requests.open("b", "y", 1_000),
+    () => requests.open(node("b"), "y", 1_000),
     RequestError,
     'Cannot request "y" of node "b"',
   );
   assertEquals(error.reason, "limit");
   requests.resolve(id, "a", null);
   await reply;
-  requests.open("b", "y", 1_000).reply.catch(() => {});
+  requests.open(node("b"), "y", 1_000).reply.catch(() => {});
   assertEquals(requests.size, 2);
   requests.close();
 });
 
+Deno.test("Requests refuses more than its limit for one node, until others have ended", async () => {
+  const { requests, clock } = setUp(100, 3);
+  const [one, two] = [node("a"), node("b")];
+  const open = (to: Asked, signal?: AbortSignal) =>
+    requests.open(to, "x", 1_000, signal);
+  const controller = new AbortController();
+  const [first, second, third] = [
+    open(one),
+    open(one),
+    open(one, controller.signal),
+  ];
+  const error = assertThrows(() => open(one), RequestError, "3 requests wait");
+  assertEquals(error.reason, "limit");
+  assert(error.message.includes("limits.requestsPerPeer"), error.message);
+  const other = open(two); // another one is not held up
+
+  requests.resolve(first.id, "a", null);
+  await first.reply;
+  requests.drop(open(one).id);
+  requests.reject(second.id, "a", () => new RequestError("unhandled", "?"));
+  assertEquals(await reasonOf(second.reply), "unhandled");
+  controller.abort(new RequestError("limit", "?"));
+  await assertRejects(() => third.reply);
+  assertEquals([one.waiting, two.waiting], [0, 1]);
+
+  const late = [open(one), open(one), open(one)];
+  clock.tick(1_000);
+  for (const { reply } of [...late, other]) {
+    assertEquals(await reasonOf(reply), "timeout");
+  }
+  const lost = [open(one), open(one), open(one)];
+  requests.rejectUnreachable(() => false, "the link broke");
+  for (const { reply } of lost) assertEquals(await reasonOf(reply), "lost");
+  assertEquals([one.waiting, two.waiting, requests.size], [0, 0, 0]);
+  clock.tick(10_000);
+});
+
 Deno.test("Requests ignores a reply that is late, unknown or from another node", async () => {
   const { clock, requests } = setUp();
-  const { id, reply } = requests.open("a", "x", 10);
+  const { id, reply } = requests.open(node("a"), "x", 10);
   assert(!requests.resolve(id, "b", "forged"));
   assert(!requests.reject(id, "b", () => new Error("forged")));
   assert(!requests.resolve(id + 1, "a", "unknown"));
@@ -138,8 +185,8 @@ Deno.test("Requests ignores a reply that is late, unknown or from another node",
 
 Deno.test("Requests fails those whose node is lost, and only those", async () => {
   const { requests } = setUp();
-  const near = requests.open("near", "x", 1_000);
-  const far = requests.open("far", "x", 1_000);
+  const near = requests.open(node("near"), "x", 1_000);
+  const far = requests.open(node("far"), "x", 1_000);
   requests.rejectUnreachable((id) => id === "near", "the link broke");
   const error = await assertRejects(() => far.reply, RequestError, "may have");
   assertEquals(error.reason, "lost");
@@ -151,7 +198,9 @@ Deno.test("Requests fails those whose node is lost, and only those", async () =>
 
 Deno.test("Requests.close() fails all and leaves nothing", async () => {
   const { clock, requests } = setUp();
-  const replies = [1, 2, 3].map(() => requests.open("a", "x", 1_000).reply);
+  const replies = [1, 2, 3].map(() =>
+    requests.open(node("a"), "x", 1_000).reply
+  );
   clock.tick(0);
   requests.close();
   assertEquals(await Promise.all(replies.map(reasonOf)), [
@@ -165,8 +214,8 @@ Deno.test("Requests.close() fails all and leaves nothing", async () => {
 
 Deno.test("Requests waits for a later deadline after an earlier one was met", async () => {
   const { clock, requests } = setUp();
-  const early = requests.open("a", "early", 10);
-  const late = requests.open("a", "late", 100);
+  const early = requests.open(node("a"), "early", 10);
+  const late = requests.open(node("a"), "late", 100);
   requests.resolve(early.id, "a", 1);
   clock.tick(99);
   assert(!await isSettled(late.reply));
@@ -174,7 +223,7 @@ Deno.test("Requests waits for a later deadline after an earlier one was met", as
   assertEquals(await reasonOf(late.reply), "timeout");
   assertEquals(clock.pending, 0);
   // A new one after all others ended has a timer again.
-  const next = requests.open("a", "next", 5);
+  const next = requests.open(node("a"), "next", 5);
   clock.tick(5);
   assertEquals(await reasonOf(next.reply), "timeout");
 });
@@ -184,9 +233,9 @@ Deno.test("Requests opens from within a rejection, and while it expires", async 
   const controller = new AbortController();
   let again: Promise<unknown> | null = null;
   controller.signal.addEventListener("abort", () => {
-    again = requests.open("a", "again", 20).reply;
+    again = requests.open(node("a"), "again", 20).reply;
   });
-  requests.open("a", "x", 10, controller.signal).reply.catch(() => {});
+  requests.open(node("a"), "x", 10, controller.signal).reply.catch(() => {});
   controller.abort();
   assertEquals(requests.size, 1);
   clock.tick(20);
@@ -198,7 +247,7 @@ Deno.test("Requests gives ids of 32 bits, none of which is in use", () => {
   const { requests } = setUp(1_000);
   const ids = new Set<number>();
   for (let i = 0; i < 1_000; i++) {
-    const { id, reply } = requests.open("a", "x", 1_000);
+    const { id, reply } = requests.open(node("a"), "x", 1_000);
     reply.catch(() => {});
     assert(Number.isInteger(id) && id >= 0 && id < 2 ** 32);
     ids.add(id);
@@ -209,7 +258,7 @@ Deno.test("Requests gives ids of 32 bits, none of which is in use", () => {
 
 Deno.test("Requests.rejectLost() fails those of the same bundle to that node", async () => {
   const { requests } = setUp();
-  const open = (to: string) => requests.open(to, "x", 1_000);
+  const open = (to: string) => requests.open(node(to), "x", 1_000);
   const [first, second, later, other] = [
     open("a"),
     open("a"),

@@ -1,4 +1,4 @@
-import type { Address } from "@devts/transport";
+import type { Address, StallLimits } from "@devts/transport";
 import type { Keyring } from "@devts/protocol/keyring";
 import { reachOf } from "./address.ts";
 
@@ -19,6 +19,8 @@ export interface Security {
   revoke?(id: string): void;
   /** Calls back for whoever was refused before there was a connection. */
   onRefused?(callback: (reason: unknown) => void): void;
+  /** Says what those may take up who stall in the TLS handshake. */
+  boundStalls?(limits: StallLimits): void;
 }
 
 /** What a node was made with, as far as its safety goes. */

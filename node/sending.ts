@@ -140,10 +140,10 @@ export class Sending {
     data: unknown,
     options: GatherOptions = {},
   ): Gathering<unknown> {
-    const nodes = options.to ?? this.#audiences.asked(this.#topics.of(name));
+    const { to = this.#audiences.asked(this.#topics.of(name)) } = options;
     return new Gatherer({
       name,
-      nodes: [...new Set(nodes)],
+      nodes: typeof to === "string" ? [to] : [...new Set(to)],
       clock: this.#options.clock,
       options,
       ask: (node, timeout, signal) =>
@@ -336,16 +336,17 @@ export class Sending {
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
+    const target = this.#targets.of(to);
     let opened;
     try {
-      opened = this.#options.requests.open(to, name, timeout, signal);
+      const asked = this.#targets.asked(target);
+      opened = this.#options.requests.open(asked, name, timeout, signal);
     } catch (error) {
       return this.#rejected(error);
     }
     const { id, reply } = opened;
     if (!this.#options.isDirect) this.#options.lookout.begin();
     try {
-      const target = this.#targets.of(to);
       this.#add(target, REQUEST, name, id, data, headers, "request");
     } catch (error) {
       this.#options.requests.drop(id);
@@ -379,10 +380,11 @@ export class Sending {
       const rule = this.#checks.rule(name);
       const sent = rule === null ? data : this.#checks.sent(rule, data);
       const extras = rule === null ? headers : joinExtras(rule.extras, headers);
+      const acks = options.acks ?? rule?.event.acks ?? "all";
       promise = this.#options.delivering.deliver(
         topic,
         data,
-        options,
+        { ...options, acks },
         extras,
         sent,
       );

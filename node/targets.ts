@@ -1,5 +1,6 @@
 import type { NodeId, Router } from "@devts/routing";
 import { MYSELF, type Target } from "./outbound.ts";
+import type { Asked } from "./requests.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -8,10 +9,13 @@ export class Targets {
   readonly #id: NodeId;
   readonly #router: Router;
   readonly #known = new Map<NodeId, Target>();
+  /** Requests of this node to itself. */
+  readonly #own: Asked;
 
   constructor(id: NodeId, router: Router) {
     this.#id = id;
     this.#router = router;
+    this.#own = { id, waiting: 0 };
   }
 
   /** A node as a target. */
@@ -19,7 +23,7 @@ export class Targets {
     if (id === this.#id) return MYSELF;
     const known = this.#known.get(id);
     if (known) return known;
-    const target: Target = { to: [id] };
+    const target: Target = { to: [id], asked: { id, waiting: 0 } };
     if (this.#router.nodes.has(id)) this.#known.set(id, target);
     return target;
   }
@@ -27,6 +31,11 @@ export class Targets {
   /** The same; null: no way to it is known. */
   find(id: NodeId): Target | null {
     return id === this.#id || this.#router.nodes.has(id) ? this.of(id) : null;
+  }
+
+  /** What counts the requests that wait for a node. */
+  asked(target: Target): Asked {
+    return target.asked ?? this.#own;
   }
 
   /** What the router says of a node that it knows no way to; null: it knows one. */

@@ -164,6 +164,15 @@ export interface Checked<Sent, Taken, Returned, Reply> {
   readonly reply: Reply;
 }
 
+/** An event of a {@linkcode Contract} that `emit` and `send` do not take. */
+export interface Acknowledged {
+  /** How many have to acknowledge it, by the contract. */
+  readonly acks: Acks;
+}
+
+/** How many of those that a delivery is for: `"quorum"` is more than half. */
+export type Acks = "all" | "quorum" | number;
+
 /** The names of the conversations of an interface of events. */
 export type StreamName<E extends object> = string extends keyof E ? string
   : {
@@ -195,6 +204,16 @@ export interface OpenOptions {
 export type EventName<E extends object> = Exclude<
   keyof E & string,
   string extends keyof E ? never : StreamName<E>
+>;
+
+/** The names of the events that may go without an acknowledgement. */
+export type EmitName<E extends object> = Exclude<
+  EventName<E>,
+  string extends keyof E ? never
+    : { [K in keyof E & string]: E[K] extends Acknowledged ? K : never }[
+      & keyof E
+      & string
+    ]
 >;
 
 /** The data of an event, as it is sent: the first parameter of its method. */
@@ -283,9 +302,9 @@ export interface DeliverOptions {
   /**
    * How many of them must have handled it: `"quorum"` is more than half.
    *
-   * @default {"all"}
+   * @default {what the contract says, or "all"}
    */
-  readonly acks?: "all" | "quorum" | number;
+  readonly acks?: Acks;
   /**
    * How long it is tried, in ms: 1 to 2^31 − 1.
    *
@@ -332,11 +351,11 @@ export interface DeliveryOutcome {
 /** Options of {@linkcode Node.gather}. */
 export interface GatherOptions {
   /**
-   * Asks these nodes.
+   * Asks these nodes, whatever they handle.
    *
    * @default {all other nodes that handle the name, and one member of each group}
    */
-  readonly to?: readonly string[];
+  readonly to?: string | readonly string[];
   /**
    * Ends after so many replies.
    *

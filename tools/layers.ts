@@ -126,9 +126,15 @@ function brokenByImport(
   return brokenByOthers(source, specifier);
 }
 
-function brokenByPath({ path, folder }: Source, specifier: string): string[] {
-  const targetFolder = folderOf(resolve(path, specifier));
+function brokenByPath(
+  { path, folder, isTest }: Source,
+  specifier: string,
+): string[] {
+  const target = resolve(path, specifier);
+  const targetFolder = folderOf(target);
   if (targetFolder === folder) return [];
+  // What tries everything together has the support of each part's tests.
+  if (folder === "" && isTest && /\/_[^/]+_test\.ts$/.test(target)) return [];
   if (TOOLING.has(targetFolder) && (folder === "" || TOOLING.has(folder))) {
     return [];
   }

@@ -44,6 +44,11 @@ const FORBIDDEN: readonly Case[] = [
     source: `import type { Router } from "../routing/types.ts";`,
   },
   { path: "mod.ts", source: `import { tcp } from "./transport/tcp.ts";` },
+  { path: "a_test.ts", source: `import { tcp } from "./transport/tcp.ts";` },
+  {
+    path: "node/a_test.ts",
+    source: `import { listen } from "../transport/_support_test.ts";`,
+  },
   { path: "examples/a.ts", source: `import { createNode } from "../mod.ts";` },
   { path: "tools/a.ts", source: `import { tcp } from "../transport/tcp.ts";` },
   { path: "node/a.ts", source: `import { getLogger } from "@std/log";` },
@@ -92,6 +97,10 @@ const FORBIDDEN: readonly Case[] = [
 ];
 
 const ALLOWED: readonly Case[] = [
+  {
+    path: "a_test.ts",
+    source: `import { listen } from "./transport/_support_test.ts";`,
+  },
   {
     path: "transport/tcp.ts",
     source: `import { frame } from "./framing.ts"; Deno.listen();`,

@@ -3,9 +3,8 @@ import { setImmediate } from "node:timers";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { closeQuietly, type DenoConn } from "./_deno_conn.ts";
 import { sendAtOnce } from "./_sockets.ts";
+import type { StallLimits } from "./credentials.ts";
 
-/** A host of which so many were given up within a second gets no more in until that is over. */
-const MAX_GIVEN_UP = 16;
 /** Hosts that are counted. */
 const MAX_HOSTS = 1_024;
 
@@ -46,10 +45,11 @@ export interface TlsListenOptions {
  */
 export function listenClosable(
   { hostname, port, cert, key, alpn }: TlsListenOptions,
+  stalls: Required<StallLimits>,
 ): TlsListening {
   const context = createSecureContext({ cert, key });
   const listener = Deno.listen({ hostname, port });
-  const givenUp = new GivenUp();
+  const givenUp = new GivenUp(stalls.perHost);
   return {
     port: listener.addr.port,
     accept: async () => {
@@ -59,6 +59,7 @@ export function listenClosable(
           return new ClosableTls(conn, context, alpn);
         }
         conn.close();
+        stalls.met("perHost");
       }
     },
     gaveUp: (hostname) => givenUp.note(hostname),
@@ -68,8 +69,13 @@ export function listenClosable(
 
 /** How many connections of each host were given up within this second. */
 class GivenUp {
+  readonly #limit: number;
   readonly #counts = new Map<string, number>();
   #second = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
 
   note(hostname: string): void {
     const count = this.#present().get(hostname) ?? 0;
@@ -79,7 +85,7 @@ class GivenUp {
   }
 
   isCrowded(hostname: string): boolean {
-    return (this.#present().get(hostname) ?? 0) >= MAX_GIVEN_UP;
+    return (this.#present().get(hostname) ?? 0) >= this.#limit;
   }
 
   #present(): Map<string, number> {

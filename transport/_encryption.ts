@@ -2,6 +2,7 @@ import type {
   CertificateOptions,
   Certificates,
   Credentials,
+  StallLimits,
 } from "./credentials.ts";
 import type { ConnectOptions } from "./types.ts";
 
@@ -18,7 +19,11 @@ export interface Encryption {
   onChange(callback: () => void): Disposable;
   /** Nobody is given a connection that came to nothing, so this is told of it. */
   refused(reason: unknown): void;
+  /** What stalled handshakes may take up. */
+  readonly stalls: Required<StallLimits>;
 }
+
+const STALLS = { handshakes: 64, perHost: 16, met: () => {} };
 
 /** As credentials say: names of nodes, whatever host they are on. */
 export function byCredentials(credentials: Credentials): Encryption {
@@ -29,6 +34,9 @@ export function byCredentials(credentials: Credentials): Encryption {
       serverName ?? credentials.serverName(expect),
     onChange: (callback) => credentials.onChange(callback),
     refused: (reason) => credentials.refused?.(reason),
+    get stalls() {
+      return { ...STALLS, ...credentials.stalls };
+    },
   };
 }
 
@@ -40,6 +48,7 @@ export function byCertificates(options: CertificateOptions): Encryption {
     serverName: (hostname, { serverName }) => serverName ?? hostname,
     onChange: () => ({ [Symbol.dispose]() {} }),
     refused: () => {},
+    stalls: STALLS,
   };
 }
 

@@ -1,6 +1,11 @@
 import { GOODBYE_LENGTH, HEADER, readLength } from "./_frame_header.ts";
 import type { ByteStream } from "./framing.ts";
-import { type Address, type Arriving, ConnectionError } from "./types.ts";
+import {
+  type Address,
+  type Arriving,
+  ConnectionError,
+  EncryptedError,
+} from "./types.ts";
 
 const KIB = 1024;
 /** What a read buffer holds while a link is quiet. */
@@ -213,10 +218,17 @@ function tooLong(
   size: number,
   limit: number,
 ): ConnectionError {
-  const message = isTls(size)
-    ? `Cannot receive from "${remote}": it encrypts, and this end does not`
-    : `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`;
+  if (isTls(size)) return encrypted(remote);
+  const message =
+    `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`;
   return new ConnectionError(message, { cause: new RangeError(message) });
+}
+
+function encrypted(remote: Address): ConnectionError {
+  const message = "it encrypts, and this end does not";
+  return new ConnectionError(`Cannot receive from "${remote}": ${message}`, {
+    cause: new EncryptedError(message),
+  });
 }
 
 function cutShort(remote: Address): ConnectionError {

@@ -24,13 +24,6 @@ const HANDSHAKE_TIMEOUT = 5_000;
 const MIN_PAUSE = 5;
 const MAX_PAUSE = 1_000;
 
-/**
- * Deno cannot close the socket of a handshake that stalls, so whoever stalls could take
- * up one after the other. Once so many were given up, a listener goes on over
- * `node:tls`, which can, and takes in data somewhat more slowly.
- */
-const MAX_STUCK = 64;
-
 /** A certificate to listen with. */
 type Shown = ReturnType<typeof ownCertificate>;
 
@@ -198,6 +191,8 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
   #listener: TlsListening | undefined;
   /** Handshakes that were given up over the runtime's own TLS. */
   #stuck = 0;
+  /** Whether it goes on over TLS whose sockets can be closed. */
+  #isClosable = false;
   #changes: Disposable | undefined;
   /** Settles once no change is under way; never rejects. */
   #changed: Promise<void> = Promise.resolve();
@@ -225,10 +220,17 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
     return this.#port;
   }
 
-  /** A connection from there was given up whose handshake is under way. */
+  /**
+   * A connection from there was given up whose handshake is under way. Deno cannot close
+   * its socket, so whoever stalls could take up one after the other: once there are too
+   * many, this goes on over `node:tls`, which can, and takes in data more slowly.
+   */
   gaveUp(hostname: string): void {
-    this.#listener?.gaveUp?.(hostname);
-    if (++this.#stuck !== MAX_STUCK) return;
+    if (this.#listener?.gaveUp) return this.#listener.gaveUp(hostname);
+    const { stalls } = this.#encryption;
+    stalls.met("handshakes");
+    if (++this.#stuck < stalls.handshakes || this.#isClosable) return;
+    this.#isClosable = true;
     this.#changed = this.#changed.then(() => this.#change(true));
   }
 
@@ -287,9 +289,9 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
     const options = this.#options(this.#port, shown);
     for (let pause = MIN_PAUSE; !this.#closed; pause *= 2) {
       try {
-        if (this.#stuck < MAX_STUCK) return listenTls(options);
+        if (!this.#isClosable) return listenTls(options);
         const { listenClosable } = await import("./_closable_tls.ts");
-        return listenClosable(options);
+        return listenClosable(options, this.#encryption.stalls);
       } catch {
         // Whoever took the port meanwhile may leave it, too.
         await new Promise((resolve) =>

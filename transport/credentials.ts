@@ -32,6 +32,31 @@ export interface Certificates {
 }
 
 /**
+ * What those may take up who begin a TLS handshake and never end it: Deno keeps the
+ * socket of one that is given up until the other end closes its own.
+ */
+export interface StallLimits {
+  /**
+   * So many given up by one listener; then it goes on over `node:tls`, which closes
+   * its sockets.
+   *
+   * @default {64}
+   */
+  readonly handshakes?: number;
+  /**
+   * So many of one host within a second, once a listener goes on over `node:tls`: until
+   * that is over, further ones are closed as they come.
+   *
+   * @default {16}
+   */
+  readonly perHost?: number;
+  /**
+   * One was given up, whose socket stays; or one was closed as it came. Must not throw.
+   */
+  met?(limit: "handshakes" | "perHost"): void;
+}
+
+/**
  * What a {@linkcode SecurableTransport} is given to encrypt with. Live: it is asked
  * anew at each dial, and at each start of a listener.
  *
@@ -66,6 +91,8 @@ export interface Credentials {
    * themselves, on the first use of one, do not call it.
    */
   refused?(reason: unknown): void;
+  /** For transports over TLS, asked at each use. */
+  readonly stalls?: StallLimits;
 }
 
 /**

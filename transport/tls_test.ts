@@ -1,11 +1,16 @@
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   Authority,
   createCertificate,
   NodeCredentials,
 } from "./_certificate_test.ts";
 import { combine } from "./combine.ts";
-import { isSecurable } from "./credentials.ts";
+import { type Credentials, isSecurable } from "./credentials.ts";
 import { memory } from "./memory.ts";
 import { tcp } from "./tcp.ts";
 import { testTransport } from "./testing.ts";
@@ -262,6 +267,29 @@ Deno.test("tcp().secure() keeps its certificate where the next one is none", asy
     listener,
   );
   await Promise.all([dialled.close(), accepted.close()]);
+});
+
+Deno.test("a secured listener counts the handshakes that stall, and closes a host that is crowded with them", async () => {
+  const met = { handshakes: 0, perHost: 0 };
+  const bounded: Credentials = {
+    current: () => credentials.current(),
+    serverName: (id) => credentials.serverName(id),
+    onChange: (callback) => credentials.onChange(callback),
+    stalls: { handshakes: 3, perHost: 5, met: (limit) => met[limit]++ },
+  };
+  const listener = await tcp().secure(bounded).listen("tcp://127.0.0.1:0");
+  const accepting = (async () => {
+    for await (const connection of listener) {
+      await connection.close(new Error("enough"));
+    }
+  })();
+  while (met.perHost === 0) {
+    using _silent = await silentTo(listener);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert(met.handshakes >= 3, `${met.handshakes} were counted`);
+  await listener.close();
+  await accepting;
 });
 
 interface Pair {

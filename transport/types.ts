@@ -194,3 +194,12 @@ export class ConnectionError extends Error {
     this.name = "ConnectionError";
   }
 }
+
+/** The other end encrypts, and this one does not: the cause of a {@linkcode ConnectionError}. */
+export class EncryptedError extends Error {
+  /** Makes the error; `message` says so. */
+  constructor(message: string) {
+    super(message);
+    this.name = "EncryptedError";
+  }
+}

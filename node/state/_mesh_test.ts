@@ -19,8 +19,11 @@ interface Message {
 export class Mesh {
   readonly clock = new VirtualClock();
   readonly queue: Message[] = [];
+  /** Nodes that are cut off: what they send is lost, and what is sent to them. */
+  readonly cut = new Set<string>();
   readonly #handlers = new Map<string, Map<string, Handler>>();
-  readonly #closers: (() => unknown)[] = [];
+  readonly #closers = new Map<string, (() => unknown)[]>();
+  readonly #incarnations = new Map<string, number>();
   readonly #abort = new AbortController();
 
   /** Makes the scopes of some nodes that know each other. */
@@ -45,12 +48,24 @@ export class Mesh {
     if (message) this.#hand(message);
   }
 
+  /** Ends a node, and makes the scope of its next life. */
+  restart(id: string, ids: readonly string[]): Scope {
+    this.#end(id);
+    return this.#scope(id, ids);
+  }
+
   /** Ends all. */
   close(): void {
-    for (const close of this.#closers) close();
+    for (const id of this.#closers.keys()) this.#end(id);
+  }
+
+  #end(id: string): void {
+    for (const close of this.#closers.get(id) ?? []) close();
+    this.#closers.delete(id);
   }
 
   #hand({ from, to, name, data }: Message): unknown {
+    if (this.cut.has(from) || this.cut.has(to)) return undefined;
     const handler = this.#handlers.get(to)?.get(name);
     return handler?.(codec.decode(data), {
       from,
@@ -62,6 +77,10 @@ export class Mesh {
 
   #scope(id: string, ids: readonly string[]): Scope {
     const { clock, queue } = this;
+    const incarnation = (this.#incarnations.get(id) ?? 0) + 1;
+    this.#incarnations.set(id, incarnation);
+    const closers: (() => unknown)[] = [];
+    this.#closers.set(id, closers);
     const handlers = new Map<string, Handler>();
     this.#handlers.set(id, handlers);
     const members = new Map<string, Member>(
@@ -81,7 +100,7 @@ export class Mesh {
       generation: 0,
       id,
       cluster: "test",
-      incarnation: 1,
+      incarnation,
       members,
       maxMessage: 1_048_576,
       signal: this.#abort.signal,
@@ -105,6 +124,9 @@ export class Mesh {
       },
       request: async (to, name, ...[data]) => {
         const bytes = codec.encode(data);
+        if (this.cut.has(id) || this.cut.has(to)) {
+          throw new Error("it is cut off");
+        }
         const reply = await this.#hand({ from: id, to, name, data: bytes });
         return codec.decode(codec.encode(reply));
       },
@@ -114,7 +136,7 @@ export class Mesh {
       open: unused,
       onOpen: unused,
       use: (_name, behaviour) => behaviour(scope as never),
-      defer: (cleanup) => void this.#closers.push(cleanup),
+      defer: (cleanup) => void closers.push(cleanup),
       fault: (error) => {
         throw error;
       },

@@ -8,9 +8,10 @@ import {
 } from "./_bytes.ts";
 
 import { grown } from "./_columns.ts";
+import type { Settled } from "./_replicas.ts";
 
 /** The version of the messages; those of another one are refused. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** Nothing follows: who has taken this page holds what the sender held. */
 export const DONE = 1;
@@ -43,8 +44,8 @@ export interface Head {
   readonly part: number;
   readonly parts: number;
   readonly spans: readonly Span[];
-  /** Nodes whose lives up to an incarnation are over, and known everywhere. */
-  readonly settled: readonly (readonly [node: string, incarnation: number])[];
+  /** Nodes of which lives are over, and known everywhere. */
+  readonly settled: readonly (readonly [node: string, settled: Settled])[];
 }
 
 /** A head with nothing in it. */
@@ -73,9 +74,10 @@ export function writeHead(writer: Writer, head: Head): void {
     writer.u64(to);
   }
   writer.u16(Math.min(MAX_REPLICAS, head.settled.length));
-  for (const [node, incarnation] of head.settled.slice(0, MAX_REPLICAS)) {
+  for (const [node, settled] of head.settled.slice(0, MAX_REPLICAS)) {
     writer.text(node);
-    writer.u64(incarnation);
+    writer.u64(settled.incarnation);
+    writer.u64(settled.mark);
   }
 }
 
@@ -102,9 +104,10 @@ export function readHead(reader: Reader): Head {
     if (from > to) throw malformed(`writes from ${from} to ${to}`);
     spans.push({ id, from, to });
   }
-  const settled: [string, number][] = [];
+  const settled: [string, Settled][] = [];
   for (let left = reader.u16(); left > 0; left--) {
-    settled.push([reader.text(), reader.u64()]);
+    const node = reader.text();
+    settled.push([node, { incarnation: reader.u64(), mark: reader.u64() }]);
   }
   return {
     flags,

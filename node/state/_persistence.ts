@@ -7,7 +7,7 @@ import type { Staged } from "./_staged.ts";
 import type { Store } from "./_store.ts";
 
 /** The version of the rows; those of a newer one are refused. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** The row about all others. It is the first. */
 const ABOUT = "";
 /** In front of the keys of entries. */
@@ -252,9 +252,10 @@ export class Persistence {
       writer.u64(replica.floor);
     }
     writer.u16(entries.replicas.settled.size);
-    for (const [node, incarnation] of entries.replicas.settled) {
+    for (const [node, { incarnation, mark }] of entries.replicas.settled) {
       writer.text(node.slice(2));
       writer.u64(incarnation);
+      writer.u64(mark);
     }
     return writer.view();
   }
@@ -321,7 +322,11 @@ export class Persistence {
       this.#lastNumber = Math.max(this.#lastNumber, number);
     }
     for (let left = reader.u16(); left > 0; left--) {
-      store.entries.replicas.settle(reader.text(), reader.u64());
+      const node = reader.text();
+      const incarnation = reader.u64();
+      // The first format did not say.
+      const mark = format === 1 ? Number.MAX_SAFE_INTEGER : reader.u64();
+      store.entries.replicas.settle(node, { incarnation, mark });
     }
   }
 

@@ -55,6 +55,13 @@ export class Quorum {
     );
   }
 
+  /** Whether all replicas are among this node and some others. */
+  isComplete(others: Iterable<string>): boolean {
+    const all = new Set(others).add(this.#options.self);
+    const counted = this.#counted;
+    return counted ? counted.isSubsetOf(all) : all.size >= this.size;
+  }
+
   /** A node says that it holds this node's writes up to a number. */
   held(id: string, seq: number): void {
     if (this.#counted && !this.#counted.has(id)) return;

@@ -1,3 +1,4 @@
+import { malformed } from "./_bytes.ts";
 import { hashText } from "./_hash.ts";
 import { Log } from "./_log.ts";
 
@@ -26,6 +27,13 @@ export interface Replica {
   readonly log: Log;
 }
 
+/** Lives of a node that are over, and known everywhere: up to which one, and what of that. */
+export interface Settled {
+  readonly incarnation: number;
+  /** Writes of that life up to this number are known everywhere. */
+  readonly mark: number;
+}
+
 /** The id of a life of a node. */
 export function replicaId(node: string, incarnation: number): string {
   return `${node}@${incarnation.toString(36)}`;
@@ -35,8 +43,8 @@ export function replicaId(node: string, incarnation: number): string {
 export class Replicas {
   readonly #all: (Replica | undefined)[] = [];
   readonly #byId = new Map<string, Replica>();
-  /** Up to which incarnation the lives of a node are over, and known everywhere. */
-  readonly settled = new Map<string, number>();
+  /** Which lives of nodes are over, and known everywhere. */
+  readonly settled = new Map<string, Settled>();
 
   /** How many there are. */
   get size(): number {
@@ -72,17 +80,22 @@ export class Replicas {
         `Cannot keep apart more than ${MAX_REPLICAS} replicas`,
       );
     }
-    const { node, incarnation } = parse(id);
+    const life = readLife(id);
+    if (!life) throw malformed(`"${id.slice(0, 80)}" is no replica`);
+    const { node, incarnation } = life;
     let index = this.#all.indexOf(undefined);
     if (index < 0) index = this.#all.length;
+    // What was known of it when it was settled, nobody tells anew.
+    const settled = this.settled.get(`n:${node}`);
+    const mark = settled?.incarnation === incarnation ? settled.mark : 0;
     const replica: Replica = {
       index,
       id,
       node,
       incarnation,
       hash: hashText(id),
-      mark: 0,
-      floor: 0,
+      mark,
+      floor: mark,
       moved: 0,
       log: new Log(),
     };
@@ -92,15 +105,20 @@ export class Replicas {
   }
 
   /** Whether its life is over and known everywhere, so that nobody speaks of it any more. */
-  isSettled({ node, incarnation }: Replica): boolean {
-    return incarnation <= (this.settled.get(`n:${node}`) ?? -1);
+  isSettled(replica: Replica): boolean {
+    return isOver(this.settled.get(`n:${replica.node}`), replica, replica.mark);
   }
 
-  /** Its life is over, and known everywhere. */
-  settle(node: string, incarnation: number): void {
-    const known = this.settled.get(`n:${node}`) ?? -1;
-    if (incarnation <= known) return;
-    this.settled.set(`n:${node}`, incarnation);
+  /** Whether a later life of its node is settled: nothing more is taken of it. */
+  isPast({ node, incarnation }: Replica): boolean {
+    return incarnation < (this.settled.get(`n:${node}`)?.incarnation ?? -1);
+  }
+
+  /** A life is over, and known everywhere up to a number of its writes. */
+  settle(node: string, { incarnation, mark }: Settled): void {
+    const known = this.settled.get(`n:${node}`);
+    if (isOver(known, { incarnation }, mark)) return;
+    this.settled.set(`n:${node}`, { incarnation, mark });
     if (this.settled.size <= MAX_REPLICAS) return;
     const [oldest] = this.settled.keys();
     if (oldest !== undefined) this.settled.delete(oldest);
@@ -113,14 +131,25 @@ export class Replicas {
   }
 }
 
-function parse(id: string): { node: string; incarnation: number } {
+/** Whether the writes of a life up to a number are over by what is settled of its node. */
+export function isOver(
+  settled: Settled | undefined,
+  { incarnation }: Pick<Replica, "incarnation">,
+  seq: number,
+): boolean {
+  if (!settled) return false;
+  return incarnation < settled.incarnation ||
+    incarnation === settled.incarnation && seq <= settled.mark;
+}
+
+/** The node and the incarnation that an id speaks of; `null`: it is none. */
+export function readLife(
+  id: string,
+): { readonly node: string; readonly incarnation: number } | null {
   const at = id.lastIndexOf("@");
   const incarnation = parseInt(id.slice(at + 1), 36);
   const node = id.slice(0, at);
   const isWhole = at > 0 && at <= 64 && Number.isSafeInteger(incarnation) &&
     incarnation >= 0 && replicaId(node, incarnation) === id;
-  if (isWhole) return { node, incarnation };
-  throw new SyntaxError(
-    `Cannot read replicated state: "${id.slice(0, 80)}" is no replica`,
-  );
+  return isWhole ? { node, incarnation } : null;
 }

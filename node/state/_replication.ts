@@ -54,9 +54,12 @@ const JITTER = 0.2;
 const PAGE_TIMEOUT = 5_000;
 /** How long a deletion is remembered, in ms. */
 const TOMBSTONE_AGE = 900_000;
-/** A life of a node that a later one has followed is over after so long without news, in ms. */
+/**
+ * A life of a node that a later one has followed is over after so long without news, in
+ * ms, where all configured replicas hold what it wrote.
+ */
 const SETTLED_AFTER = 300_000;
-/** The last life of a node that is gone, likewise. */
+/** The last life of a node that is gone, likewise; all, where nobody said who the replicas are. */
 const GONE_AFTER = 86_400_000;
 /** How often what is no longer needed is given up, in ms. */
 const SWEEP_EVERY = 10_000;
@@ -77,6 +80,8 @@ interface Due {
 /** Carries a {@linkcode Store} between the nodes of a cluster. */
 export class Replication {
   readonly store: Store;
+  /** For state that has something to tidy up, every now and then. */
+  tidy: (() => void) | null = null;
   readonly #scope: Scope<Events>;
   readonly #level: Level;
   readonly #call: Call;
@@ -235,6 +240,13 @@ export class Replication {
     );
   }
 
+  /** Makes a write of the state itself; where it is refused now, another one will be made. */
+  change(key: string, value: unknown, isDelete: boolean): void {
+    // What it replaces may wait for the storage.
+    const level = this.#persistence ? "fsync" : "memory";
+    quiet(this.write(key, value, isDelete, { level }));
+  }
+
   /** The value that a key has once all writes of this node are made. */
   latest(key: string): unknown {
     const staged = this.store.staged.get(key);
@@ -348,6 +360,33 @@ export class Replication {
     this.#room = room;
   }
 
+  // -- Others --
+
+  /** Whether this is the first by its id of those that hold the state. */
+  get isFirst(): boolean {
+    for (const id of this.#known.keys()) {
+      if (id < this.#scope.id) return false;
+    }
+    return true;
+  }
+
+  /** Whether a node is a member, or this one. */
+  isHere(id: string): boolean {
+    return id === this.#scope.id || this.#scope.members.has(id);
+  }
+
+  /** Whether everybody holds the writes of this node up to a number. */
+  isEverywhere(seq: number): boolean {
+    const { id, mark } = this.store.self;
+    if (mark < seq || !this.#quorum.isComplete(this.#known.keys())) {
+      return false;
+    }
+    for (const known of this.#known.values()) {
+      if ((known.get(`r:${id}`) ?? 0) < seq) return false;
+    }
+    return true;
+  }
+
   // -- Watching --
 
   /** Calls back for each change, until disposed. */
@@ -457,7 +496,7 @@ export class Replication {
         this.#answer(
           from,
           data,
-          (bytes) => this.store.answerPull(readHead(new Reader(bytes))),
+          (bytes) => this.#answerPull(from, readHead(new Reader(bytes))),
         ),
     );
     scope.on(
@@ -713,14 +752,30 @@ export class Replication {
       this.#isOver(replica, isLast)
     );
     if (buried + settled > 0) this.#persistence?.touch();
+    if (this.tidy && !this.#isLoading && !this.#closed) this.#tidy(this.tidy);
   }
 
-  /** Whether a life of a node is over, and all that it wrote is known to every member. */
+  #tidy(tidy: () => void): void {
+    try {
+      tidy();
+    } catch (error) {
+      this.#scope.fault(error, `cannot tidy up: ${reasonOf(error)}`);
+    }
+  }
+
+  /**
+   * Whether a life of a node is over, and all that it wrote is known to everybody: to
+   * all replicas, so that none comes back with a write that only it has. Where nobody
+   * said who they are, to all that have been here for a day.
+   */
   #isOver({ id, node, mark, moved }: Replica, isLast: boolean): boolean {
     const { clock, members } = this.#scope;
+    const { size } = this.#quorum;
+    const isLong = isLast || size === 0;
     const since = clock.now() - moved;
-    if (since < (isLast ? GONE_AFTER : SETTLED_AFTER)) return false;
+    if (since < (isLong ? GONE_AFTER : SETTLED_AFTER)) return false;
     if (isLast && members.has(node)) return false;
+    if (!this.#quorum.isComplete(this.#known.keys())) return false;
     for (const known of this.#known.values()) {
       if ((known.get(`r:${id}`) ?? mark) < mark) return false;
     }

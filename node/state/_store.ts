@@ -28,7 +28,13 @@ import {
   writeEntry,
   writeHead,
 } from "./_page.ts";
-import { type Replica, replicaId } from "./_replicas.ts";
+import {
+  isOver,
+  readLife,
+  type Replica,
+  replicaId,
+  type Settled,
+} from "./_replicas.ts";
 import { StagedWrites } from "./_staged.ts";
 
 /** A page of a transfer ends with the entry that brings it to this size, in bytes. */
@@ -365,7 +371,7 @@ export class Store {
     const ack = (head.flags & ACK) !== 0;
     const { to } = span;
     const isKnown = replica === this.self || to <= replica.mark ||
-      this.entries.replicas.isSettled(replica);
+      this.entries.replicas.isPast(replica);
     if (isKnown) {
       return { received: "known", replica, to, ack };
     }
@@ -494,7 +500,7 @@ export class Store {
   /** Whether a write has been here, and the deletion that came after it has been forgotten. */
   #isCollected(replica: Replica, seq: number, key: string): boolean {
     const { entries } = this;
-    if (seq > replica.mark && !entries.replicas.isSettled(replica)) {
+    if (seq > replica.mark && !entries.replicas.isPast(replica)) {
       return false;
     }
     return entries.find(key) < 0;
@@ -506,9 +512,9 @@ export class Store {
   marks(): Map<string, number> {
     const marks = new Map<string, number>();
     for (const replica of this.entries.replicas) {
-      if (!this.entries.replicas.isSettled(replica)) {
-        marks.set(replica.id, replica.mark);
-      }
+      const isTold = replica === this.self ||
+        !this.entries.replicas.isSettled(replica);
+      if (isTold) marks.set(replica.id, replica.mark);
     }
     return marks;
   }
@@ -566,10 +572,11 @@ export class Store {
       this.#drain(replica);
       moved.push(replica);
     }
-    for (const [node, incarnation] of settled) {
-      if (node !== this.self.node || incarnation < this.self.incarnation) {
-        replicas.settle(node, incarnation);
-      }
+    for (const [node, one] of settled) {
+      // Where others have taken this node for gone, what it writes from then on counts.
+      const isOurs = node === this.self.node &&
+        !isOver(this.self, one, one.mark);
+      if (!isOurs) this.#settle(node, one);
     }
     this.#forgetEmpty();
     return moved;
@@ -596,12 +603,29 @@ export class Store {
           one.node !== node || one.incarnation <= incarnation
         );
       if (isOver(replica, isLast)) {
-        replicas.settle(node, incarnation);
+        this.#settle(node, replica);
         count++;
       } else running.add(node);
     }
     this.#forgetEmpty();
     return count;
+  }
+
+  #settle(node: string, { incarnation, mark }: Settled): void {
+    const { replicas } = this.entries;
+    replicas.settle(node, { incarnation, mark });
+    const replica = replicas.get(replicaId(node, incarnation));
+    if (replica) replica.mark = Math.max(replica.mark, mark);
+  }
+
+  /** Whether a life is over, and what it wrote is known everywhere. */
+  isOver(id: string): boolean {
+    const { replicas } = this.entries;
+    const replica = replicas.get(id);
+    if (replica) return replica !== this.self && replicas.isSettled(replica);
+    const life = readLife(id);
+    return life !== null &&
+      isOver(replicas.settled.get(`n:${life.node}`), life, 0);
   }
 
   /** Forgets lives that are over and of whose writes none is left. */
@@ -635,13 +659,16 @@ export class Store {
     for (const replica of entries.replicas) {
       const { id, log, mark } = replica;
       const from = known.get(`r:${id}`) ?? 0;
-      if (from >= mark || this.#isOver(replica, over)) continue;
+      const settled = over.get(`n:${replica.node}`);
+      if (from >= mark || isOver(settled, replica, mark)) continue;
+      const isLastSettled = settled?.incarnation === replica.incarnation;
+      const held = isLastSettled ? Math.max(from, settled.mark) : from;
       if (scratch.at >= PAGE_SIZE) {
         isDone = false;
         break;
       }
       let to = mark;
-      for (let i = log.after(from); i < log.length; i++) {
+      for (let i = log.after(held); i < log.length; i++) {
         // A transfer to this node may have brought entries before it is complete.
         if (log.number(i) > mark) break;
         if (scratch.at >= PAGE_SIZE) {
@@ -779,7 +806,8 @@ export class Store {
       const key = this.entries.keyAt(slot);
       const seq = this.entries.seqAt(slot);
       if (!replica || key === undefined || seq !== seqs[i]) return;
-      const wasKnown = this.#isOver(replica, over) ||
+      const settled = over.get(`n:${replica.node}`);
+      const wasKnown = isOver(settled, replica, seq) ||
         (marks.get(`r:${replica.id}`) ?? 0) >= seq;
       if (!wasKnown) return;
       this.entries.drop(slot);
@@ -847,34 +875,28 @@ export class Store {
     };
   }
 
-  #settled(): [string, number][] {
+  #settled(): [string, Settled][] {
     return Array.from(
       this.entries.replicas.settled,
-      ([node, incarnation]) => [node.slice(2), incarnation],
+      ([node, settled]) => [node.slice(2), settled],
     );
   }
 
   /** Whether lists of changes do not reach back to where the other node is. */
   #mustCompare(
     known: ReadonlyMap<string, number>,
-    over: ReadonlyMap<string, number>,
+    over: ReadonlyMap<string, Settled>,
   ): boolean {
     const { replicas } = this.entries;
-    for (const [node, incarnation] of replicas.settled) {
-      if ((over.get(node) ?? -1) < incarnation) return true;
+    for (const [node, settled] of replicas.settled) {
+      if (!isOver(over.get(node), settled, settled.mark)) return true;
     }
     for (const replica of replicas) {
-      if (this.#isOver(replica, over)) continue;
-      if ((known.get(`r:${replica.id}`) ?? 0) < replica.floor) return true;
+      const { node, floor } = replica;
+      if (isOver(over.get(`n:${node}`), replica, floor)) continue;
+      if ((known.get(`r:${replica.id}`) ?? 0) < floor) return true;
     }
     return false;
-  }
-
-  #isOver(
-    { node, incarnation }: Replica,
-    over: ReadonlyMap<string, number>,
-  ): boolean {
-    return incarnation <= (over.get(`n:${node}`) ?? -1);
   }
 }
 
@@ -882,8 +904,6 @@ function versionKey({ keyHash, low, high }: Summary): string {
   return `${keyHash}:${low}:${high}`;
 }
 
-function overOf({ settled }: Head): Map<string, number> {
-  return new Map(
-    settled.map(([node, incarnation]) => [`n:${node}`, incarnation]),
-  );
+function overOf({ settled }: Head): Map<string, Settled> {
+  return new Map(settled.map(([node, one]) => [`n:${node}`, one]));
 }

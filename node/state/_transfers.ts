@@ -3,6 +3,7 @@ import { MAX_ASKED } from "./_compare.ts";
 import type { Reader } from "./_bytes.ts";
 import { DEPTH } from "./_merkle.ts";
 import { COMPARE, DONE, type Head } from "./_page.ts";
+import { isOver, type Settled } from "./_replicas.ts";
 import type { Store } from "./_store.ts";
 
 /** Nodes from which a newcomer takes over everything at once. */
@@ -35,6 +36,8 @@ export class Transfers {
   readonly #store: Store;
   readonly #members: () => Iterable<string>;
   readonly #ask: TransfersOptions["ask"];
+  /** Whether it has ever held what another node held. */
+  #hasMet = false;
 
   constructor({ store, members, ask }: TransfersOptions) {
     this.#store = store;
@@ -51,11 +54,15 @@ export class Transfers {
   async takeOver(id: string): Promise<void> {
     if (this.#isNew()) await this.#scan(id);
     await this.#pull(id);
+    this.#hasMet = true;
   }
 
-  /** Whether it has next to nothing, and none of it from others. */
+  /**
+   * Whether it has next to nothing, none of it from others, and nobody can have heard of
+   * it and deleted it.
+   */
   #isNew(): boolean {
-    if (this.#store.entries.slots > FEW) return false;
+    if (this.#hasMet || this.#store.entries.slots > FEW) return false;
     for (const replica of this.#store.entries.replicas) {
       if (replica !== this.#store.self && replica.mark > 0) return false;
     }
@@ -140,7 +147,7 @@ export class Transfers {
     if (!first) return;
     for (const { marks, settled } of rest) {
       lower(first.marks, marks);
-      lower(first.settled, settled);
+      lowerSettled(first.settled, settled);
     }
     this.#store.complete(first.marks, [...first.settled]);
   }
@@ -181,5 +188,17 @@ function lower(
 ): void {
   for (const [id, number] of numbers) {
     numbers.set(id, Math.min(number, others.get(id) ?? 0));
+  }
+}
+
+/** Keeps what is settled by both. */
+function lowerSettled(
+  all: Map<string, Settled>,
+  others: ReadonlyMap<string, Settled>,
+): void {
+  for (const [node, settled] of all) {
+    const other = others.get(node);
+    if (!other) all.delete(node);
+    else if (!isOver(other, settled, settled.mark)) all.set(node, other);
   }
 }

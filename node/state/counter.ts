@@ -1,9 +1,8 @@
 import type { Behaviour, Scope } from "../behaviour.ts";
+import { Folding } from "./_folding.ts";
 import { Replicated } from "./_replicated.ts";
+import { type Count, countOf, entryOf, Tally } from "./_tally.ts";
 import type { ReplicatedState, StateOptions, WriteOptions } from "./types.ts";
-
-/** What may stand in a count. */
-const MOST = Number.MAX_SAFE_INTEGER;
 
 /** A number that all nodes share and add to; no addition is lost. */
 export interface ReplicatedCounter extends ReplicatedState {
@@ -20,8 +19,10 @@ export interface ReplicatedCounter extends ReplicatedState {
 }
 
 /**
- * A replicated counter that only grows (a G-counter): each life of a node counts for
- * itself, and the value is the sum.
+ * A replicated counter that only grows (a G-counter; Shapiro and others, "A comprehensive
+ * study of Convergent and Commutative Replicated Data Types", 2011): each life of a node
+ * counts for itself, and the value is the sum. A node takes over what its former lives
+ * have counted.
  *
  * @example Visits
  * ```ts
@@ -49,19 +50,30 @@ export function upDownCounter(
   return (scope) => new UpDownCounter(scope, options);
 }
 
-/** Counts of lives of nodes: each is written by that life alone, so the last one is the largest. */
+/** Counts of lives of nodes: each is written by that life alone. */
 class GrowingCounter extends Replicated implements ReplicatedCounter {
+  /** `null`: something else than this life's own count has changed. */
+  #tally: Tally | null = null;
+
   constructor(scope: Scope, options: StateOptions) {
     super(scope, options, () => "add to the count");
+    const { replication } = this;
+    const folding = new Folding(replication);
+    replication.tidy = () => folding.run();
+    const { store } = replication;
+    store.entries.indexed = (key) => {
+      if (key !== store.self.id) this.#tally = null;
+      else this.#tally?.raise(key, countOf(store.entries.live.get(key)));
+    };
   }
 
   get value(): number {
-    let sum = 0;
-    for (const count of this.replication.store.entries.live.values()) {
-      const [up, down] = countOf(count);
-      sum += up - down;
-    }
-    return sum;
+    return this.#counted.total;
+  }
+
+  get #counted(): Tally {
+    this.#tally ??= new Tally(this.replication.store.entries.live);
+    return this.#tally;
   }
 
   add(by = 1, options?: WriteOptions): Promise<void> {
@@ -71,13 +83,28 @@ class GrowingCounter extends Replicated implements ReplicatedCounter {
 
   #add(by: number, options: WriteOptions | undefined): Promise<void> {
     const { id } = this.replication.store.self;
-    const [up, down] = countOf(this.replication.latest(id));
-    const next = by < 0 ? [up, down - by] : [up + by, down];
-    return this.replication.write(id, next, false, options);
+    const { up, down, base } = this.#own(id);
+    const next = by < 0
+      ? { up, down: down - by, base }
+      : { up: up + by, down, base };
+    return this.replication.write(id, entryOf(next), false, options);
+  }
+
+  /** What this life has counted: its entry is gone where others took the node for gone. */
+  #own(id: string): Count {
+    const latest = this.replication.latest(id);
+    return latest === undefined ? this.#counted.of(id) : countOf(latest);
   }
 
   watch(callback: (value: number) => void): Disposable {
-    return this.replication.watch(() => callback(this.value));
+    let told = this.value;
+    return this.replication.watch(() => {
+      const { value } = this;
+      // What is only told in another way has not changed.
+      if (value === told) return;
+      told = value;
+      callback(value);
+    });
   }
 
   /** @throws {RangeError} If it cannot be added. */
@@ -92,14 +119,4 @@ class UpDownCounter extends GrowingCounter {
     if (Number.isSafeInteger(by)) return;
     throw new RangeError(`Cannot add ${by}: it is no safe integer`);
   }
-}
-
-/** What another node wrote may be anything. */
-function countOf(value: unknown): readonly [up: number, down: number] {
-  if (!Array.isArray(value)) return [0, 0];
-  return [numberOf(value[0]), numberOf(value[1])];
-}
-
-function numberOf(value: unknown): number {
-  return typeof value === "number" && value >= 0 && value <= MOST ? value : 0;
 }

@@ -115,7 +115,7 @@ Deno.test("Store refuses messages of another version", () => {
   assertThrows(
     () => readHead(new Reader(bytes)),
     SyntaxError,
-    "it has version 9, this node reads 1",
+    "it has version 9, this node reads 2",
   );
 });
 

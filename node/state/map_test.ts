@@ -7,6 +7,7 @@ import { START } from "../_support_test.ts";
 import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { WriteError } from "./errors.ts";
 import { map, type MapChange, type ReplicatedMap } from "./map.ts";
+import type { NodeParts } from "../types.ts";
 import type { StateOptions } from "./types.ts";
 
 type Value = unknown;
@@ -31,7 +32,7 @@ async function add(
   world: World,
   id: string,
   options: StateOptions = {},
-  parts: { codec?: Codec; wallClock?: () => number } = {},
+  parts: Partial<NodeParts> = {},
 ): Promise<Nodes[0]> {
   const tested = world.add<object>(id, parts);
   const cart = tested.node.use("cart", map<Value>(options));
@@ -350,24 +351,29 @@ Deno.test("map() used again on the same node loses no write", async () => {
   assertEquals(contents(again), contents(a.cart));
 });
 
+/** A later life of a node each time. */
+function life(number: number): Partial<NodeParts> {
+  return {
+    incarnations: {
+      first: START + 4_096_000 * number,
+      next: nextIncarnation,
+      above: incarnationAbove,
+    },
+  };
+}
+
 Deno.test("map() speaks no more of lives of nodes that are over", async () => {
   await using world = virtualWorld();
-  const nodes = await cluster(world, 2);
+  const nodes = await cluster(world, 2, { replicas: 2 });
   const [a, b] = nodes;
   assert(a && b);
-  for (let life = 1; life <= 5; life++) {
-    const { node } = world.add("c", {
-      incarnations: {
-        first: START + 4_096_000 * life,
-        next: nextIncarnation,
-        above: incarnationAbove,
-      },
-    });
+  for (let number = 1; number <= 5; number++) {
+    const { node } = world.add("c", life(number));
     const cart = node.use("cart", map<Value>());
     await passFor(world.clock, node.listen("memory://c"));
     await passFor(world.clock, node.join("memory://a"));
-    await cart.set(`life ${life}`, life);
-    await cart.set("shared", life);
+    await cart.set(`life ${number}`, number);
+    await cart.set("shared", number);
     await pass(world.clock, 5_000);
     await passFor(world.clock, node.close());
     await pass(world.clock, 1_000);
@@ -381,7 +387,7 @@ Deno.test("map() speaks no more of lives of nodes that are over", async () => {
   nodes.push(newcomer);
   assertEquals(newcomer.cart.size, 7);
   assertSame(nodes);
-  for (let life = 1; life <= 5; life++) await a.cart.delete(`life ${life}`);
+  for (let i = 1; i <= 5; i++) await a.cart.delete(`life ${i}`);
   await pass(world.clock, 1_000_000);
   assertEquals(newcomer.cart.get("shared"), 5);
   assertSame(nodes);
@@ -403,4 +409,50 @@ Deno.test("map() carries the longest values, in deltas and in transfers", async 
   assertEquals(nodes[2]?.cart.get("long 3"), long(3));
   const hashes = nodes.map(({ cart }) => [cart.size, cart.hash()]);
   assertEquals(hashes, [hashes[0], hashes[0], hashes[0]]);
+});
+
+Deno.test("map() keeps a write at quorum that only a replica holds which is cut off, while its writer has another life", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 3, { replicas: 3 });
+  const [a, b, c] = nodes;
+  assert(a && b && c);
+  world.cut("c");
+  await passFor(world.clock, b.cart.set("x", 1, { level: "quorum" }));
+  world.cut("a");
+  world.mend("c");
+  await passFor(world.clock, b.tested.node.close());
+  const again = world.add<object>("b", life(2));
+  const cart = again.node.use("cart", map<Value>({ replicas: 3 }));
+  await passFor(world.clock, again.node.listen("memory://b"));
+  await passFor(world.clock, again.node.join("memory://c"));
+  await pass(world.clock, 900_000);
+  assertEquals([c.cart.get("x"), cart.get("x")], [undefined, undefined]);
+  world.mend("a");
+  await pass(world.clock, 120_000);
+  assertEquals([c.cart.get("x"), cart.get("x")], [1, 1]);
+  assertSame([a, { cart }, c]);
+});
+
+Deno.test("map() takes what a node writes that was taken for gone", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 3);
+  const [a, b, c] = nodes;
+  assert(a && b && c);
+  await c.cart.set("before", 1);
+  await c.cart.set("deleted", 1);
+  await pass(world.clock, 5_000);
+  world.cut("c");
+  await a.cart.delete("deleted");
+  await pass(world.clock, 25 * 3_600_000);
+  assertEquals([a.cart.counters.replicas, b.cart.counters.replicas], [2, 2]);
+  await c.cart.set("meanwhile", 2);
+  world.mend("c");
+  await pass(world.clock, 120_000);
+  await c.cart.set("after", 3);
+  await pass(world.clock, 5_000);
+  assertEquals(contents(a.cart), [["after", 3], ["before", 1], [
+    "meanwhile",
+    2,
+  ]]);
+  assertSame(nodes);
 });

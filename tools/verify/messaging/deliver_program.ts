@@ -35,7 +35,11 @@ const node = createNode<Events>({
   cluster: "verify",
   id,
   logger: quiet,
-  limits: { requests: REQUESTS, running: REQUESTS },
+  limits: {
+    requests: REQUESTS,
+    requestsPerPeer: REQUESTS,
+    running: REQUESTS,
+  },
 });
 const data = new Uint8Array(SIZE).fill(7);
 let handled = 0;

@@ -53,6 +53,10 @@ const EXAMPLES: Readonly<Record<string, readonly Step[]>> = {
     { args: ["{0}"], says: /wrote \d+ to/ },
   ],
   "demo.ts": [{ says: /All went well/ }],
+  "jobs.ts": [
+    { says: CLUSTER_PORT, later: /^job \d+ was done by/m },
+    { command: 1, args: ["{0}", "--work", "10"], says: /did job \d+/ },
+  ],
   "kv.ts": [
     { args: ["--replicas", "2", "--data", "{data}"], says: CLUSTER_PORT },
     {
