@@ -4,6 +4,7 @@ import { KeyMap } from "./_key_map.ts";
 import { Log } from "./_log.ts";
 import { bucketOf, type Digest, Merkle } from "./_merkle.ts";
 import { type Replica, Replicas } from "./_replicas.ts";
+import { SlotTable } from "./_slot_table.ts";
 
 const FIRST_SIZE = 16;
 const TOMBSTONE = 1;
@@ -45,7 +46,7 @@ export class Entries {
   tracksDirty = false;
   /** What has a value, apart from the slots: a read is one look into one table. */
   readonly #live = new KeyMap<unknown>();
-  readonly #slotOf = new KeyMap<number>();
+  readonly #table: SlotTable;
   readonly #keys: (string | undefined)[] = [];
   readonly #free: number[] = [];
   readonly #buried = new Log();
@@ -62,6 +63,11 @@ export class Entries {
   /** The hash over all entries; kept up to date once somebody has asked for it. */
   #all: { low: number; high: number } | null = null;
 
+  /** `secret`: which keys collide in a table, 0 ≤ x < 1. */
+  constructor(secret: number) {
+    this.#table = new SlotTable(secret);
+  }
+
   /** What has a value, by key. */
   get live(): ReadonlyMap<string, unknown> {
     return this.#live;
@@ -69,7 +75,7 @@ export class Entries {
 
   /** The slot of a key or of its tombstone; -1: none. */
   find(key: string): number {
-    return this.#slotOf.get(key) ?? -1;
+    return this.#table.find(this.#table.hash(key), key, this.#keys);
   }
 
   /** The key at a slot; `undefined`: the slot is free. */
@@ -127,9 +133,10 @@ export class Entries {
    * Associative, commutative, idempotent.
    */
   merge(write: Readonly<Write>): Merged {
-    const { replica, seq, isDelete } = write;
-    let slot = this.#slotOf.get(write.key);
-    if (slot === undefined) slot = this.#allocate(write.key);
+    const { key, replica, seq, isDelete } = write;
+    const hash = this.#table.hash(key);
+    let slot = this.#table.find(hash, key, this.#keys);
+    if (slot < 0) slot = this.#allocate(key, hash);
     else {
       const order = this.#compare(write, slot);
       if (order <= 0) return order === 0 ? "same" : "older";
@@ -140,24 +147,25 @@ export class Entries {
     this.#seqs[slot] = seq;
     this.#origins[slot] = replica.index;
     replica.log.add(seq, slot);
+    if (seq > replica.top) replica.top = seq;
     let flags = (this.#flags[slot] ?? 0) & DIRTY;
     if (isDelete) {
       flags |= TOMBSTONE;
       this.tombstones++;
       this.#buried.add(write.time, slot);
-      this.#live.delete(write.key);
-    } else this.#live.set(write.key, write.value);
+      this.#live.delete(key);
+    } else this.#live.set(key, write.value);
     this.#flags[slot] = flags;
     if (!isDelete) this.#toggle(slot, replica);
     if (this.tracksDirty) this.soil(slot);
-    this.indexed?.(write.key, !isDelete);
+    this.indexed?.(key, !isDelete);
     return "taken";
   }
 
   /** Whether something later than a write stands at its key. */
   isSuperseded(write: Readonly<Write>): boolean {
-    const slot = this.#slotOf.get(write.key);
-    return slot !== undefined && this.#compare(write, slot) < 0;
+    const slot = this.find(write.key);
+    return slot >= 0 && this.#compare(write, slot) < 0;
   }
 
   /** How many slots are noted for storage. */
@@ -349,19 +357,19 @@ export class Entries {
     return merkle;
   }
 
-  #allocate(key: string): number {
+  #allocate(key: string, hash: number): number {
     const slot = this.#free.pop() ?? this.slots++;
     if (slot >= this.#times.length) this.#grow();
     this.#keys[slot] = key;
     this.#hashes[slot] = hashText(key);
     this.#flags[slot] = (this.#flags[slot] ?? 0) & DIRTY;
-    this.#slotOf.set(key, slot);
+    this.#table.add(hash, slot);
     return slot;
   }
 
   #release(slot: number, key: string): void {
     if (this.tracksDirty) this.gone.push(key);
-    this.#slotOf.delete(key);
+    this.#table.remove(this.#table.hash(key), slot);
     this.#keys[slot] = undefined;
     this.#seqs[slot] = -1;
     this.#flags[slot] = (this.#flags[slot] ?? 0) & DIRTY;

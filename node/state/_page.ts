@@ -22,6 +22,12 @@ export const COMPARE = 4;
 
 /** The entries may be of any number: the spans say what the sender holds in all. */
 export const SCAN = 8;
+/** The other node has heard of exactly the same writes; a hash of what came of them follows. */
+export const EQUAL = 16;
+/** The sender holds more than it is known to hold: a transfer to it has been cut. */
+export const PARTIAL = 32;
+/** The sender has not taken over everything itself. */
+export const NEW = 64;
 
 const IS_DELETE = 1;
 const MAX_REPLICAS = 65_535;
@@ -38,11 +44,6 @@ export interface Head {
   readonly flags: number;
   /** The time of day at the sender. */
   readonly wallClock: number;
-  /** How far a scan has come: the next slot. */
-  readonly cursor: number;
-  /** Which part of so many a scan is. */
-  readonly part: number;
-  readonly parts: number;
   readonly spans: readonly Span[];
   /** Nodes of which lives are over, and known everywhere. */
   readonly settled: readonly (readonly [node: string, settled: Settled])[];
@@ -52,9 +53,6 @@ export interface Head {
 export const EMPTY: Head = {
   flags: 0,
   wallClock: 0,
-  cursor: 0,
-  part: 0,
-  parts: 1,
   spans: [],
   settled: [],
 };
@@ -64,9 +62,6 @@ export function writeHead(writer: Writer, head: Head): void {
   writer.u8(VERSION);
   writer.u8(head.flags);
   writer.u64(Math.max(0, Math.floor(head.wallClock)));
-  writer.u32(head.cursor);
-  writer.u16(head.part);
-  writer.u16(head.parts);
   writer.u16(Math.min(MAX_REPLICAS, head.spans.length));
   for (const { id, from, to } of head.spans.slice(0, MAX_REPLICAS)) {
     writer.text(id);
@@ -93,9 +88,6 @@ export function readHead(reader: Reader): Head {
   }
   const flags = reader.u8();
   const wallClock = reader.u64();
-  const cursor = reader.u32();
-  const part = reader.u16();
-  const parts = reader.u16();
   const spans: Span[] = [];
   for (let left = reader.u16(); left > 0; left--) {
     const id = reader.text();
@@ -109,15 +101,7 @@ export function readHead(reader: Reader): Head {
     const node = reader.text();
     settled.push([node, { incarnation: reader.u64(), mark: reader.u64() }]);
   }
-  return {
-    flags,
-    wallClock,
-    cursor,
-    part,
-    parts,
-    spans,
-    settled,
-  };
+  return { flags, wallClock, spans, settled };
 }
 
 /** Writes one entry; returns how many bytes its value takes. */

@@ -19,6 +19,8 @@ export interface Replica {
   readonly hash: number;
   /** Everything that it wrote up to this number is held here, or something later in its place. */
   mark: number;
+  /** The highest number of what it wrote and is held here; above `mark`: there are gaps. */
+  top: number;
   /** Tombstones up to this number have been collected: who knows less must compare. */
   floor: number;
   /** When `mark` last moved, by the clock of the node. */
@@ -61,6 +63,11 @@ export class Replicas {
     return this.#all[index];
   }
 
+  /** Whether one is known. */
+  has(id: string): boolean {
+    return this.#byId.has(`r:${id}`);
+  }
+
   /** The one of an id, if it is known. */
   get(id: string): Replica | undefined {
     return this.#byId.get(`r:${id}`);
@@ -95,6 +102,7 @@ export class Replicas {
       incarnation,
       hash: hashText(id),
       mark,
+      top: mark,
       floor: mark,
       moved: 0,
       log: new Log(),

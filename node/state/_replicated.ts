@@ -8,9 +8,17 @@ export class Replicated implements ReplicatedState {
   readonly #replication: Replication;
   readonly #scope: { close(): Promise<void> };
 
-  /** `call`: what the program called, for error messages. */
-  constructor(scope: Scope, options: StateOptions, call?: Call) {
-    this.#replication = new Replication(scope, options, call);
+  /**
+   * @param call What the program called, for error messages.
+   * @param isVerified Whether nodes that know of the same writes hold the same.
+   */
+  constructor(
+    scope: Scope,
+    options: StateOptions,
+    call?: Call,
+    isVerified?: boolean,
+  ) {
+    this.#replication = new Replication(scope, options, call, isVerified);
     this.#scope = scope;
   }
 

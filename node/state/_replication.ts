@@ -11,6 +11,7 @@ import {
 } from "./_checks.ts";
 import { type Head, readHead } from "./_page.ts";
 import { Persistence } from "./_persistence.ts";
+import { isDrift } from "./_scan.ts";
 import { PeerClocks } from "./_peer_clocks.ts";
 import { Quorum } from "./_quorum.ts";
 import { type Replica, replicaId } from "./_replicas.ts";
@@ -99,7 +100,12 @@ export class Replication {
     string,
     { readonly to: string; readonly seq: number }
   >();
-  readonly #counts = { transfers: 0, failedTransfers: 0, refused: 0 };
+  readonly #counts = {
+    transfers: 0,
+    failedTransfers: 0,
+    refused: 0,
+    divergences: 0,
+  };
   #isPumping = false;
   #isScheduled = false;
   #wantsAck = false;
@@ -116,11 +122,16 @@ export class Replication {
   #loadWaiting = 0;
   #closed = false;
 
-  /** `call`: what the program called, where it is no map. */
+  /**
+   * @param call What the program called, where it is no map.
+   * @param isVerified Whether nodes that know of the same writes hold the same; false: they
+   * forget some by themselves.
+   */
   constructor(
     scope: Scope<Events>,
     options: StateOptions,
     call: Call = callOfMap,
+    isVerified = true,
   ) {
     const { clock, codec, wallClock } = scope;
     this.#scope = scope;
@@ -136,6 +147,7 @@ export class Replication {
       wallClock: () => this.#wall,
       clusterTime: () => wallClock() + this.#offset,
       now,
+      secret: scope.random(),
       // Base64 takes four bytes for three.
       maxValue: Math.floor(
         scope.maxMessage * (this.#carriesBytes ? 1 : 3 / 4),
@@ -152,6 +164,10 @@ export class Replication {
       store: this.store,
       members: () => scope.members.keys(),
       ask: (id, what, question) => this.#askPage(id, what, question),
+      refused: (id, error) => this.#refuse(id, error),
+      diverged: (id) => this.#diverged(id),
+      now,
+      isVerified,
     });
     this.#persistence = this.#persist(options);
     this.#listen();
@@ -505,7 +521,7 @@ export class Replication {
         this.#answer(
           from,
           data,
-          (bytes) => this.store.answerScan(readHead(new Reader(bytes))),
+          (bytes) => this.store.answerScan(bytes, !this.#transfers.isNew),
         ),
     );
     scope.on(
@@ -524,6 +540,7 @@ export class Replication {
     scope.onSystem("leave", ({ member: { id } }) => {
       this.#clocks.forget(id);
       this.#known.delete(id);
+      this.#transfers.forget(id);
     });
   }
 
@@ -553,12 +570,22 @@ export class Replication {
     );
   }
 
+  #diverged(id: string): void {
+    this.#counts.divergences++;
+    const message =
+      `holds something else than node "${id}", though both know of the same writes: what differs is exchanged`;
+    this.#scope.fault(
+      new Error(`"${this.#scope.name}" ${message}`),
+      message,
+    );
+  }
+
   #answerPull(from: string, asked: Head): Uint8Array {
     this.#known.set(
       from,
       new Map(asked.spans.map(({ id, to }) => [`r:${id}`, to])),
     );
-    return this.store.answerPull(asked);
+    return this.store.answerPull(asked, !this.#transfers.isNew);
   }
 
   #answer(
@@ -752,6 +779,7 @@ export class Replication {
       this.#isOver(replica, isLast)
     );
     if (buried + settled > 0) this.#persistence?.touch();
+    this.store.rest();
     if (this.tidy && !this.#isLoading && !this.#closed) this.#tidy(this.tidy);
   }
 
@@ -809,8 +837,4 @@ function about(id: string, seq: number): Uint8Array {
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-function isDrift(error: unknown): boolean {
-  return error instanceof Error && error.name === "DriftError";
 }

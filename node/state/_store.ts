@@ -20,7 +20,10 @@ import {
   COMPARE,
   DONE,
   EMPTY,
+  EQUAL,
   type Head,
+  NEW,
+  PARTIAL,
   readHead,
   SCAN,
   type Span,
@@ -28,6 +31,7 @@ import {
   writeEntry,
   writeHead,
 } from "./_page.ts";
+import { Log } from "./_log.ts";
 import {
   isOver,
   readLife,
@@ -35,12 +39,26 @@ import {
   replicaId,
   type Settled,
 } from "./_replicas.ts";
+import {
+  type Place,
+  type Range,
+  readRange,
+  writePlace,
+  writeRange,
+} from "./_scan.ts";
 import { StagedWrites } from "./_staged.ts";
 
 /** A page of a transfer ends with the entry that brings it to this size, in bytes. */
 const PAGE_SIZE = 262_144;
 /** What an entry takes beside its value, at most, in bytes. */
 const ENTRY_ROOM = 1_088;
+
+/** Who knows of no writes of others takes over everything where there is more than this. */
+const MUCH = 256;
+/** The order of all keys is given up when nobody has asked for so long, in ms. */
+const ORDER_UNUSED = 10_000;
+/** It is made anew after so long, in ms. */
+const ORDER_AGE = 60_000;
 
 // Changes that came before others that they follow wait for those, within these bounds.
 const EARLY_EACH = 256;
@@ -68,6 +86,8 @@ export interface StoreOptions {
   readonly now: () => number;
   /** The longest value, in bytes. */
   readonly maxValue: number;
+  /** Which keys collide in a table, 0 ≤ x < 1: nobody else knows. */
+  readonly secret: number;
   /** Where the clock of an earlier run had come to. */
   readonly lastStamp?: { readonly time: number; readonly counter: number };
 }
@@ -90,6 +110,16 @@ export interface StoreCounters {
   pageBytes: number;
   /** Entries that were compared by hashes, since lists of changes did not reach back so far. */
   comparisons: number;
+}
+
+/** All keys in the order of their hashes, as they were at some time. */
+interface Order {
+  /** Which slots hold keys of a hash. */
+  readonly slots: Log;
+  /** How far each replica was. */
+  readonly marks: ReadonlyMap<Replica, number>;
+  readonly madeAt: number;
+  usedAt: number;
 }
 
 /** Changes that wait for those before them. */
@@ -128,7 +158,7 @@ export class DriftError extends Error {
  * only where nothing before it is missing.
  */
 export class Store {
-  readonly entries = new Entries();
+  readonly entries: Entries;
   readonly clock: HybridClock;
   /** This life of this node. Its mark is the number up to which its writes are made, or refused. */
   self: Replica;
@@ -154,6 +184,7 @@ export class Store {
   readonly #pending = new Writer(4_096);
   /** The number of the last write that has been told to others. */
   #told = 0;
+  #order: Order | null = null;
   readonly #early = new Map<Replica, Early[]>();
   #earlyBytes = 0;
   readonly #write: Write;
@@ -162,6 +193,7 @@ export class Store {
   constructor(options: StoreOptions) {
     this.#options = options;
     this.#codec = new ValueCodec(options.codec);
+    this.entries = new Entries(options.secret);
     this.clock = new HybridClock(options.wallClock, options.lastStamp);
     this.self = this.entries.replicas.intern(options.replica);
     this.#write = {
@@ -436,14 +468,19 @@ export class Store {
    * Merges the entries of a message: all, or, where one is malformed or from too far in
    * the future, none.
    */
-  #merge(bytes: Uint8Array, reader: Reader, head: Head): number {
+  #merge(
+    bytes: Uint8Array,
+    reader: Reader,
+    head: Head,
+    repairs = false,
+  ): number {
     const told = this.#entriesTold;
     try {
       told.read(bytes, reader, head, this.#codec);
       const { replicas } = this.entries;
       const origins = head.spans.map(({ id }) => replicas.intern(id));
       this.#check(told, origins);
-      return this.#mergeAll(told, origins);
+      return this.#mergeAll(told, origins, repairs);
     } finally {
       told.clear();
     }
@@ -472,14 +509,20 @@ export class Store {
     if (told.count > 0) this.clock.witness(latest, counter);
   }
 
-  #mergeAll(told: Told, origins: readonly Replica[]): number {
+  #mergeAll(
+    told: Told,
+    origins: readonly Replica[],
+    repairs: boolean,
+  ): number {
     const write = this.#write;
     let changes = 0;
     for (let i = 0; i < told.count; i++) {
       const replica = origins[told.spans[i] ?? 0];
       const seq = told.seqs[i] ?? 0;
       const key = told.keys[i] ?? "";
-      if (!replica || this.#isCollected(replica, seq, key)) continue;
+      if (!replica || !repairs && this.#isCollected(replica, seq, key)) {
+        continue;
+      }
       const isDelete = told.deletes[i] === 1;
       const value = told.values[i];
       write.key = key;
@@ -519,36 +562,54 @@ export class Store {
     return marks;
   }
 
-  /** Asks for what follows; `cursor` says how far the transfer has come. */
-  askPull(cursor: ReadonlyMap<string, number>): Uint8Array {
+  /** Whether there are writes of this node that others are not told yet. */
+  get isAhead(): boolean {
+    return this.self.top > this.self.mark;
+  }
+
+  /** Whether entries are held of which it is not known that all before them are. */
+  get isPartial(): boolean {
+    const { replicas } = this.entries;
+    for (const replica of replicas) {
+      if (replica.top > replica.mark && !replicas.isSettled(replica)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Asks for what follows; `cursor` says how far the transfer has come, `isNew`: that
+   * everything may be told instead.
+   */
+  askPull(cursor: ReadonlyMap<string, number>, isNew: boolean): Uint8Array {
     const spans = [...cursor].map(([id, to]) => ({ id, from: 0, to }));
-    return this.#ask({ spans });
-  }
-
-  /** Asks for a page of everything: of one part of so many, from a slot on. */
-  askScan(cursor: number, part: number, parts: number): Uint8Array {
-    return this.#ask({ cursor, part, parts });
-  }
-
-  #ask(head: Partial<Head>): Uint8Array {
     const writer = new Writer(256);
-    writeHead(writer, this.#askHead(head));
+    const flags = isNew ? NEW : 0;
+    writeHead(writer, { ...this.#answerHead(), flags, spans });
     return writer.view();
   }
 
-  #askHead(head: Partial<Head>): Head {
-    return { ...this.#answerHead(), ...head };
+  /** Asks for a page of everything in a range. */
+  askScan(range: Range): Uint8Array {
+    return writeRange(this.#answerHead(), range);
   }
 
   /**
    * Merges a page of a transfer.
    *
+   * @param repairs Whether it takes again what has been here before.
    * @returns How many entries changed.
    * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
    * @throws {DriftError} If it is from too far in the future; likewise.
    */
-  takePage(bytes: Uint8Array, reader: Reader, head: Head): number {
-    const changes = this.#merge(bytes, reader, head);
+  takePage(
+    bytes: Uint8Array,
+    reader: Reader,
+    head: Head,
+    repairs = false,
+  ): number {
+    const changes = this.#merge(bytes, reader, head, repairs);
     this.counters.pages++;
     this.counters.pageBytes += bytes.length;
     return changes;
@@ -643,13 +704,20 @@ export class Store {
    * Answers `askPull`: the entries that are last words of writes after those that the
    * other node has, oldest first.
    *
+   * @param isWhole Whether this node has taken over everything: then it says what came of
+   * what both know of.
    * @throws {SyntaxError} If what is asked is malformed.
    */
-  answerPull(asked: Head): Uint8Array {
+  answerPull(asked: Head, isWhole = true): Uint8Array {
     const known = new Map(asked.spans.map(({ id, to }) => [`r:${id}`, to]));
     const over = overOf(asked);
-    if (this.#mustCompare(known, over)) {
-      return this.#answer({ flags: COMPARE, spans: [] });
+    const compares = this.#mustCompare(known, over);
+    if ((asked.flags & NEW) !== 0 && (compares || this.#isMuch(known))) {
+      return this.#answer({ flags: SCAN, spans: [] });
+    }
+    if (compares) return this.#answer({ flags: COMPARE, spans: [] });
+    if (isWhole && !this.isAhead && this.#isEqual(asked, known, over)) {
+      return this.#answerEqual();
     }
     const { entries } = this;
     const scratch = this.#scratch;
@@ -688,22 +756,143 @@ export class Store {
     return this.#answer({ flags: isDone ? DONE : 0, spans }, scratch);
   }
 
-  /** Answers `askScan`: a page of everything. */
-  answerScan({ cursor, part, parts }: Head): Uint8Array {
-    const { entries } = this;
+  /** Whether a list of what a newcomer lacks is so long that it takes over everything. */
+  #isMuch(known: ReadonlyMap<string, number>): boolean {
+    let count = 0;
+    for (const { id, log } of this.entries.replicas) {
+      count += log.length - log.after(known.get(`r:${id}`) ?? 0);
+    }
+    return count > MUCH;
+  }
+
+  /** Whether another node knows of exactly the same writes. */
+  #isEqual(
+    asked: Head,
+    known: ReadonlyMap<string, number>,
+    over: ReadonlyMap<string, Settled>,
+  ): boolean {
+    const { replicas } = this.entries;
+    for (const replica of replicas) {
+      const settled = over.get(`n:${replica.node}`);
+      const isPast = isOver(settled, replica, replica.mark) ||
+        replicas.isSettled(replica);
+      if (isPast) continue;
+      if ((known.get(`r:${replica.id}`) ?? 0) !== replica.mark) return false;
+    }
+    return asked.spans.every(({ id, to }) => to === 0 || replicas.has(id));
+  }
+
+  #answerEqual(): Uint8Array {
+    const writer = new Writer(512);
+    const flags = DONE | EQUAL | (this.isPartial ? PARTIAL : 0);
+    writeHead(writer, { ...this.#answerHead(), flags });
+    const { low, high } = this.entries.digest();
+    writer.u32(low);
+    writer.u32(high);
+    return writer.view();
+  }
+
+  /**
+   * Answers `askScan`: a page of everything in a range.
+   *
+   * @param isWhole Whether this node has taken over everything; otherwise it has nothing
+   * to say.
+   * @throws {SyntaxError} If what is asked is malformed.
+   */
+  answerScan(bytes: Uint8Array, isWhole = true): Uint8Array {
+    const { from, to } = readRange(bytes);
+    if (!isWhole) return this.#answer({ flags: SCAN | NEW, spans: [] });
+    const { slots, marks } = this.#ordered();
+    const spans = Array.from(
+      this.entries.replicas,
+      (replica) => ({ id: replica.id, from: 0, to: marks.get(replica) ?? 0 }),
+    );
+    const spanOf = this.#spanIndex(spans);
     const scratch = this.#scratch;
     scratch.at = 0;
-    const spans = this.#allSpans();
-    const spanOf = this.#spanIndex(spans);
-    let slot = cursor;
-    for (; slot < entries.slots && scratch.at < PAGE_SIZE; slot++) {
-      if (entries.keyAt(slot) === undefined) continue;
-      if (entries.hashAt(slot) % parts !== part) continue;
-      const span = spanOf.get(entries.originAt(slot)) ?? 0;
-      if (!this.#addSlot(scratch, span, slot)) break;
+    const next = this.#addRange(scratch, slots, spanOf, { from, to });
+    const writer = new Writer(512 + scratch.at);
+    const flags = SCAN | (next ? 0 : DONE);
+    writeHead(writer, { ...this.#answerHead(), flags, spans });
+    if (next) writePlace(writer, next);
+    writer.append(scratch.view());
+    return writer.view();
+  }
+
+  /** Adds what fits of a range to a page; returns where the next one begins, `null`: it ends. */
+  #addRange(
+    writer: Writer,
+    order: Log,
+    spanOf: ReadonlyMap<number, number>,
+    { from, to }: Range,
+  ): Place | null {
+    const { entries } = this;
+    let start = order.after(from.hash - 1);
+    let { after } = from;
+    while (start < order.length) {
+      const hash = order.number(start);
+      if (hash >= to) return null;
+      if (hash !== from.hash) after = null;
+      let end = start + 1;
+      while (end < order.length && order.number(end) === hash) end++;
+      for (const slot of this.#sameHash(order, start, end, after)) {
+        const span = spanOf.get(entries.originAt(slot)) ?? 0;
+        const isAdded = writer.at < PAGE_SIZE &&
+          this.#addSlot(writer, span, slot);
+        if (!isAdded) return { hash, after };
+        after = entries.keyAt(slot) ?? null;
+      }
+      start = end;
     }
-    const flags = SCAN | (slot >= entries.slots ? DONE : 0);
-    return this.#answer({ flags, spans, cursor: slot, part, parts }, scratch);
+    return null;
+  }
+
+  /** The slots of keys of one hash, in the order of the keys: those that stand there still. */
+  #sameHash(
+    order: Log,
+    start: number,
+    end: number,
+    after: string | null,
+  ): number[] {
+    const { entries } = this;
+    const slots: number[] = [];
+    for (let i = start; i < end; i++) {
+      const slot = order.slot(i);
+      const key = entries.keyAt(slot);
+      const isThere = key !== undefined &&
+        entries.hashAt(slot) === order.number(i);
+      if (isThere && (after === null || key > after)) slots.push(slot);
+    }
+    if (slots.length < 2) return slots;
+    const keyOf = (slot: number): string => entries.keyAt(slot) ?? "";
+    return slots.sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1);
+  }
+
+  /** All keys in their order: what comes later is told by lists. */
+  #ordered(): Order {
+    const now = this.#options.now();
+    const order = this.#order;
+    if (order && now - order.madeAt < ORDER_AGE) {
+      order.usedAt = now;
+      return order;
+    }
+    const { entries } = this;
+    const slots = new Log();
+    for (let slot = 0; slot < entries.slots; slot++) {
+      if (entries.keyAt(slot) === undefined) continue;
+      slots.add(entries.hashAt(slot), slot);
+    }
+    const marks = new Map(
+      Array.from(entries.replicas, (replica) => [replica, replica.mark]),
+    );
+    this.#order = { slots, marks, madeAt: now, usedAt: now };
+    return this.#order;
+  }
+
+  /** Gives up what nobody has asked for in a while. */
+  rest(): void {
+    const unused = this.#options.now() - (this.#order?.usedAt ?? 0);
+    if (unused >= ORDER_UNUSED) this.#order = null;
   }
 
   // -- Comparisons --
@@ -785,6 +974,7 @@ export class Store {
    * Merges what `answerBuckets` gave, and gives up what the other node knew and has no
    * longer.
    *
+   * @param repairs Whether it keeps that, and takes again what has been here before.
    * @returns How many entries changed.
    * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
    * @throws {DriftError} If it is from too far in the future; likewise.
@@ -794,10 +984,12 @@ export class Store {
     reader: Reader,
     head: Head,
     slots: readonly number[],
+    repairs: boolean,
   ): number {
     const absent = readNumbers(reader, slots.length + 1);
     const seqs = absent.map((index) => this.entries.seqAt(slots[index] ?? -1));
-    let changes = this.takePage(bytes, reader, head);
+    let changes = this.takePage(bytes, reader, head, repairs);
+    if (repairs) return changes;
     const marks = new Map(head.spans.map(({ id, to }) => [`r:${id}`, to]));
     const over = overOf(head);
     absent.forEach((index, i) => {

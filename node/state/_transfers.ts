@@ -2,14 +2,14 @@
 import { MAX_ASKED } from "./_compare.ts";
 import type { Reader } from "./_bytes.ts";
 import { DEPTH } from "./_merkle.ts";
-import { COMPARE, DONE, type Head } from "./_page.ts";
-import { isOver, type Settled } from "./_replicas.ts";
+import { COMPARE, DONE, EQUAL, type Head, PARTIAL, SCAN } from "./_page.ts";
+import { Scan } from "./_scan.ts";
 import type { Store } from "./_store.ts";
 
 /** Nodes from which a newcomer takes over everything at once. */
 const SCANNED = 4;
-/** A node that has more entries is no newcomer. */
-const FEW = 1_024;
+/** A transfer of everything that no node can go on with is given up after so long, in ms. */
+const PATIENCE = 60_000;
 
 /** What another node is asked for. */
 export type Question = "pull" | "scan" | "hashes" | "buckets";
@@ -29,20 +29,40 @@ export interface TransfersOptions {
   members(): Iterable<string>;
   /** Asks another node. */
   ask(id: string, what: Question, question: Uint8Array): Promise<Page>;
+  /** A node tells nonsense, though others may go on. */
+  refused(id: string, error: unknown): void;
+  /** Another node holds something else, though it knows of the same writes. */
+  diverged(id: string): void;
+  /** Milliseconds that never go back. */
+  now(): number;
+  /** Whether what nodes that know of the same writes hold is the same. */
+  readonly isVerified: boolean;
 }
 
 /** Takes over what other nodes have and this one has not. */
 export class Transfers {
+  readonly #options: TransfersOptions;
   readonly #store: Store;
-  readonly #members: () => Iterable<string>;
-  readonly #ask: TransfersOptions["ask"];
   /** Whether it has ever held what another node held. */
   #hasMet = false;
+  /** A transfer of everything that has not come to its end. */
+  #scan: Scan | null = null;
+  /** Nodes that hold something else though they know of the same writes. */
+  readonly #diverged = new Set<string>();
 
-  constructor({ store, members, ask }: TransfersOptions) {
-    this.#store = store;
-    this.#members = members;
-    this.#ask = ask;
+  constructor(options: TransfersOptions) {
+    this.#options = options;
+    this.#store = options.store;
+  }
+
+  /** Whether this node is about to take over everything: it is no source for others. */
+  get isNew(): boolean {
+    return this.#scan?.isPartial ?? false;
+  }
+
+  /** A node is gone. */
+  forget(id: string): void {
+    this.#diverged.delete(id);
   }
 
   /**
@@ -50,31 +70,73 @@ export class Transfers {
    *
    * @throws {SyntaxError} If it tells nonsense; then nothing of that page is merged.
    * @throws {DriftError} If it tells of what is from too far in the future; likewise.
+   * @throws {Error} If a transfer of everything cannot go on: the next call does.
    */
   async takeOver(id: string): Promise<void> {
-    if (this.#isNew()) await this.#scan(id);
-    await this.#pull(id);
+    if (this.#scan) await this.#takeAll(id, this.#scan);
+    if (await this.#pull(id)) {
+      this.#scan ??= this.#newScan();
+      await this.#takeAll(id, this.#scan);
+      await this.#pull(id);
+    }
     this.#hasMet = true;
   }
 
   /**
-   * Whether it has next to nothing, none of it from others, and nobody can have heard of
-   * it and deleted it.
+   * Whether nothing of what it has is from others, and nobody can have heard of it and
+   * deleted it.
    */
-  #isNew(): boolean {
-    if (this.#hasMet || this.#store.entries.slots > FEW) return false;
-    for (const replica of this.#store.entries.replicas) {
-      if (replica !== this.#store.self && replica.mark > 0) return false;
+  #hasNothing(): boolean {
+    if (this.#hasMet) return false;
+    const { self } = this.#store;
+    for (const [id, mark] of this.#store.marks()) {
+      if (id !== self.id && mark > 0) return false;
     }
     return true;
   }
 
-  async #pull(id: string): Promise<void> {
-    const cursor = this.#store.marks();
-    let next = this.#ask(id, "pull", this.#store.askPull(cursor));
+  #newScan(): Scan {
+    const { ask, now, refused } = this.#options;
+    const store = this.#store;
+    return new Scan({
+      ask: (id, range) => ask(id, "scan", store.askScan(range)),
+      take: ({ bytes, reader, head }) => store.takePage(bytes, reader, head),
+      refused,
+      now,
+    });
+  }
+
+  /** Takes over everything, from several at once. */
+  async #takeAll(id: string, scan: Scan): Promise<void> {
+    const { members, now } = this.#options;
+    const others = [...members()].filter((one) => one !== id);
+    const isDone = await scan.run([id, ...others.slice(0, SCANNED - 1)]);
+    if (isDone) this.#store.complete(scan.marks, [...scan.settled]);
+    else if (now() - scan.movedAt < PATIENCE) {
+      throw new Error("No node can go on with a transfer of everything");
+    }
+    // What nobody had whole comes by lists, and by comparisons.
+    this.#scan = null;
+  }
+
+  /** Takes over what follows what is known here; true: that is too much for lists. */
+  async #pull(id: string): Promise<boolean> {
+    const store = this.#store;
+    const asked = store.marks();
+    const cursor = new Map(asked);
+    const isNew = this.#hasNothing();
+    let next = this.#options.ask(id, "pull", store.askPull(cursor, isNew));
     for (;;) {
-      const { bytes, reader, head } = await next;
-      if ((head.flags & COMPARE) !== 0) return await this.#compare(id);
+      const page = await next;
+      const { head } = page;
+      if ((head.flags & SCAN) !== 0) return true;
+      if ((head.flags & COMPARE) !== 0) {
+        await this.#compare(id, false);
+        return false;
+      }
+      if ((head.flags & EQUAL) !== 0) {
+        return await this.#verify(id, page, asked);
+      }
       const isDone = (head.flags & DONE) !== 0;
       for (const span of head.spans) {
         if (span.from > (cursor.get(span.id) ?? 0)) {
@@ -86,24 +148,62 @@ export class Transfers {
       }
       // The next page is on its way while this one is merged.
       if (!isDone) {
-        next = this.#ask(id, "pull", this.#store.askPull(cursor));
+        next = this.#options.ask(id, "pull", store.askPull(cursor, isNew));
         next.catch(() => {});
       }
-      this.#store.takePage(bytes, reader, head);
-      if (isDone) return void this.#store.complete(cursor, head.settled);
+      store.takePage(page.bytes, page.reader, head);
+      if (!isDone) continue;
+      store.complete(cursor, head.settled);
+      return false;
     }
   }
 
-  /** Finds out what differs by hashes, level by level, and takes that over. */
-  async #compare(id: string): Promise<void> {
+  /**
+   * Who knows of the same writes holds the same; where not, something went wrong, and what
+   * differs is exchanged.
+   */
+  async #verify(
+    id: string,
+    { reader, head }: Page,
+    asked: ReadonlyMap<string, number>,
+  ): Promise<false> {
     const store = this.#store;
+    const low = reader.u32();
+    const high = reader.u32();
+    store.complete(new Map(), head.settled);
+    const { isVerified, diverged } = this.#options;
+    // What has come since it was asked may make the difference.
+    const isStill = !store.isAhead && isSame(asked, store.marks());
+    if (!isVerified || !isStill) return false;
+    const own = store.entries.digest();
+    if (own.low === low && own.high === high) {
+      this.#diverged.delete(id);
+      return false;
+    }
+    const wasCut = (head.flags & PARTIAL) !== 0 || store.isPartial;
+    if (!wasCut && !this.#diverged.has(id)) {
+      this.#diverged.add(id);
+      diverged(id);
+    }
+    await this.#compare(id, true);
+    return false;
+  }
+
+  /**
+   * Finds out what differs by hashes, level by level, and takes that over. Where it
+   * `repairs`, what the other node has not is kept, and what has been here before is taken
+   * again.
+   */
+  async #compare(id: string, repairs: boolean): Promise<void> {
+    const store = this.#store;
+    const { ask } = this.#options;
     let first: Head | null = null;
     let differing: number[] = [0];
     for (let level = 0; level < DEPTH && differing.length > 0; level++) {
       const next: number[] = [];
       for (const indices of inParts(differing)) {
         const question = store.askHashes(level, indices);
-        const { head, reader } = await this.#ask(id, "hashes", question);
+        const { head, reader } = await ask(id, "hashes", question);
         first ??= head;
         next.push(...store.differing(reader, level, indices));
       }
@@ -112,65 +212,27 @@ export class Transfers {
     for (const buckets of inParts(differing)) {
       for (let isDone = false; !isDone;) {
         const { question, slots } = store.askBuckets(buckets);
-        const page = await this.#ask(id, "buckets", question);
+        const page = await ask(id, "buckets", question);
         isDone = (page.head.flags & DONE) !== 0;
         const { bytes, reader, head } = page;
-        const changes = store.takeBuckets(bytes, reader, head, slots);
+        const changes = store.takeBuckets(
+          bytes,
+          reader,
+          head,
+          slots,
+          repairs,
+        );
         if (changes === 0 && !isDone) {
           throw new SyntaxError(`Cannot compare with "${id}": it does not end`);
         }
       }
     }
     // What the other node had at the beginning, this one has now.
-    if (!first) return;
+    if (!first || repairs) return;
     store.complete(
       new Map(first.spans.map((span) => [span.id, span.to])),
       first.settled,
     );
-  }
-
-  /** Takes over everything, from several at once. */
-  async #scan(id: string): Promise<void> {
-    const others = [...this.#members()].filter((one) => one !== id);
-    const sources = [id, ...others.slice(0, SCANNED - 1)];
-    const heads = await Promise.all(
-      sources.map((source, part) =>
-        this.#scanPart(source, part, sources.length)
-          .catch(() => this.#scanPart(id, part, sources.length))
-      ),
-    );
-    // Complete is what all parts are complete for.
-    const [first, ...rest] = heads.map(({ spans, settled }) => ({
-      marks: new Map(spans.map((span) => [span.id, span.to])),
-      settled: new Map(settled),
-    }));
-    if (!first) return;
-    for (const { marks, settled } of rest) {
-      lower(first.marks, marks);
-      lowerSettled(first.settled, settled);
-    }
-    this.#store.complete(first.marks, [...first.settled]);
-  }
-
-  /** Resolves to the head of the first page: what the source had then, it has brought. */
-  async #scanPart(id: string, part: number, parts: number): Promise<Head> {
-    const ask = (cursor: number): Promise<Page> => {
-      const question = this.#store.askScan(cursor, part, parts);
-      // A page that got lost does not make the part begin anew.
-      return this.#ask(id, "scan", question)
-        .catch(() => this.#ask(id, "scan", question));
-    };
-    let page = await ask(0);
-    const first = page.head;
-    for (;;) {
-      const { bytes, reader, head } = page;
-      const isDone = (head.flags & DONE) !== 0;
-      const next = isDone ? null : ask(head.cursor);
-      next?.catch(() => {});
-      this.#store.takePage(bytes, reader, head);
-      if (!next) return first;
-      page = await next;
-    }
   }
 }
 
@@ -181,24 +243,11 @@ function* inParts(numbers: readonly number[]): Generator<readonly number[]> {
   }
 }
 
-/** Keeps the lower of two numbers for each, and only what both have. */
-function lower(
-  numbers: Map<string, number>,
+function isSame(
+  marks: ReadonlyMap<string, number>,
   others: ReadonlyMap<string, number>,
-): void {
-  for (const [id, number] of numbers) {
-    numbers.set(id, Math.min(number, others.get(id) ?? 0));
-  }
-}
-
-/** Keeps what is settled by both. */
-function lowerSettled(
-  all: Map<string, Settled>,
-  others: ReadonlyMap<string, Settled>,
-): void {
-  for (const [node, settled] of all) {
-    const other = others.get(node);
-    if (!other) all.delete(node);
-    else if (!isOver(other, settled, settled.mark)) all.set(node, other);
-  }
+): boolean {
+  if (marks.size !== others.size) return false;
+  for (const [id, mark] of marks) if (others.get(id) !== mark) return false;
+  return true;
 }

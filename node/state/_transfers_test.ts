@@ -1,9 +1,14 @@
-import { assertEquals } from "@std/assert";
+/** What a newcomer takes over, and from whom, where nodes and messages get lost. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { Reader } from "./_bytes.ts";
 import { readHead } from "./_page.ts";
+import { type Place, readRange } from "./_scan.ts";
 import { Store } from "./_store.ts";
-import { type Page, Transfers } from "./_transfers.ts";
+import { type Page, type Question, Transfers } from "./_transfers.ts";
+
+const COUNT = 20_000;
+const VALUE = "x".repeat(100);
 
 function store(replica: string): Store {
   return new Store({
@@ -13,39 +18,205 @@ function store(replica: string): Store {
     clusterTime: () => 1_000,
     now: () => 0,
     maxValue: 10_000,
+    secret: 0.5,
   });
 }
 
-Deno.test("Transfers.takeOver() asks again for a page that got lost, not for all of them", async () => {
-  const source = store("b@1");
-  for (let i = 0; i < 10_000; i++) {
-    source.write(`key ${i}`, "x".repeat(100), false);
+/** A newcomer, and sources that hold the same; each may be gone. */
+class Cluster {
+  readonly newcomer = store("new@1");
+  readonly sources = new Map<string, Store>();
+  /** Scans that each answered: where they began. */
+  readonly asked = new Map<string, number[]>();
+  readonly gone = new Set<string>();
+  readonly refused: string[] = [];
+  diverged = 0;
+  /** Bytes of the pages of scans. */
+  bytes = 0;
+  /** Called before each answer to a scan. */
+  asking = (_id: string, _from: Place): void => {};
+  readonly transfers: Transfers;
+
+  constructor(ids: readonly string[]) {
+    const [first = "", ...rest] = ids;
+    const source = store(`${first}@1`);
+    for (let i = 0; i < COUNT; i++) source.write(`key ${i}`, VALUE, false);
+    for (let i = 0; i < 100; i++) source.write(`key ${i}`, undefined, true);
+    const all = source.takeDelta(false);
+    assert(all);
+    this.sources.set(first, source);
+    for (const id of rest) {
+      const other = store(`${id}@1`);
+      other.receive(all);
+      this.sources.set(id, other);
+    }
+    this.transfers = new Transfers({
+      store: this.newcomer,
+      members: () => this.sources.keys(),
+      ask: (id, what, question) => this.#ask(id, what, question),
+      refused: (id) => void this.refused.push(id),
+      diverged: () => void this.diverged++,
+      now: () => 0,
+      isVerified: true,
+    });
   }
-  const newcomer = store("a@1");
-  let asked = 0;
-  let lost = 0;
-  const page = (bytes: Uint8Array): Page => {
+
+  /** What an uncut transfer takes, in bytes. */
+  async whole(): Promise<number> {
+    const other = new Cluster([...this.sources.keys()]);
+    await other.transfers.takeOver(other.first);
+    return other.bytes;
+  }
+
+  get first(): string {
+    const [id = ""] = this.sources.keys();
+    return id;
+  }
+
+  assertWhole(): void {
+    const source = this.sources.get(this.first);
+    assertEquals(this.newcomer.entries.live.size, COUNT - 100);
+    assertEquals(this.newcomer.entries.tombstones, 100);
+    assertEquals(this.newcomer.entries.digest(), source?.entries.digest());
+    assertEquals(this.newcomer.marks().get(`${this.first}@1`), COUNT + 100);
+    assert(!this.newcomer.isPartial);
+  }
+
+  async #ask(id: string, what: Question, question: Uint8Array): Promise<Page> {
+    // As in a network, others have their turns.
+    await Promise.resolve();
+    if (what === "scan") this.asking(id, readRange(question).from);
+    const source = this.sources.get(id);
+    if (!source || this.gone.has(id)) throw new Error(`${id} is gone`);
+    const bytes = this.#answer(source, what, question).slice();
     const reader = new Reader(bytes);
+    if (what === "scan") {
+      this.bytes += bytes.length;
+      const starts = this.asked.get(id) ?? [];
+      this.asked.set(id, [...starts, readRange(question).from.hash]);
+    }
     return { bytes, reader, head: readHead(reader) };
+  }
+
+  #answer(source: Store, what: Question, question: Uint8Array): Uint8Array {
+    const asked = readHead(new Reader(question));
+    switch (what) {
+      case "pull":
+        return source.answerPull(asked);
+      case "scan":
+        return source.answerScan(question);
+      case "hashes":
+        return source.answerHashes(question);
+      case "buckets":
+        return source.answerBuckets(question);
+    }
+  }
+}
+
+Deno.test("Transfers.takeOver() takes over everything from several nodes, each entry once", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  await cluster.transfers.takeOver("a");
+  cluster.assertWhole();
+  const starts = [...cluster.asked.values()].flat();
+  assertEquals(new Set(starts).size, starts.length);
+  assertEquals(cluster.asked.size, 3);
+  for (const asked of cluster.asked.values()) assert(asked.length > 1);
+});
+
+Deno.test("Transfers.takeOver() goes on at another node where one is gone in the middle", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  let count = 0;
+  cluster.asking = (id) => {
+    if (id === "b" && ++count === 3) cluster.gone.add("b");
   };
-  const transfers = new Transfers({
-    store: newcomer,
-    members: () => ["b"],
-    ask(_id, what, question) {
-      const { head } = page(question);
-      if (what === "pull") {
-        return Promise.resolve(page(source.answerPull(head)));
-      }
-      asked++;
-      if (asked % 2 === 0) {
-        lost++;
-        return Promise.reject(new Error("lost"));
-      }
-      return Promise.resolve(page(source.answerScan(head)));
-    },
-  });
-  await transfers.takeOver("b");
-  assertEquals(newcomer.entries.live.size, 10_000);
-  assertEquals(newcomer.entries.digest(), source.entries.digest());
-  assertEquals(asked - lost, newcomer.counters.pages - 1);
+  await cluster.transfers.takeOver("a");
+  cluster.assertWhole();
+  assert(cluster.bytes <= 1.1 * await cluster.whole());
+});
+
+Deno.test("Transfers.takeOver() goes on where it was when all nodes are gone and one is back", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  let count = 0;
+  cluster.asking = () => {
+    if (++count === 8) { for (const id of "abc") cluster.gone.add(id); }
+  };
+  const cut = cluster.transfers.takeOver("a");
+  await assertRejects(() => cut, Error, "No node can go on");
+  assert(cluster.transfers.isNew && cluster.newcomer.isPartial);
+  const { size } = cluster.newcomer.entries.live;
+  assert(size > 0 && size < COUNT / 2);
+  assertEquals(cluster.newcomer.marks().get("a@1") ?? 0, 0);
+  // Live writes go on meanwhile.
+  cluster.sources.get("a")?.write("key 5000", "later", false);
+  cluster.gone.delete("a");
+  await cluster.transfers.takeOver("a");
+  assert(!cluster.transfers.isNew);
+  assertEquals(cluster.newcomer.entries.live.get("key 5000"), "later");
+  assertEquals(cluster.newcomer.entries.live.size, COUNT - 100);
+  assert(cluster.bytes <= 1.1 * await cluster.whole());
+});
+
+Deno.test("Transfers.takeOver() asks again for a page that got lost, not for all of them", async () => {
+  const cluster = new Cluster(["a"]);
+  let lost = 0;
+  const seen = new Set<number>();
+  cluster.asking = (_id, { hash }) => {
+    if (seen.has(hash)) return;
+    seen.add(hash);
+    lost++;
+    throw new Error("lost");
+  };
+  await cluster.transfers.takeOver("a");
+  cluster.assertWhole();
+  assertEquals(cluster.asked.get("a")?.length, lost);
+});
+
+Deno.test("Transfers.takeOver() refuses a node that lies, says so, and goes on with others", async () => {
+  const cluster = new Cluster(["a", "b", "c"]);
+  const liar = cluster.sources.get("b");
+  assert(liar);
+  const answer = liar.answerScan.bind(liar);
+  liar.answerScan = (bytes) => answer(bytes).slice(0, -1);
+  await cluster.transfers.takeOver("a");
+  cluster.assertWhole();
+  assertEquals(cluster.refused, ["b"]);
+});
+
+Deno.test("Transfers.takeOver() loses nothing that is written or deleted at the sources meanwhile", async () => {
+  const cluster = new Cluster(["a", "b"]);
+  const [a, b] = [cluster.sources.get("a"), cluster.sources.get("b")];
+  assert(a && b);
+  let n = 0;
+  cluster.asking = () => {
+    for (const source of [a, b]) {
+      source.write(`live ${n++}`, n, false);
+      source.write(`key ${997 * n % COUNT}`, undefined, true);
+    }
+    for (const [from, to] of [[a, b], [b, a]] as const) {
+      const delta = from.takeDelta(false);
+      if (delta) to.receive(delta.slice());
+    }
+  };
+  await cluster.transfers.takeOver("a");
+  await cluster.transfers.takeOver("b");
+  assertEquals(cluster.newcomer.entries.digest(), a.entries.digest());
+  assertEquals(b.entries.digest(), a.entries.digest());
+});
+
+Deno.test("Transfers.takeOver() tells of other contents under the same writes, and repairs them", async () => {
+  for (const isMissingHere of [true, false]) {
+    const cluster = new Cluster(["a"]);
+    await cluster.transfers.takeOver("a");
+    const source = cluster.sources.get("a");
+    assert(source);
+    const victim = isMissingHere ? cluster.newcomer : source;
+    victim.entries.drop(victim.entries.find("key 777"));
+    await cluster.transfers.takeOver("a");
+    assertEquals(cluster.diverged, 1);
+    await cluster.transfers.takeOver("a");
+    assertEquals(cluster.newcomer.entries.live.get("key 777"), VALUE);
+    // It is told once, until it is over.
+    assertEquals(cluster.diverged, 1);
+    if (isMissingHere) cluster.assertWhole();
+  }
 });

@@ -18,6 +18,7 @@ function store(replica: string): Store {
     clusterTime: () => NOW,
     now: () => 0,
     maxValue: 10_000,
+    secret: 0.5,
   });
 }
 
@@ -153,11 +154,11 @@ const SAYINGS: readonly ((victim: Store, bytes: Uint8Array) => void)[] = [
   (victim, bytes) => void victim.receive(bytes),
   take,
   (victim, bytes) => void victim.answerPull(readHead(new Reader(bytes))),
-  (victim, bytes) => void victim.answerScan(readHead(new Reader(bytes))),
+  (victim, bytes) => void victim.answerScan(bytes),
   (victim, bytes) => void victim.answerHashes(bytes),
   (victim, bytes) => void victim.answerBuckets(bytes),
   (victim, bytes) => {
     const reader = new Reader(bytes);
-    victim.takeBuckets(bytes, reader, readHead(reader), []);
+    victim.takeBuckets(bytes, reader, readHead(reader), [], false);
   },
 ];

@@ -243,7 +243,7 @@ function merged(
     isDelete: boolean;
   }[],
 ): Entries {
-  const entries = new Entries();
+  const entries = new Entries(0.5);
   for (const { key, replica, seq, isDelete } of writes) {
     const write: Write = {
       key: `key ${key}`,

@@ -47,7 +47,13 @@ class NodePresence<S> implements Presence<S> {
     this.#state = scope.use(
       "state",
       (inner) =>
-        new Replicated(inner, {}, () => "set what this node says of itself"),
+        new Replicated(
+          inner,
+          {},
+          () => "set what this node says of itself",
+          // What a node said is forgotten where it is gone: not everywhere at once.
+          false,
+        ),
     );
     this.#state.replication.watch((id, value, _isDelete, isLocal) => {
       if (isLocal || !scope.members.has(id)) return;

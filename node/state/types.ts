@@ -75,7 +75,7 @@ export interface StateCounters {
   readonly ahead: number;
   /** Transfers from others that were completed. */
   readonly transfers: number;
-  /** Transfers from others that failed, and were begun anew. */
+  /** Transfers from others that failed: one of everything goes on where it was cut. */
   readonly failedTransfers: number;
   /** Pages of transfers that were merged. */
   readonly pages: number;
@@ -85,6 +85,8 @@ export interface StateCounters {
   readonly replicas: number;
   /** Comparisons by hashes, where lists of changes did not reach back so far. */
   readonly comparisons: number;
+  /** How often another node held something else, though both knew of the same writes. */
+  readonly divergences: number;
 }
 
 /** What all replicated state has in common. */

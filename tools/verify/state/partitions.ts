@@ -115,7 +115,11 @@ function scenario({ level, isKept }: Case): StoreScenario<Shop> {
     check(history, stores) {
       checkHistory(history);
       const { least, most } = sold(history);
-      for (const [id, { sales: { value }, doubled }] of stores) {
+      for (const [id, { cart, sales, doubled }] of stores) {
+        const { value } = sales;
+        if (cart.counters.divergences + sales.counters.divergences > 0) {
+          throw new Error(`"${id}" found that it held something else`);
+        }
         if (doubled.length > 0) {
           throw new Error(`"${id}" told ${doubled} twice`);
         }
