@@ -1,3 +1,4 @@
+import { Reserve } from "./_reserve.ts";
 import type { Address, Connection, Listener } from "./types.ts";
 
 /** What is needed of a `Deno.Listener`. */
@@ -13,12 +14,16 @@ const PAUSE = 100;
  * A listener over one of the runtime. It accepts only when asked for the next
  * connection, so that those nobody asked for wait in the system's bounded backlog.
  *
- * @param open Makes a connection of what was accepted; throws to drop it.
+ * Where it has used up the descriptors of the process, it then holds a few less for a
+ * while, so that there are some for dialling: whoever floods it cannot cut off a node.
+ *
+ * @param open Makes a connection of what was accepted; throws to drop it. It calls `ended`
+ * once the connection has let go of its descriptor.
  */
 export function acceptFrom<T>(
   acceptor: Acceptor<T>,
   address: Address,
-  open: (accepted: T) => Connection,
+  open: (accepted: T, ended: () => void) => Connection,
 ): Listener {
   return new AcceptingListener(acceptor, address, open);
 }
@@ -26,15 +31,16 @@ export function acceptFrom<T>(
 class AcceptingListener<T> implements Listener {
   readonly address: Address;
   readonly #acceptor: Acceptor<T>;
-  readonly #open: (accepted: T) => Connection;
+  readonly #open: (accepted: T, ended: () => void) => Connection;
   #closed = false;
+  readonly #reserve = new Reserve();
   /** Ends a pause early. */
   #resume: (() => void) | undefined;
 
   constructor(
     acceptor: Acceptor<T>,
     address: Address,
-    open: (accepted: T) => Connection,
+    open: (accepted: T, ended: () => void) => Connection,
   ) {
     this.address = address;
     this.#acceptor = acceptor;
@@ -52,12 +58,32 @@ class AcceptingListener<T> implements Listener {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Connection> {
     while (!this.#closed) {
+      if (this.#reserve.isFull(performance.now())) {
+        await this.#pause();
+        continue;
+      }
       try {
-        yield this.#open(await this.#acceptor.accept());
-      } catch {
+        yield this.#hold(await this.#acceptor.accept());
+      } catch (error) {
         // Out of descriptors, or a stranger who left before it was accepted.
+        if (isOutOfDescriptors(error)) {
+          this.#reserve.ranOut(performance.now());
+        }
         await this.#pause();
       }
+    }
+  }
+
+  #hold(accepted: T): Connection {
+    const release = this.#reserve.hold();
+    try {
+      return this.#open(accepted, () => {
+        release();
+        this.#resume?.();
+      });
+    } catch (error) {
+      release();
+      throw error;
     }
   }
 
@@ -75,4 +101,9 @@ class AcceptingListener<T> implements Listener {
       };
     });
   }
+}
+
+function isOutOfDescriptors(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    (error.code === "EMFILE" || error.code === "ENFILE");
 }

@@ -48,6 +48,37 @@ Deno.test("acceptFrom() goes on after an error of accept or of opening", async (
   assertEquals(names, ["a", "b"]);
 });
 
+Deno.test("acceptFrom() holds less once there was no descriptor, and goes on as soon as one has ended", async () => {
+  const none = Object.assign(new Error("Too many"), { code: "EMFILE" });
+  const names = Array.from({ length: 20 }, (_, i) => `${i}`);
+  const acceptor = new ScriptedAcceptor(...names, none, "late");
+  const ends: (() => void)[] = [];
+  const listener = acceptFrom(acceptor, "test://here", (name, ended) => {
+    ends.push(ended);
+    return named(name);
+  });
+  const iterator = listener[Symbol.asyncIterator]();
+  for (const name of names) {
+    assertEquals((await iterator.next()).value?.remote, name);
+  }
+  // 16 less than 20: nothing until 17 of them have ended.
+  const next = iterator.next();
+  assertEquals(await Promise.race([next, aTurn()]), "not yet");
+  for (const end of ends.splice(0, 16)) end();
+  assertEquals(await Promise.race([next, aTurn()]), "not yet");
+  ends.pop()?.();
+  assertEquals((await next).value?.remote, "late");
+  await listener.close();
+});
+
+/** Some turns of the event loop. */
+async function aTurn(): Promise<"not yet"> {
+  for (let i = 0; i < 10; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return "not yet";
+}
+
 Deno.test("acceptFrom() ends a pause at once when it is closed", async () => {
   const failed = Promise.withResolvers<void>();
   const acceptor: Acceptor<string> = {

@@ -9,12 +9,23 @@ export type DenoConn = Pick<
 /** How long the other end may be quiet before a close stops waiting for its end, in ms. */
 const QUIET = 100;
 
-/** A connection of the runtime as a stream whose `close` delivers what was written. */
-export function byteStream(conn: DenoConn): ByteStream {
+/**
+ * A connection of the runtime as a stream whose `close` delivers what was written.
+ *
+ * @param ended Called once it is closed.
+ */
+export function byteStream(
+  conn: DenoConn,
+  ended: () => void = () => {},
+): ByteStream {
   return {
     read: (buffer) => conn.read(buffer),
     write: (bytes) => conn.write(bytes),
-    close: (reason) => reason === undefined ? linger(conn) : conn.close(),
+    close: (reason) => {
+      if (reason === undefined) return linger(conn).then(ended);
+      ended();
+      conn.close();
+    },
   };
 }
 

@@ -12,6 +12,10 @@ import {
 
 /** The scheme of its addresses. */
 export const SCHEME = "quic";
+/** How long the handshake of a session may take, in ms. */
+const HANDSHAKE_TIMEOUT = 5_000;
+/** One that has had so many ms makes room for the next one: enough for a handshake. */
+const GRACE = 500;
 /** How long an accepted session may take to open its first stream, in ms. */
 const STREAM_TIMEOUT = 10_000;
 /** How many connections may be under way, or wait to be iterated over, per listener. */
@@ -25,6 +29,15 @@ export interface QuicPortContext {
   connection(stream: QuicStream, remote: Address): Connection;
   /** It is closed: nobody uses it any more. */
   ended(port: QuicPort): void;
+}
+
+/** Says nothing of why. */
+const GIVEN_UP: Deno.QuicCloseInfo = { closeCode: 1, reason: "" };
+
+/** A session in its handshake. */
+interface Shaking {
+  readonly since: number;
+  giveUp(): void;
 }
 
 /** A certificate to listen with. */
@@ -41,7 +54,11 @@ export class QuicPort {
   readonly #context: QuicPortContext;
   #backlog: Backlog | undefined;
   #shown: Shown | undefined;
+  /** The one that shows it. */
+  #listener: Deno.QuicListener | undefined;
   #changes: Disposable | undefined;
+  /** Sessions in their handshake, the one that came first at the front. */
+  readonly #shaking = new Set<Shaking>();
   /** Sessions that are open, or about to. */
   #users = 0;
   #closed = false;
@@ -136,12 +153,16 @@ export class QuicPort {
       alpnProtocols: [encryption.alpn],
     });
     this.#shown = { cert, key };
+    this.#listener = listener;
     this.#accept(listener);
   }
 
-  /** Takes what comes in; never rejects. */
+  /**
+   * Takes what comes in; never rejects. One that was replaced takes one more, since what
+   * waits for it cannot be stopped.
+   */
   async #accept(listener: Deno.QuicListener): Promise<void> {
-    for (;;) {
+    while (listener === this.#listener) {
       let incoming: Deno.QuicIncoming;
       try {
         // Not `accept()`: that rejects with one stranger's failed handshake.
@@ -150,29 +171,97 @@ export class QuicPort {
         return;
       }
       // Its getters stay untouched: they use it up.
-      this.#admit(incoming);
+      this.#admit(incoming, listener === this.#listener);
     }
   }
 
-  #admit(incoming: Deno.QuicIncoming): void {
+  #admit(incoming: Deno.QuicIncoming, isCurrent: boolean): void {
     const backlog = this.#backlog;
-    if (backlog === undefined || !backlog.reserve()) return refuse(incoming);
+    if (backlog === undefined) return drop(incoming, "refuse");
+    if (!backlog.reserve() && !this.#makeRoom(backlog)) {
+      // Who is in earnest sends its first packet again, a second later; and to whoever
+      // did not send this one, though it bears its address, nothing is sent.
+      return drop(incoming, this.#shaking.size > 0 ? "ignore" : "refuse");
+    }
     this.#users++;
-    this.#welcome(incoming, backlog).then(() => this.#leave());
+    this.#welcome(incoming, backlog, isCurrent).then(() => this.#leave());
+  }
+
+  /** Those who stall, or do not exist, must not keep out those who come. */
+  #makeRoom(backlog: Backlog): boolean {
+    const now = performance.now();
+    for (const oldest of this.#shaking) {
+      if (now - oldest.since < GRACE) return false;
+      oldest.giveUp();
+      return backlog.reserve();
+    }
+    return false;
+  }
+
+  /**
+   * Whether the handshake comes to its end in time. The session is there before, so that
+   * it can be given up; nothing is read of it until then.
+   */
+  async #shakeHands(
+    conn: Deno.QuicConn,
+    backlog: Backlog,
+  ): Promise<boolean> {
+    const ended = Promise.withResolvers<never>();
+    const giveUp = (): void => {
+      if (!this.#shaking.delete(shaking)) return;
+      // At once: whoever makes room takes it.
+      backlog.release();
+      conn.close(GIVEN_UP);
+      ended.reject(new Error("the handshake took too long"));
+    };
+    const shaking = { since: performance.now(), giveUp };
+    this.#shaking.add(shaking);
+    const timer = setTimeout(giveUp, HANDSHAKE_TIMEOUT);
+    try {
+      await Promise.race([conn.handshake, ended.promise]);
+      this.#shaking.delete(shaking);
+      return true;
+    } catch (error) {
+      this.#context.encryption.refused(error);
+      if (this.#shaking.delete(shaking)) backlog.release();
+      return false;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Null: there is none, and the place is free again. */
+  async #open(
+    incoming: Deno.QuicIncoming,
+    backlog: Backlog,
+    isCurrent: boolean,
+  ): Promise<Deno.QuicConn | null> {
+    const { encryption, session } = this.#context;
+    try {
+      // What came to a listener that was replaced would be shown its certificate so.
+      if (!isCurrent) return await incoming.accept();
+      const conn = incoming.accept({
+        ...session,
+        alpnProtocols: [encryption.alpn],
+        zeroRtt: true,
+      });
+      conn.closed.catch(() => {});
+      return await this.#shakeHands(conn, backlog) ? conn : null;
+    } catch (error) {
+      encryption.refused(error);
+      backlog.release();
+      return null;
+    }
   }
 
   /** Settles once the session has ended, or did not open; never rejects. */
   async #welcome(
     incoming: Deno.QuicIncoming,
     backlog: Backlog,
+    isCurrent: boolean,
   ): Promise<void> {
-    let conn: Deno.QuicConn;
-    try {
-      conn = await incoming.accept();
-    } catch (error) {
-      this.#context.encryption.refused(error);
-      return backlog.release();
-    }
+    const conn = await this.#open(incoming, backlog, isCurrent);
+    if (conn === null) return;
     const session = new QuicSession(conn);
     const timer = setTimeout(() => session.abort(), STREAM_TIMEOUT);
     // The first stream has the place that was kept for the session.
@@ -246,9 +335,9 @@ function isLoopback(hostname: string): boolean {
   return hostname === "::1" || hostname.startsWith("127.");
 }
 
-function refuse(incoming: Deno.QuicIncoming): void {
+function drop(incoming: Deno.QuicIncoming, how: "refuse" | "ignore"): void {
   try {
-    incoming.refuse();
+    incoming[how]();
   } catch {
     // It is gone already.
   }

@@ -78,13 +78,12 @@ export class TlsTransport implements Transport {
     return acceptFrom(
       acceptor,
       bound,
-      (conn) =>
+      (conn, ended) =>
         this.#frame(
-          acceptedStream(
-            conn,
-            alpn,
-            () => acceptor.gaveUp(conn.remoteAddr.hostname),
-          ),
+          acceptedStream(conn, alpn, {
+            ended,
+            stuck: () => acceptor.gaveUp(conn.remoteAddr.hostname),
+          }),
           remoteOf(conn, this.#scheme),
         ),
     );
@@ -108,14 +107,14 @@ export class TlsTransport implements Transport {
  * What was accepted, before its handshake: one that stalls is closed by a timer, and
  * holds up nobody, since reading is what waits for it.
  *
- * @param stuck Called where it is given up before its end.
+ * @param on What is called where it is given up before its end, and once it is closed.
  */
 function acceptedStream(
   conn: TlsAccepted,
   alpn: string,
-  stuck: () => void,
+  on: { stuck(): void; ended(): void },
 ): ByteStream {
-  const stream = byteStream(conn);
+  const stream = byteStream(conn, on.ended);
   let open = false;
   let over = false;
   let opening: Promise<void> | null = null;
@@ -124,8 +123,9 @@ function acceptedStream(
       handshake(conn, alpn, undefined).then(() => {
         open = over = true;
       }, (error) => {
-        if (error instanceof LateError && !over) stuck();
+        if (error instanceof LateError && !over) on.stuck();
         over = true;
+        on.ended();
         closeQuietly(conn);
         throw error;
       }),
@@ -140,7 +140,7 @@ function acceptedStream(
     // Whoever has not finished the handshake was sent nothing that could be lost.
     close: (reason) => {
       clearTimeout(timer);
-      if (!over) stuck();
+      if (!over) on.stuck();
       over = true;
       return stream.close(open ? reason : reason ?? new Error("No handshake"));
     },

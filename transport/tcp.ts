@@ -89,15 +89,19 @@ class TcpTransport implements SecurableTransport {
     return acceptFrom(
       listener,
       withPort(address, listener.addr.port),
-      (conn) => {
+      (conn, ended) => {
         sendAtOnce(conn);
-        return this.#open(conn, remoteOf(conn, SCHEME));
+        return this.#open(conn, remoteOf(conn, SCHEME), ended);
       },
     );
   }
 
-  #open(conn: Deno.TcpConn, remote: Address): Connection {
-    return frame(byteStream(conn), {
+  #open(
+    conn: Deno.TcpConn,
+    remote: Address,
+    ended?: () => void,
+  ): Connection {
+    return frame(byteStream(conn, ended), {
       ...this.#options,
       remote,
       carrier: SCHEME,
