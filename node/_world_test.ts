@@ -158,6 +158,7 @@ const SYSTEM_EVENTS: readonly SystemEventName[] = [
   "deadLetter",
   "slowLink",
   "incompatible",
+  "conflict",
   "error",
   "close",
 ];
@@ -178,6 +179,7 @@ function listenToAll<E extends object>(node: Node<E>): Told[] {
   listen("deadLetter", (event) => ({ name: "deadLetter", event }));
   listen("slowLink", (event) => ({ name: "slowLink", event }));
   listen("incompatible", (event) => ({ name: "incompatible", event }));
+  listen("conflict", (event) => ({ name: "conflict", event }));
   listen("error", (event) => ({ name: "error", event }));
   listen("close", (event) => ({ name: "close", event }));
   return told;

@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { incarnationAt } from "@devts/routing";
 import { json } from "@devts/protocol/json";
 import { v1 } from "@devts/protocol/v1";
@@ -6,7 +12,13 @@ import { memory } from "@devts/transport/memory";
 import { ConnectionError, wrapTransport } from "@devts/transport";
 import { ClosedError, JoinError } from "./errors.ts";
 import { isSettled, pass, passFor, passUntil, START } from "./_support_test.ts";
-import { delayed, pair, tally, virtualWorld } from "./_world_test.ts";
+import {
+  delayed,
+  pair,
+  tally,
+  type Told,
+  virtualWorld,
+} from "./_world_test.ts";
 
 Deno.test("Node.join() resolves to 0 and warns with the addresses tried when nobody answers", async () => {
   await using world = virtualWorld();
@@ -385,40 +397,78 @@ Deno.test("Node that changes while it is being linked is not taken for a restart
   }
 });
 
-Deno.test("Node with the id of another and an earlier start is refused as a conflict", async () => {
-  await using world = virtualWorld();
-  const { one } = await pair(world);
-  const clone = world.add("bob", {
-    transport: memory(world.network),
-    incarnations: { ...world.parts("x").incarnations, first: START - 4096 },
+for (
+  const [when, first] of [
+    ["an earlier", START - 4096],
+    ["a later", START + 4096],
+    ["a much later", START + 86_400_000 * 4096],
+  ] as const
+) {
+  Deno.test(`Node with the id of another and ${when} start is refused as a conflict`, async () => {
+    await using world = virtualWorld();
+    const { one, two } = await pair(world);
+    const heard: unknown[] = [];
+    two.node.on("x", (data) => heard.push(data));
+    const before = [one.node.incarnation, two.node.incarnation];
+    const clone = world.add("bob", {
+      transport: memory(world.network),
+      incarnations: { ...world.parts("x").incarnations, first },
+    });
+    const error = await assertRejects(
+      () => passFor(world.clock, clone.node.join("memory://ada")),
+      JoinError,
+      'two programs share the id "bob"',
+    );
+    assertStringIncludes(error.message, "gives signs of life");
+    for (const { log } of [one, clone]) {
+      assert(log.of("warn").some((line) => line.includes("share the id")));
+    }
+    assertEquals(conflictsOf(one.told), ["bob"]);
+    assertEquals(conflictsOf(clone.told), ["bob"]);
+    await one.node.send("bob", "x", 1);
+    await pass(world.clock, 60_000);
+    assertEquals(heard, [1]);
+    assertEquals([one.node.incarnation, two.node.incarnation], before);
+    for (const { told } of [one, two]) {
+      assertEquals(tally(told)["leave"], undefined);
+    }
   });
-  await assertRejects(
-    () => passFor(world.clock, clone.node.join("memory://ada")),
-    JoinError,
-    "two programs share",
-  );
-  assert(
-    one.log.of("warn").some((line) => line.includes("two programs share")),
-  );
-  assertEquals(tally(one.told)["leave"], undefined);
-});
+}
 
-Deno.test("Node with the id of another and a later start comes to rest", async () => {
+Deno.test("Node that joins a node of its own id is refused as a conflict", async () => {
   await using world = virtualWorld();
-  const { one, two } = await pair(world);
+  const { two } = await pair(world);
   const clone = world.add("bob", {
     transport: memory(world.network),
     incarnations: { ...world.parts("x").incarnations, first: START + 4096 },
   });
-  const joining = clone.node.join("memory://ada").catch((error) => error);
-  await passFor(world.clock, joining);
-  await pass(world.clock, 60_000);
-  const changes = one.told.length;
-  assert(changes < 40, `${changes} changes in a minute`);
-  const warned = [one, two, clone].some(({ log }) =>
-    log.of("warn").some((line) => line.includes("share"))
+  await assertRejects(
+    () => passFor(world.clock, clone.node.join("memory://bob")),
+    JoinError,
+    'two programs share the id "bob"',
   );
-  assert(warned, "somebody says what is wrong");
+  assertEquals(conflictsOf(clone.told), ["bob"]);
+  assertEquals(conflictsOf(two.told), ["bob"]);
+});
+
+Deno.test("Node takes a restart whose clock was set back while the old link is half open", async () => {
+  await using world = virtualWorld();
+  const { one } = await pair(world);
+  world.cut("bob");
+  const restarted = world.add("bob", {
+    transport: memory(world.network),
+    incarnations: {
+      ...world.parts("x").incarnations,
+      first: START - 4096 * 1e6,
+    },
+  });
+  const join = restarted.node.join("memory://ada");
+  assertEquals(await passFor(world.clock, join, 1_000), 1);
+  await pass(world.clock, 3_000);
+  assert(restarted.node.incarnation > START);
+  const known = one.node.members.get("bob")?.incarnation;
+  assertEquals(known, restarted.node.incarnation);
+  assertEquals(conflictsOf(one.told), []);
 });
 
 Deno.test("Node tells others its metadata and its changes", async () => {
@@ -663,3 +713,10 @@ Deno.test("Node.join() of one address twice at once leaves no timer behind", asy
   await passFor(world.clock, node.close());
   assertEquals(world.clock.pending, 0);
 });
+
+/** The ids that two programs were found to share. */
+function conflictsOf(told: readonly Told[]): string[] {
+  return told.flatMap(({ name, event }) =>
+    name === "conflict" ? [event.id] : []
+  );
+}

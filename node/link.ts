@@ -4,7 +4,7 @@ import type {
   InPlaceConnection,
   ReceiveOptions,
 } from "@devts/transport";
-import type { Protocol, Proven } from "@devts/protocol";
+import type { FrameKind, Protocol, Proven } from "@devts/protocol";
 import type { Clock, Lane, LinkState, Peer } from "@devts/routing";
 import { Fifo } from "./_fifo.ts";
 import { isTooLong, reasonOf } from "./errors.ts";
@@ -142,6 +142,8 @@ export class Link {
   #arrivingFor = 0;
   #room: PromiseWithResolvers<void> | null = null;
   #cancelWatch: (() => void) | null = null;
+  /** Whether the peer has given the sign of life that it was asked for. */
+  #answer: PromiseWithResolvers<boolean> | null = null;
 
   constructor(
     owner: LinkOwner,
@@ -248,6 +250,28 @@ export class Link {
     this.#moved = true;
   }
 
+  /** Resolves to whether the peer gives a sign of life within so many ms. */
+  answers(within: number): Promise<boolean> {
+    if (!this.open) return Promise.resolve(false);
+    if (this.#answer !== null) return this.#answer.promise;
+    const answer = Promise.withResolvers<boolean>();
+    this.#answer = answer;
+    const cancel = this.#clock.after(within, () => this.#answered(false));
+    answer.promise.then(cancel);
+    this.#say("echo");
+    return answer.promise;
+  }
+
+  /** The peer asks for a sign of life. */
+  echo(): void {
+    this.#say("echoed");
+  }
+
+  /** The peer gave a sign of life. */
+  echoed(): void {
+    this.#answered(true);
+  }
+
   /** The peer said why it is about to close. */
   farewell(reason: string): void {
     this.#farewell = reason;
@@ -277,6 +301,7 @@ export class Link {
     if (this.#ended) return;
     this.#ended = true;
     this.#cancelWatch?.();
+    this.#answered(false);
     this.#control.clear();
     this.#data.clear();
     this.#queued.bytes -= this.#dataBytes;
@@ -488,9 +513,20 @@ export class Link {
     this.#heard = true;
     if (now - this.#toldAt < TELL_PROGRESS || !this.open) return;
     this.#toldAt = now;
+    this.#say("progress");
+  }
+
+  /** Sends a frame without a body, in the control lane. */
+  #say(kind: FrameKind): void {
+    if (!this.open) return;
     const message = new Uint8Array(this.#protocol.headerSize);
-    this.#protocol.writeHeader("progress", message);
+    this.#protocol.writeHeader(kind, message);
     this.#sendControl(Frame.of(message));
+  }
+
+  #answered(isThere: boolean): void {
+    this.#answer?.resolve(isThere);
+    this.#answer = null;
   }
 
   #nextTurn(): Promise<void> {

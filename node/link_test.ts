@@ -931,3 +931,47 @@ Deno.test("Link drops while all links hold too much, but not below its high-wate
   two.link.end("done");
   assertEquals(queued.bytes, 0);
 });
+
+Deno.test("Link.answers() asks once for a sign of life, and waits for it", async () => {
+  const { link, connection } = setUp();
+  const first = link.answers(500);
+  const second = link.answers(500);
+  await turn();
+  assertEquals(connection.sent.map((frame) => protocol.readHeader(frame)), [
+    "echo",
+  ]);
+  link.echoed();
+  assertEquals([await first, await second], [true, true]);
+  const third = link.answers(500);
+  link.end("over");
+  assertEquals([await third, await link.answers(500)], [false, false]);
+});
+
+Deno.test("Link.answers() is over in time, and a late answer means nothing", async () => {
+  const { link, clock } = setUp();
+  const first = link.answers(500);
+  clock.tick(499);
+  assertEquals(await isSettled(first), false);
+  clock.tick(1);
+  assertEquals(await first, false);
+  link.echoed();
+  const second = link.answers(500);
+  assertEquals(await isSettled(second), false);
+  link.echoed();
+  assertEquals(await second, true);
+});
+
+Deno.test("Link.echo() gives a sign of life, in front of events", async () => {
+  const { link, connection } = setUp();
+  connection.held = true;
+  link.send(data(1), "data", 1);
+  link.send(data(2), "data", 1);
+  link.echo();
+  connection.release();
+  await turn();
+  assertEquals(shortly(connection.sent), [
+    "data 1",
+    "echoed undefined",
+    "data 2",
+  ]);
+});

@@ -28,6 +28,8 @@ const RETRY_DELAY = 500;
 const RETRIES = 10;
 /** Addresses of one node that are dialled. */
 const MAX_ADDRESSES = 4;
+/** How long a node whose id comes again has to say that it is there, in ms. */
+const PROBE_TIMEOUT = 500;
 /** One in so many links is kept for members and for nodes that this one dials. */
 const KEPT_PART = 4;
 /** A link that breaks within so many ms may break again and again. */
@@ -49,10 +51,20 @@ export interface LinksOwner extends LinkOwner {
   up(link: Link): void;
   /** A node that was to be dialled could not be reached. */
   unreachable(id: NodeId, reason: string): void;
+  /** Another program has the id of a node, or of this one. */
+  conflict(conflict: Conflict): void;
   /** A connection ended in the handshake. */
   rejected(rejection: Rejection): void;
   /** An address or a node was banned, for so many ms. */
   banned(who: string, time: number): void;
+}
+
+/** Two programs share an id. */
+export interface Conflict {
+  /** The id. */
+  readonly id: NodeId;
+  /** The other end of the connection that was refused for it. */
+  readonly address: Address;
 }
 
 /** A connection that did not become a link. */
@@ -88,6 +100,8 @@ interface Dial {
   admitted: boolean;
   /** Who answered, and is to be dialled again by its name. */
   named: NodeId | null;
+  /** Who was refused here, as another program has its id. */
+  contested: NodeId | null;
   readonly done: PromiseWithResolvers<void>;
 }
 
@@ -130,6 +144,10 @@ export interface LinksOptions {
  *   gives up.
  *
  * So no side ever promises two links, and only one of the two ever waits.
+ *
+ * Where a node comes that there is a link to, that link is asked for a sign of life: a
+ * program that was restarted has left it half open, and one that was copied, or has taken
+ * the id of another, has not. Who was there first stays.
  */
 export class Links {
   readonly #owner: LinksOwner;
@@ -198,6 +216,7 @@ export class Links {
       peerId: null,
       admitted: false,
       named: null,
+      contested: null,
       done: Promise.withResolvers<void>(),
     };
     this.#dials.add(dial);
@@ -272,6 +291,7 @@ export class Links {
 
   async #acceptOne(connection: Connection): Promise<void> {
     let promisedTo: NodeId | null = null;
+    let contested: NodeId | null = null;
     let promised: Promised | undefined;
     try {
       const introduced = await this.#introduce(connection, {
@@ -279,6 +299,7 @@ export class Links {
         admit: async (peer, proven) => {
           const refusal = this.#refuseGuest(proven) ??
             await this.#admitAccepted(peer, connection.remote);
+          if (refusal?.code === "conflict") contested = peer.id;
           if (refusal) return refusal;
           promisedTo = peer.id;
           promised = this.#promised.get(peer.id);
@@ -289,6 +310,7 @@ export class Links {
         if (isOutdated(introduced)) {
           this.#owner.outrank(introduced.refusal.incarnation ?? 0);
         }
+        this.#noteConflict(introduced.refusal, contested, connection.remote);
         this.#owner.rejected({
           address: connection.remote,
           dialed: false,
@@ -322,7 +344,8 @@ export class Links {
     remote: Address,
   ): Promise<Refusal | null> {
     for (;;) {
-      const refusal = this.#refuse(peer, remote);
+      const refusal = await this.#refuseTwin(peer, remote) ??
+        this.#refuse(peer, remote);
       if (refusal) return refusal;
       const rival = this.#options.id < peer.id
         ? this.#dialTo(peer.id)
@@ -333,6 +356,39 @@ export class Links {
     const since = this.#options.clock.now();
     this.#promised.set(peer.id, { peer, since, place: placeOf(remote) });
     return null;
+  }
+
+  /** Where there is a link to a node of that id which is there: why there is none to this. */
+  async #refuseTwin(
+    { id, incarnation }: Introduction,
+    remote: Address,
+  ): Promise<Refusal | null> {
+    const link = this.#links.get(id);
+    if (!link || this.#closed || this.#gate.isBanned(id, remote)) return null;
+    const age = this.#options.clock.now() - link.since;
+    if (link.peer.incarnation === incarnation && age < SIMULTANEOUS) {
+      return null;
+    }
+    if (await link.answers(PROBE_TIMEOUT)) {
+      // What it has told since it was linked came before its answer.
+      const present = this.#owner.knownIncarnation(id);
+      const isSame = incarnation === link.peer.incarnation ||
+        incarnation === present;
+      return isSame ? duplicate(id) : conflict(id, link.connection.remote);
+    }
+    if (this.#links.get(id) === link) {
+      link.end("it gave no sign of life, and its node came again");
+    }
+    return null;
+  }
+
+  #noteConflict(
+    { code }: Refusal,
+    contested: NodeId | null,
+    address: Address,
+  ): void {
+    if (code !== "conflict") return;
+    this.#owner.conflict({ id: contested ?? this.#options.id, address });
   }
 
   /** Why an incoming peer cannot be taken at all. */
@@ -346,11 +402,7 @@ export class Links {
         this.#crowded(remote);
     }
     if (current.peer.incarnation > peer.incarnation) {
-      return {
-        code: "conflict",
-        detail:
-          `a later start of node "${peer.id}" is connected: two programs share an id`,
-      };
+      return conflict(peer.id);
     }
     // Our old link may be dead without our knowing, so a peer that dials again is
     // believed; but not while the losing half of a simultaneous dial may still arrive.
@@ -455,6 +507,7 @@ export class Links {
     if (refusal.code === "duplicate" && id !== null && this.#links.has(id)) {
       return { type: "linked", id };
     }
+    this.#noteConflict(refusal, dial.contested, address);
     this.#owner.rejected({
       address,
       dialed: true,
@@ -471,10 +524,11 @@ export class Links {
   ): Promise<Refusal | null> {
     for (;;) {
       if (this.#closed) return { code: "busy", detail: "the node is closing" };
-      const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
-      if (current && current.peer.incarnation >= peer.incarnation) {
+      const refusal = await this.#refuseKnown(peer, remote);
+      if (refusal) {
         dial.peerId = peer.id;
-        return duplicate(peer.id);
+        if (refusal.code === "conflict") dial.contested = peer.id;
+        return refusal;
       }
       const earlier = this.#dialTo(peer.id);
       if (!earlier || earlier === dial) break;
@@ -486,6 +540,21 @@ export class Links {
       this.#full(this.#options.limits.links);
     dial.admitted = refusal === null;
     return refusal;
+  }
+
+  /** Why there is to be no other link to a node that was dialled. */
+  async #refuseKnown(
+    peer: Introduction,
+    remote: Address,
+  ): Promise<Refusal | null> {
+    const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
+    if (!current) return null;
+    const { peer: { incarnation }, since } = current;
+    const isYoung = this.#options.clock.now() - since < SIMULTANEOUS;
+    // It may have said so before it changed, and linked since.
+    if (incarnation > peer.incarnation && isYoung) return duplicate(peer.id);
+    if (incarnation === peer.incarnation) return duplicate(peer.id);
+    return await this.#refuseTwin(peer, remote);
   }
 
   /** Whether a node that was dialled by an address alone must be dialled by its name. */
@@ -762,6 +831,17 @@ function duplicate(id: NodeId): Refusal {
   return {
     code: "duplicate",
     detail: `there is a link to node "${id}" already`,
+  };
+}
+
+/** The program that was there first stays; `remote`: the other end of the link to it. */
+function conflict(id: NodeId, remote?: Address): Refusal {
+  const where = remote === undefined
+    ? "the other one is linked"
+    : `the one at the link with "${remote}" gives signs of life`;
+  return {
+    code: "conflict",
+    detail: `two programs share the id "${id}": ${where}`,
   };
 }
 

@@ -1106,6 +1106,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       outrank: (known) => this.#outrank(known),
       up: (link) => this.#linkUp(link),
       unreachable: (id, reason) => this.#linkUnreachable(id, reason),
+      conflict: (conflict) => this.#journal.tell("conflict", conflict),
       rejected: (rejection) => this.#linkRejected(rejection),
       banned: (who, time) =>
         this.#journal.warnSometimes(

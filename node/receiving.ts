@@ -248,6 +248,8 @@ export class Receiving {
     const protocol = this.#protocol;
     if (kind === "goodbye") return link.farewell(protocol.readGoodbye(message));
     if (kind === "progress") return link.progressed();
+    if (kind === "echo") return link.echo();
+    if (kind === "echoed") return link.echoed();
     if (kind === null) this.#options.counts.skipped++;
     if (kind !== "gap") return;
     const from = link.peer.id;

@@ -497,6 +497,11 @@ export interface SystemEvents {
   deadLetter: DeadLetter;
   /** The link to a node takes nothing (`slow: true`), or takes again what is sent. */
   slowLink: { readonly id: string; readonly slow: boolean };
+  /**
+   * Two programs share an id: that of another node, or this one's. The one that was there
+   * first stays; a connection with the other was refused, and `address` is its other end.
+   */
+  conflict: { readonly id: string; readonly address: string };
   /** A node's contract does not fit this one's: the events that are refused, and why. */
   incompatible: {
     readonly id: string;

@@ -19,6 +19,8 @@ export const FRAME = {
   gap: 0x12,
   goodbye: 0x13,
   progress: 0x90,
+  echo: 0x91,
+  echoed: 0x92,
 } as const;
 
 /** The name of a frame type. */
@@ -58,6 +60,8 @@ export function readHeader(message: Uint8Array): FrameKind | null {
   }
   // What the rest of its header means is the business of those who know it.
   if (type === FRAME.progress) return "progress";
+  if (type === FRAME.echo) return "echo";
+  if (type === FRAME.echoed) return "echoed";
   if (type >= FIRST_IGNORABLE) return null;
   if (message[1] !== 0 || message[2] !== 0 || message[3] !== 0) {
     throw new ProtocolError(

@@ -20,6 +20,8 @@ const GOLDEN: readonly (readonly [FrameKind, string])[] = [
   ["gap", "12000000"],
   ["goodbye", "13000000"],
   ["progress", "90000000"],
+  ["echo", "91000000"],
+  ["echoed", "92000000"],
 ];
 
 Deno.test("writeHeader() writes the header and leaves the body alone", () => {

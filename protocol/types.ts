@@ -180,7 +180,11 @@ export type FrameKind =
   /** The sender closes the link; the body says why. */
   | "goodbye"
   /** The sender takes what it is sent. No body; whoever does not know it skips it. */
-  | "progress";
+  | "progress"
+  /** The sender asks for a sign of life. No body; whoever does not know it skips it. */
+  | "echo"
+  /** The sender gives the sign of life that it was asked for. No body. */
+  | "echoed";
 
 /**
  * What the bytes of a message mean, and how two nodes introduce themselves.

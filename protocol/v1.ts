@@ -68,6 +68,8 @@
  * | `0x12` | gap | either, after the handshake | how many events were dropped (8 bytes) |
  * | `0x13` | goodbye | either, last | text |
  * | `0x90` | progress | either, while it takes data, at most five times a second | |
+ * | `0x91` | echo | either, to see whether the other is there | |
+ * | `0x92` | echoed | either, at once after an echo | |
  * | `0xa1` | | the plugin `compress()`, between two nodes that have it | a compressed frame |
  * | `0x80` to `0xff`, others | | either, after the handshake | skipped by those who do not know the type, whatever its flags |
  *
