@@ -415,8 +415,12 @@ export class StreamEnd implements Stream {
     if (this.#isOver) return;
     this.#letGoOn();
     const untold = this.#received - this.#told;
-    if (untold >= this.#owner.inFlight / ACKNOWLEDGEMENTS) this.tell();
-    else this.#owner.acknowledge(this);
+    // For the end of a long message, the other end waits until all before is acknowledged.
+    const isEnding = this.shared.assembling === this &&
+      this.#limit - this.#received < PIECE;
+    if (isEnding || untold >= this.#owner.inFlight / ACKNOWLEDGEMENTS) {
+      this.tell();
+    } else this.#owner.acknowledge(this);
   }
 
   /**

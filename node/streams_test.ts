@@ -93,6 +93,24 @@ Deno.test("Stream carries values larger than a frame, among small ones", async (
   assertEquals(await passFor(world.clock, all(there)), values);
 });
 
+Deno.test("Stream carries messages longer than its window without waiting for timers", async () => {
+  await using world = virtualWorld();
+  const { here, there } = await opened(world);
+  const start = world.clock.now();
+  const messages = Array.from({ length: 10 }, (_, i) => pattern(4e6, i));
+  const taken = all(there);
+  for (const message of messages) {
+    await passFor(world.clock, here.send(message));
+  }
+  here.close();
+  const got = await passFor(world.clock, taken);
+  assertEquals(got.length, messages.length);
+  assert(
+    got.every((one, i) => one instanceof Uint8Array && one[0] === i),
+  );
+  assert(world.clock.now() - start < 20, `${world.clock.now() - start} ms`);
+});
+
 Deno.test("Stream.send() resolves once its bytes may be used again", async () => {
   await using world = virtualWorld();
   const { here, there } = await opened(world);

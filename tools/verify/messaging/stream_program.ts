@@ -36,6 +36,8 @@ let taken = { bytes: 0, sum: 0, ms: 0, ended: 0, failure: "" };
 /** What it takes, in bytes per second. */
 let pace = Infinity;
 let isSummed = false;
+/** Whether memory is not given back. */
+let isKept = false;
 let delays: number[] = [];
 
 node.on("event", ({ at }) => {
@@ -49,7 +51,7 @@ node.onOpen("copy", async (stream) => {
     for await (const bytes of stream) {
       if (isSummed) taken.sum = sumOf(bytes, taken.sum);
       taken.bytes += bytes.length;
-      stream.release(bytes);
+      if (!isKept) stream.release(bytes);
       const ahead = 1_000 * taken.bytes / pace - (performance.now() - begin);
       if (ahead > 1) await pause(ahead);
     }
@@ -148,6 +150,7 @@ await serve({
   set: (args) => {
     pace = args.number("pace") || Infinity;
     isSummed = args.number("summed") === 1;
+    isKept = args.has("kept");
     return {};
   },
   // Sends in the background; `sent` tells.
