@@ -126,6 +126,11 @@ export class Reader {
     return this.#offset === this.#bytes.length;
   }
 
+  /** Bytes that are left. */
+  get left(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
   /** Reads a byte. */
   u8(): number {
     return this.#view.getUint8(this.#take(1));
@@ -161,6 +166,11 @@ export class Reader {
   /** Passes over at most `limit` bytes behind their length. */
   skip(limit: number): void {
     this.#take(this.#size(limit));
+  }
+
+  /** Passes over so many bytes. */
+  skipOver(count: number): void {
+    this.#take(count);
   }
 
   /** Reads a string of at most `limit` bytes, well-formed UTF-8. */
@@ -225,4 +235,14 @@ function check(value: number, max: number): void {
   throw new RangeError(
     `Cannot write ${value}: it must be an integer from 0 to ${max}`,
   );
+}
+
+/** What `read` returns; null: it met something malformed. */
+export function orNull<T>(read: () => T | null): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    return null;
+  }
 }

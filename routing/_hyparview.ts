@@ -78,6 +78,7 @@ interface Linked {
  *   have room or one has no other.
  * - Others do not evict: who has too many neighbours parts from those with whom
  *   it has a third one in common, so that nobody is cut off.
+ * - Leaves, which relay nothing, are neighbours beside the others, and do not count.
  * - Packets name nodes; where they can be dialled only the membership says, since it
  *   knows which address may be told to whom.
  */
@@ -92,6 +93,8 @@ export class Views {
   readonly #dialer: Dialer;
   readonly #links = new IdMap<Linked>();
   readonly #linked = new Set<NodeId>();
+  /** Linked nodes that relay nothing. */
+  readonly #leaves = new Set<NodeId>();
   readonly #dialled = new Set<NodeId>();
   readonly #refused = new Set<NodeId>();
   readonly #members = new IdMap<Peer>();
@@ -117,7 +120,19 @@ export class Views {
         disconnect: () => {},
       },
     };
-    this.#dialer = new Dialer(dialling, links, this.#linked);
+    const linked = this.#linked;
+    const leaves = this.#leaves;
+    this.#dialer = new Dialer(dialling, links, {
+      get size(): number {
+        return linked.size - leaves.size;
+      },
+      has: (id) => linked.has(id),
+    });
+  }
+
+  /** The neighbours that relay. */
+  #relays(): NodeId[] {
+    return [...this.active].filter((id) => !this.#leaves.has(id));
   }
 
   /** Whether there is a link to a node. */
@@ -131,7 +146,7 @@ export class Views {
   }
 
   link(event: LinkEvent): void {
-    if (event.type === "up") this.#up(event.peer.id);
+    if (event.type === "up") this.#up(event.peer.id, event.isLeaf === true);
     else {
       this.#dialled.delete(event.id);
       if (event.type === "down") this.#down(event.id);
@@ -171,12 +186,14 @@ export class Views {
 
   // -- Links --
 
-  #up(id: NodeId): void {
+  #up(id: NodeId, isLeaf: boolean): void {
     this.#down(id); // it may have been replaced
     this.#refused.delete(id);
+    const others = this.#links.size - this.#leaves.size;
     const said = (this.#dialled.delete(id) ? DIALLED : 0) |
-      (this.#links.size === 0 ? ALONE : 0) |
-      (this.#links.size < this.#wanted + SLACK ? ROOM : 0);
+      (others === 0 ? ALONE : 0) |
+      (others < this.#wanted + SLACK ? ROOM : 0);
+    if (isLeaf) this.#leaves.add(id);
     const cancel = this.#context.clock.after(
       REPLY_TIMEOUT,
       () => this.#refuse(id, "it did not say whether it wants a link"),
@@ -196,7 +213,7 @@ export class Views {
     this.#linked.delete(id);
     this.#deactivate(id);
     this.#owner.ended(id);
-    this.#addPassive(id);
+    if (!this.#leaves.delete(id)) this.#addPassive(id);
     if (this.#links.size > 0) return;
     this.#cancelShuffle?.();
     this.#cancelShuffle = null;
@@ -242,8 +259,9 @@ export class Views {
     this.#removePassive(from);
     this.active.add(from);
     this.#owner.up(from);
+    if (this.#leaves.has(from)) return;
     if ((one & DIALLED) === 0) this.#tellOf(from);
-    if (this.active.size > this.#wanted + SLACK) {
+    if (this.#relays().length > this.#wanted + SLACK) {
       this.#cancelTrim ??= this.#planTrim();
     }
   }
@@ -254,20 +272,22 @@ export class Views {
     return this.#context.clock.after(TRIM_INTERVAL, () => {
       this.#cancelTrim = null;
       this.#parting = null;
-      if (this.active.size <= this.#wanted + SLACK) return;
+      const relays = this.#relays();
+      if (relays.length <= this.#wanted + SLACK) return;
       this.#cancelTrim = this.#planTrim();
-      const other = this.#pick([...this.active]);
+      const other = this.#pick(relays);
       if (other === undefined) return;
       this.#parting = other;
-      const others = this.#sample(this.active, MAX_ITEMS, other);
+      const others = this.#sample(relays, MAX_ITEMS, other);
       this.#owner.send(other, writeIds(new Writer().u8(PART), others).take());
     });
   }
 
   #takePart(from: NodeId, theirs: readonly NodeId[]): void {
+    const relays = this.#relays();
     const isAgreed = this.active.has(from) && this.#parting === null &&
-      this.active.size >= this.#wanted &&
-      theirs.some((id) => id !== from && this.active.has(id));
+      relays.length >= this.#wanted &&
+      theirs.some((id) => id !== from && relays.includes(id));
     const packet = new Writer().u8(PARTED).u8(isAgreed ? 1 : 0).take();
     this.#owner.send(from, packet);
     if (isAgreed) this.#part(from, 2 * PART_DELAY);
@@ -293,7 +313,7 @@ export class Views {
   // -- Others --
 
   #tellOf(id: NodeId): void {
-    for (const other of this.#sample(this.active, this.#wanted, id)) {
+    for (const other of this.#sample(this.#relays(), this.#wanted, id)) {
       this.#forward(other, id, ACTIVE_WALK);
     }
   }
@@ -306,7 +326,7 @@ export class Views {
     const ttl = Math.min(reader.u8(), ACTIVE_WALK);
     const id = readId(reader);
     reader.end();
-    const [next] = this.#sample(this.active, 1, from, id);
+    const [next] = this.#sample(this.#relays(), 1, from, id);
     if (ttl === PASSIVE_WALK || ttl === 0 || next === undefined) {
       this.#addPassive(id);
     }
@@ -324,13 +344,13 @@ export class Views {
   /** Those that are told of in a shuffle. */
   #some(): NodeId[] {
     return [
-      ...this.#sample(this.active, SHUFFLED_ACTIVE),
+      ...this.#sample(this.#relays(), SHUFFLED_ACTIVE),
       ...this.#sample(this.passive, SHUFFLED_PASSIVE),
     ];
   }
 
   #sendShuffle(path: readonly NodeId[], ids: readonly NodeId[]): boolean {
-    const [next] = this.#sample(this.active, 1, ...path);
+    const [next] = this.#sample(this.#relays(), 1, ...path);
     if (next === undefined) return false;
     const packet = writeIds(writeIds(new Writer().u8(SHUFFLE), path), ids);
     this.#owner.send(next, packet.take());

@@ -8,6 +8,8 @@ import type { NodeId } from "./types.ts";
 export const MAX_NEIGHBOURS = 512;
 /** The highest cost of a link. */
 export const MAX_COST = 64;
+/** Set in the cost of a link whose other end relays nothing. */
+const LEAF = 0x80;
 /** The last sequence number of an incarnation. */
 export const MAX_SEQUENCE = 2 ** 32 - 1;
 
@@ -20,7 +22,7 @@ export interface Version {
 /** What a node tells of its links. */
 export interface Advert extends Version {
   readonly origin: NodeId;
-  /** What the link to each neighbour costs. */
+  /** What the link to each neighbour costs, as {@linkcode leafCost} tells of a leaf. */
   readonly links: IdMap<number>;
   /** How it travels, without its age. */
   readonly bytes: Uint8Array;
@@ -30,6 +32,21 @@ export interface Advert extends Version {
 
 /** Bytes of the version, which comes first. */
 const VERSION_SIZE = 12;
+
+/** The cost of a link as it is told of one whose other end relays nothing. */
+export function leafCost(cost: number): number {
+  return cost | LEAF;
+}
+
+/** What a link costs. */
+export function costOf(told: number): number {
+  return told & ~LEAF;
+}
+
+/** Whether the other end of a link relays nothing. */
+export function isLeafCost(told: number): boolean {
+  return (told & LEAF) !== 0;
+}
 
 /** Above 0: the first is newer. */
 export function compareVersions(a: Version, b: Version): number {
@@ -73,11 +90,12 @@ export function readAdvert(bytes: Uint8Array): Advert {
   const links = new IdMap<number>();
   for (let i = 0; i < count; i++) {
     const id = readId(reader);
-    const cost = reader.u8();
+    const told = reader.u8();
+    const cost = costOf(told);
     if (cost < 1 || cost > MAX_COST) {
       throw new MalformedError(`A link costs ${cost}`);
     }
-    links.set(id, cost);
+    links.set(id, told);
   }
   reader.end();
   if (links.size < count || links.has(start.origin)) {

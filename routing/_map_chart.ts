@@ -1,5 +1,5 @@
 import { IdMap } from "./_id_map.ts";
-import type { Advert } from "./_map_advert.ts";
+import { type Advert, isLeafCost } from "./_map_advert.ts";
 import { Bucket } from "./_map_bucket.ts";
 import { addHash, hashBytes, hashNumbers, removeHash } from "./_map_hash.ts";
 import type { NodeId } from "./types.ts";
@@ -19,8 +19,10 @@ export interface Place {
   bornAt: number;
   /** Since when it is known in this incarnation. */
   since: number;
-  /** Its links that both ends tell of, and what each costs from here. */
+  /** Its links that both ends tell of, and what each costs from here, as it is told. */
   readonly ways: Map<Place, number>;
+  /** Neighbours that tell that it relays nothing: no path leads through it. */
+  doubters: number;
   /** Limits how often it may change. */
   readonly changes: Bucket;
 }
@@ -107,6 +109,7 @@ export class Chart {
       bornAt,
       since: bornAt,
       ways: new Map(),
+      doubters: 0,
       changes: new Bucket(MAX_CHANGES, CHANGES_PER_SECOND),
     };
     this.#places.set(place.id, place);
@@ -142,6 +145,7 @@ export class Chart {
   #open(from: Place, to: Place, cost: number): void {
     this.#close(from, to);
     from.ways.set(to, cost);
+    if (isLeafCost(cost)) to.doubters++;
     this.#digest = addHash(this.#digest, hashWay(from, to, cost));
   }
 
@@ -149,6 +153,7 @@ export class Chart {
     const cost = from.ways.get(to);
     if (cost === undefined) return;
     from.ways.delete(to);
+    if (isLeafCost(cost)) to.doubters--;
     this.#digest = removeHash(this.#digest, hashWay(from, to, cost));
   }
 }

@@ -121,7 +121,7 @@ export class Exchange {
       ? { incarnation, sequence: sequence + 1 }
       : { incarnation: incarnation + 1, sequence: 0 };
     const costs = links.open()
-      .map(({ id, cost }): [NodeId, number] => [id, cost]);
+      .map((one): [NodeId, number] => [one.id, one.told]);
     chart.set(makeAdvert(self.id, this.#version, costs), this.#now);
     this.#refreshAt = this.#now + REFRESH * (0.9 + 0.2 * random());
   }

@@ -19,10 +19,21 @@ export interface MapCounters {
 /** The links of a node, as its map router uses them. */
 export class Links {
   readonly neighbours: IdMap<Neighbour> = new IdMap();
+  /** The neighbours, of whom those count that relay. */
+  readonly relays: Pick<ReadonlySet<NodeId>, "size" | "has">;
   readonly #context: RouterContext;
   readonly #counters: MapCounters;
 
   constructor(context: RouterContext, counters: MapCounters) {
+    const { neighbours } = this;
+    this.relays = {
+      get size(): number {
+        let size = 0;
+        for (const { isLeaf } of neighbours.values()) if (!isLeaf) size++;
+        return size;
+      },
+      has: (id) => neighbours.has(id),
+    };
     this.#context = context;
     this.#counters = counters;
   }

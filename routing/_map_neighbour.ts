@@ -1,4 +1,4 @@
-import { MAX_COST } from "./_map_advert.ts";
+import { leafCost, MAX_COST } from "./_map_advert.ts";
 import { Bucket } from "./_map_bucket.ts";
 import type { Guard } from "./_map_guard.ts";
 import type { Tally } from "./_map_packets.ts";
@@ -26,6 +26,8 @@ export class Neighbour {
   readonly id: NodeId;
   readonly incarnation: number;
   readonly guard: Guard;
+  /** It relays nothing. */
+  readonly isLeaf: boolean;
   /** What this node calls the link, and what the other end calls it: -1, it has not said. */
   readonly link: number;
   theirLink = -1;
@@ -60,6 +62,7 @@ export class Neighbour {
    */
   constructor(
     { id, incarnation }: Peer,
+    isLeaf: boolean,
     link: number,
     guard: Guard,
     maxNodes: number,
@@ -67,11 +70,17 @@ export class Neighbour {
   ) {
     this.id = id;
     this.incarnation = incarnation;
+    this.isLeaf = isLeaf;
     this.link = link;
     this.guard = guard;
     this.heardAt = now;
     this.adverts = new Bucket(2 * maxNodes, ADVERTS_PER_SECOND);
     this.pushes = new Bucket(2 * maxNodes, ADVERTS_PER_SECOND);
+  }
+
+  /** What others are told that the link costs. */
+  get told(): number {
+    return this.isLeaf ? leafCost(this.cost) : this.cost;
   }
 
   /** Whether it has not answered yet. */

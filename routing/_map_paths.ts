@@ -1,4 +1,4 @@
-import { MAX_COST } from "./_map_advert.ts";
+import { costOf, MAX_COST } from "./_map_advert.ts";
 import type { Place } from "./_map_chart.ts";
 import type { NodeId } from "./types.ts";
 
@@ -25,7 +25,7 @@ export interface Branch {
 
 /**
  * Finds the shortest paths from a node (Dijkstra 1959, with Dial's buckets, 1969: no
- * link costs more than 64). Of paths that cost the same it takes the one whose last
+ * link costs more than 64); none leads through a node that relays nothing. Of paths that cost the same it takes the one whose last
  * relay has the smallest id, so that all who have the same map find the same tree.
  *
  * @param isOpen Whether a way may be used.
@@ -47,9 +47,10 @@ export function shortestPaths(
       // Found again at a lower cost, it has had its turn.
       if (steps.get(place)?.cost !== cost) continue;
       order.push(place);
-      for (const [next, price] of place.ways) {
+      if (place.doubters > 0 && place !== root) continue;
+      for (const [next, told] of place.ways) {
         if (!isOpen(place, next)) continue;
-        const total = cost + price;
+        const total = cost + costOf(told);
         if (!improve(steps, next, place, total)) continue;
         buckets[total % buckets.length]?.push(next);
         found++;

@@ -21,6 +21,7 @@ import {
 import type { RouteExplanation } from "./explain.ts";
 import { epochOf } from "./incarnation.ts";
 import type {
+  Inspected,
   Lane,
   LinkEvent,
   MemberEvent,
@@ -97,6 +98,8 @@ export class Relay {
   readonly order: Order;
   readonly receipts: Receipts;
   readonly #dialer: Dialer;
+  /** The neighbours that relay nothing. */
+  readonly #leaves = new Set<NodeId>();
   readonly #context: RouterContext;
   readonly #options: RelayOptions;
   #epoch = -1;
@@ -127,7 +130,14 @@ export class Relay {
         options.gone(id);
       },
     }, self.id);
-    this.#dialer = new Dialer(context, options.links, this.presence.neighbours);
+    const { neighbours } = this.presence;
+    const leaves = this.#leaves;
+    this.#dialer = new Dialer(context, options.links, {
+      get size(): number {
+        return neighbours.size - leaves.size;
+      },
+      has: (id) => neighbours.has(id),
+    });
     this.receipts = new Receipts({
       clock,
       ask: (to, numbers) => this.#ask(to, numbers),
@@ -167,6 +177,10 @@ export class Relay {
     if (this.#closed) return;
     this.order.link(event);
     this.presence.link(event);
+    if (event.type === "up") {
+      this.#leaves.delete(event.peer.id);
+      if (event.isLeaf) this.#leaves.add(event.peer.id);
+    } else if (event.type === "down") this.#leaves.delete(event.id);
     this.#dialer.link(event);
   }
 
@@ -277,6 +291,7 @@ export class Relay {
     const taken: NodeId[] = [];
     for (const id of neighbours) {
       if (id === from || id === origin) continue;
+      if (to !== null && this.#leaves.has(id)) continue;
       if (this.hand(id, packet, stamp)) taken.push(id);
     }
     return taken;
@@ -318,6 +333,34 @@ export class Relay {
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error;
       this.#counts.malformed++;
+    }
+  }
+
+  /** Reads a packet that is none of the router's own, and changes nothing. */
+  inspect(by: NodeId, packet: Uint8Array): Inspected | null {
+    const reader = new Reader(packet);
+    const kind = reader.u8();
+    if (kind === SIGNS) {
+      const own = writeSigns(readSigns(reader).filter(({ id }) => id === by));
+      return { origin: by, to: null, payload: null, own };
+    }
+    reader.u8();
+    if (kind !== NOTE) reader.u53();
+    const { origin, to } = readStamp(reader);
+    const read = { origin, to, payload: null };
+    switch (kind) {
+      case PAYLOAD:
+        return { ...read, payload: reader.rest(), own: packet };
+      case HELLO:
+      case ASK:
+        return { ...read, own: packet };
+      case LOST:
+        return { ...read, own: null };
+      case ANSWER:
+      case NOTE:
+        return { ...read, own: readTarget(reader) === origin ? packet : null };
+      default:
+        return null;
     }
   }
 
@@ -444,9 +487,7 @@ export class Relay {
   ): void {
     for (let at = 0; at < signs.length; at += MAX_IDS) {
       const some = signs.slice(at, at + MAX_IDS);
-      const writer = new Writer().u8(SIGNS).u8(some.length);
-      for (const { id, age } of some) writer.string(id).u32(Math.ceil(age));
-      const packet = writer.take();
+      const packet = writeSigns(some);
       const { neighbours } = this.presence;
       for (const id of "only" in to ? [to.only] : neighbours) {
         if ("except" in to && to.except === id) continue;
@@ -460,12 +501,7 @@ export class Relay {
   #readSigns(from: NodeId, packet: Uint8Array): void {
     const reader = new Reader(packet);
     reader.u8();
-    const signs: Sign[] = [];
-    for (let left = checkCount(reader.u8(), MAX_IDS); left > 0; left--) {
-      signs.push({ id: readId(reader), age: reader.u32() });
-    }
-    reader.end();
-    this.presence.told(from, signs);
+    this.presence.told(from, readSigns(reader));
   }
 
   // -- Receipts --
@@ -580,6 +616,28 @@ function floodPacket(
   const writer = new Writer().u8(kind).u8(ttl).u53(number);
   writeStamp(writer, stamp);
   return joined(writer.take(), body);
+}
+
+function writeSigns(signs: readonly Sign[]): Uint8Array {
+  const writer = new Writer().u8(SIGNS).u8(signs.length);
+  for (const { id, age } of signs) writer.string(id).u32(Math.ceil(age));
+  return writer.take();
+}
+
+function readSigns(reader: Reader): Sign[] {
+  const signs: Sign[] = [];
+  for (let left = checkCount(reader.u8(), MAX_IDS); left > 0; left--) {
+    signs.push({ id: readId(reader), age: reader.u32() });
+  }
+  reader.end();
+  return signs;
+}
+
+/** Whose taking a note is about. */
+function readTarget(reader: Reader): NodeId {
+  reader.u53();
+  reader.u8();
+  return readId(reader);
 }
 
 function writeNote(note: Note): Uint8Array {

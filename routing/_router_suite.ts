@@ -12,6 +12,8 @@ import {
 } from "./_virtual_network.ts";
 import type { ExplainingRouter } from "./explain.ts";
 import {
+  type Inspected,
+  type InspectingRouter,
   type Lane,
   type NodeId,
   NodeNotFoundError,
@@ -67,6 +69,7 @@ export function testRouter(
   const suite = {
     ...routerSuite(factory, links),
     ...(explains(factory) ? explainSuite(factory, links) : {}),
+    ...(inspects(factory) ? inspectSuite(factory, links) : {}),
   };
   registerSuite(
     `${name} on a ${topology}`,
@@ -150,6 +153,141 @@ function explainSuite(factory: RouterFactory, links: Pairs): Suite {
       }
       assertEquals(network.events, before);
       assertEquals(explain(network, "a", "d"), explain(network, "a", "d"));
+    },
+  };
+}
+
+/** Whether a router has the optional interface by which it reads packets. */
+function inspects(factory: RouterFactory): boolean {
+  const network = new VirtualNetwork();
+  return isInspecting(network.add("a", { router: factory }).router);
+}
+
+function isInspecting(router: Router): router is InspectingRouter {
+  return "inspect" in router && typeof router.inspect === "function";
+}
+
+/** A packet that one node handed to a neighbour. */
+interface Handed {
+  readonly by: NodeId;
+  readonly packet: Uint8Array;
+  readonly lane: Lane;
+}
+
+function inspectSuite(factory: RouterFactory, links: Pairs): Suite {
+  function make(): { network: VirtualNetwork; handed: Handed[] } {
+    const handed: Handed[] = [];
+    const router = altered(factory, (one) => {
+      handed.push(one);
+      return one.packet;
+    });
+    return { network: networkOf(links, router, {}), handed };
+  }
+
+  function inspect(
+    network: VirtualNetwork,
+    { by, packet }: Omit<Handed, "lane">,
+  ): Inspected | null {
+    const { router } = network.node("b");
+    assert(isInspecting(router));
+    return router.inspect(by, packet);
+  }
+
+  return {
+    "inspect() tells who made a packet, for whom, and what it carries": () => {
+      const { network, handed } = make();
+      for (const { id } of network.nodes) {
+        const others = IDS.filter((other) => other !== id);
+        for (const lane of ["data", "control"] as const) {
+          network.node(id).send("all", text(`*${id}>all`), lane);
+          for (const to of others) {
+            network.node(id).send([to], text(`*${id}>${to}`), lane);
+          }
+        }
+      }
+      network.clock.tick(SETTLE);
+      const seen = new Set<string>();
+      for (const one of handed) {
+        const read = inspect(network, one);
+        assert(read !== null, `${one.packet}`);
+        const { origin, to, payload, own } = read;
+        if (payload === null) continue;
+        const { packet, by } = one;
+        assertEquals(payload, packet.subarray(packet.length - payload.length));
+        assertEquals(payload.buffer, packet.buffer);
+        assertEquals(payload, text(`*${origin}>${to ?? "all"}`));
+        if (by === origin) assertEquals(own, packet);
+        seen.add(`${origin}>${to ?? "all"}`);
+      }
+      assertEquals(seen.size, 16);
+    },
+
+    "inspect() shows where another payload may stand": () => {
+      const { router: reader } = new VirtualNetwork()
+        .add("reader", { router: factory });
+      assert(isInspecting(reader));
+      const others = [text("another one, which is longer"), text("")];
+      for (const other of others) {
+        const network = networkOf(
+          links,
+          altered(factory, ({ by, packet }) => {
+            const read = reader.inspect(by, packet);
+            if (!read?.payload || read.payload.length !== 5) return packet;
+            const head = packet.length - read.payload.length;
+            return Uint8Array.of(...packet.subarray(0, head), ...other);
+          }),
+          {},
+        );
+        network.node("a").send(["d"], text("hello"));
+        network.node("a").send("all", text("hello"));
+        network.clock.tick(SETTLE);
+        const expected = { from: "a", payload: other };
+        assertEquals(network.node("d").delivered, [expected, expected]);
+        assertEquals(network.node("b").delivered, [expected]);
+      }
+    },
+
+    "inspect() leaves of what a node says what it says of itself": () => {
+      const { network, handed } = make();
+      network.cut("a", "b", "links");
+      network.clock.tick(SETTLE);
+      network.connect("a", "b");
+      network.clock.tick(SETTLE);
+      for (const one of handed) {
+        const read = inspect(network, one);
+        assert(read !== null);
+        // Nothing is left of what it passes on, and all of it if it is read again.
+        const { own } = read;
+        if (own === null) continue;
+        assertEquals(inspect(network, { ...one, packet: own })?.own, own);
+      }
+    },
+
+    "inspect() takes whatever bytes, and changes nothing": () => {
+      const { network, handed } = make();
+      network.node("a").send("all", text("hello"));
+      network.node("a").send(["d"], text("hello"));
+      network.clock.tick(SETTLE);
+      const random = seededRandom(3);
+      const known = handed.slice(-500).map(({ packet }) => packet);
+      const { events } = network;
+      const packets = known.map((packet) => packet.slice());
+      for (let i = 0; i < 20_000; i++) {
+        const packet = garbage(random, known);
+        const read = inspect(network, { by: "a", packet });
+        if (read?.payload) {
+          const head = packet.length - read.payload.length;
+          assertEquals(read.payload.byteOffset, packet.byteOffset + head);
+        }
+      }
+      assertEquals(network.events, events);
+      assertEquals(known, packets);
+      network.node("a").send(["b"], text("still here"));
+      network.clock.tick(SETTLE);
+      assertEquals(
+        network.node("b").delivered.at(-1)?.payload,
+        text("still here"),
+      );
     },
   };
 }
@@ -580,6 +718,17 @@ function spied(
   factory: RouterFactory,
   spy: (packet: Uint8Array, lane: Lane) => void,
 ): RouterFactory {
+  return altered(factory, ({ packet, lane }) => {
+    spy(packet, lane);
+    return packet;
+  });
+}
+
+/** The same router, whose packets are changed on their way to its links. */
+function altered(
+  factory: RouterFactory,
+  alter: (handed: Handed) => Uint8Array,
+): RouterFactory {
   return (context) => {
     const { links } = context;
     return factory({
@@ -590,9 +739,9 @@ function spied(
       random: context.random,
       up: context.up,
       links: {
-        send: (id, packet, lane) => {
-          spy(packet, lane);
-          return links.send(id, packet, lane);
+        send: (to, packet, lane) => {
+          const altered = alter({ by: context.self.id, packet, lane });
+          return links.send(to, altered, lane);
         },
         connect: (peer) => links.connect(peer),
         disconnect: (id, reason) => links.disconnect(id, reason),

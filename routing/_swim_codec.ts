@@ -1,4 +1,4 @@
-import { MalformedError, type Reader, Writer } from "./_bytes.ts";
+import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { readContent, readId, skipContent, writePeer } from "./_peer_codec.ts";
 import type { NodeId, Peer } from "./types.ts";
 
@@ -114,6 +114,43 @@ export function readNews(
     if (news !== null) all.push(news);
   }
   return all;
+}
+
+/**
+ * Takes out of a message what its sender tells of others; null: nothing is left.
+ *
+ * @throws {MalformedError} If it is malformed.
+ */
+export function siftMessage(
+  from: NodeId,
+  message: Uint8Array,
+): Uint8Array | null {
+  const reader = new Reader(message);
+  const version = reader.u8();
+  const type = reader.u8();
+  if (version !== VERSION || message.length > MAX_MESSAGE) return null;
+  if (type === MORE) return message;
+  if (!skipHead(type, reader)) return null;
+  const head = message.length - reader.left;
+  const isOwn = { wants: (_: NodeId, id: NodeId) => id === from };
+  const sifted = new Writer().raw(message.subarray(0, head));
+  for (const news of readNews(reader, from, isOwn)) {
+    if (news.id === from) sifted.raw(encode(news, everything));
+  }
+  return sifted.take();
+}
+
+/** Passes over what stands before the news; false: such a message is about others. */
+function skipHead(type: number, reader: Reader): boolean {
+  if (type === PING) reader.skipOver(1 + 8 + 4);
+  else if (type === ACK) reader.skipOver(1 + 4);
+  else if (type === PAGE) reader.skipOver(1 + 8);
+  else if (type === ASK) {
+    reader.skipOver(4);
+    readId(reader);
+    reader.skipOver(8);
+  } else return type === NEWS;
+  return true;
 }
 
 function mayTellAll({ addresses }: Peer, to: NodeId, may: MayTell): boolean {

@@ -24,8 +24,9 @@
  */
 
 import { sendToEach } from "./_each.ts";
-import { MalformedError, Reader, Writer } from "./_bytes.ts";
+import { MalformedError, orNull, Reader, Writer } from "./_bytes.ts";
 import { Durations } from "./_durations.ts";
+import { inspectPacket } from "./_gossip_inspect.ts";
 import { BEATS, GOSSIP, PING, PONG } from "./_gossip_packets.ts";
 import { Beats } from "./_gossip_presence.ts";
 import { Unicasts } from "./_gossip_unicasts.ts";
@@ -37,6 +38,8 @@ import { inRange, joined } from "./_relay.ts";
 import type { ExplainingRouter, RouteExplanation, Way } from "./explain.ts";
 import type {
   Counted,
+  Inspected,
+  InspectingRouter,
   Lane,
   LinkEvent,
   MemberEvent,
@@ -126,7 +129,7 @@ interface Measured {
   roundTrip?: number;
 }
 
-class GossipRouter implements ExplainingRouter, Counted {
+class GossipRouter implements ExplainingRouter, InspectingRouter, Counted {
   readonly #context: RouterContext;
   readonly #order: Order;
   readonly #views: Views;
@@ -221,6 +224,10 @@ class GossipRouter implements ExplainingRouter, Counted {
       if (!(error instanceof MalformedError)) throw error;
       this.#counts.malformed++;
     }
+  }
+
+  inspect(by: NodeId, packet: Uint8Array): Inspected | null {
+    return orNull(() => inspectPacket(by, packet));
   }
 
   link(event: LinkEvent): void {

@@ -26,7 +26,7 @@
  * @module
  */
 
-import { MalformedError, Reader, Writer } from "./_bytes.ts";
+import { MalformedError, orNull, Reader, Writer } from "./_bytes.ts";
 import { IdMap } from "./_id_map.ts";
 import { MAX_RECORD, readPeer, sameContent, writePeer } from "./_peer_codec.ts";
 import { epochOf } from "./incarnation.ts";
@@ -34,11 +34,11 @@ import type {
   Counted,
   LeaveReason,
   LinkEvent,
-  Membership,
   MembershipContext,
   MembershipFactory,
   NodeId,
   Peer,
+  SiftingMembership,
 } from "./types.ts";
 
 /** Options of {@linkcode heartbeat}. */
@@ -196,7 +196,7 @@ type Source = { readonly by: "link" | "itself" } | {
 const BY_LINK: Source = { by: "link" };
 const BY_ITSELF: Source = { by: "itself" };
 
-class Heartbeat implements Membership, Counted {
+class Heartbeat implements SiftingMembership, Counted {
   readonly #context: MembershipContext;
   readonly #interval: number;
   readonly #timeout: number;
@@ -245,6 +245,10 @@ class Heartbeat implements Membership, Counted {
       if (!(error instanceof MalformedError)) throw error;
       this.counters.malformed++;
     }
+  }
+
+  sift(from: NodeId, message: Uint8Array): Uint8Array | null {
+    return orNull(() => sift(from, message));
   }
 
   heard(from: NodeId): void {
@@ -632,6 +636,22 @@ class Heartbeat implements Membership, Counted {
     if (this.#closed) return;
     if (!this.#context.send(to, message)) this.counters.unsent++;
   }
+}
+
+/** Takes out of a message what its sender tells of others; null: nothing is left. */
+function sift(from: NodeId, message: Uint8Array): Uint8Array | null {
+  const reader = new Reader(message);
+  const version = reader.u8();
+  const type = reader.u8();
+  if (version !== VERSION || message.length > MAX_MESSAGE) return null;
+  if (type === BEAT || type === LEFT) return message;
+  if (type !== NEWS) return null;
+  const sifted = start(NEWS).u8(reader.u8());
+  while (!reader.done) {
+    const peer = readPeer(reader);
+    if (peer.id === from) writePeer(sifted, peer, () => true);
+  }
+  return sifted.take();
 }
 
 function start(type: number): Writer {

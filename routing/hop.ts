@@ -25,11 +25,14 @@
  */
 
 import { sendToEach } from "./_each.ts";
+import { orNull } from "./_bytes.ts";
 import { LINKS } from "./_dialer.ts";
 import { inRange, Relay, TTL } from "./_relay.ts";
 import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
 import type {
   Counted,
+  Inspected,
+  InspectingRouter,
   Lane,
   LinkEvent,
   MemberEvent,
@@ -108,7 +111,7 @@ export function hopRouter(options: HopRouterOptions = {}): RouterFactory {
   return (context) => new HopRouter(context, ttl, links);
 }
 
-class HopRouter implements ExplainingRouter, Counted {
+class HopRouter implements ExplainingRouter, InspectingRouter, Counted {
   readonly #relay: Relay;
 
   constructor(context: RouterContext, ttl: number, links: number) {
@@ -147,6 +150,10 @@ class HopRouter implements ExplainingRouter, Counted {
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {
     this.#relay.receive(from, packet, lane);
+  }
+
+  inspect(by: NodeId, packet: Uint8Array): Inspected | null {
+    return orNull(() => this.#relay.inspect(by, packet));
   }
 
   link(event: LinkEvent): void {

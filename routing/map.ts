@@ -28,11 +28,13 @@
  */
 
 import { sendToEach } from "./_each.ts";
-import { MalformedError } from "./_bytes.ts";
+import { MalformedError, orNull } from "./_bytes.ts";
+import { costOf } from "./_map_advert.ts";
 import { Broadcasts } from "./_map_broadcasts.ts";
 import { Chart } from "./_map_chart.ts";
 import { Exchange } from "./_map_exchange.ts";
 import { Guard, type Guarded } from "./_map_guard.ts";
+import { inspectPacket } from "./_map_inspect.ts";
 import { Letters } from "./_map_letters.ts";
 import { Links } from "./_map_links.ts";
 import { Neighbour } from "./_map_neighbour.ts";
@@ -68,6 +70,8 @@ import type {
 import { epochOf } from "./incarnation.ts";
 import type {
   Counted,
+  Inspected,
+  InspectingRouter,
   Lane,
   LinkEvent,
   MemberEvent,
@@ -247,7 +251,7 @@ export function mapRouter(
   return (context) => new LinkStateRouter(context, maxNodes, links);
 }
 
-class LinkStateRouter implements MapRouter, SelectiveRouter {
+class LinkStateRouter implements MapRouter, InspectingRouter, SelectiveRouter {
   readonly #context: RouterContext;
   readonly #maxNodes: number;
   readonly #links: Links;
@@ -285,7 +289,7 @@ class LinkStateRouter implements MapRouter, SelectiveRouter {
     this.#context = context;
     this.#maxNodes = maxNodes;
     const links = this.#links = new Links(context, counters);
-    this.#dialer = new Dialer(context, wanted, links.neighbours);
+    this.#dialer = new Dialer(context, wanted, links.relays);
     const chart = this.#chart = new Chart(context.self.id);
     const view = this.#view = new View(chart, context.self.id);
     const order = this.#order = new Order(context);
@@ -361,10 +365,14 @@ class LinkStateRouter implements MapRouter, SelectiveRouter {
     }
   }
 
+  inspect(by: NodeId, packet: Uint8Array): Inspected | null {
+    return orNull(() => inspectPacket(by, packet));
+  }
+
   link(event: LinkEvent): void {
     if (this.#closed) return;
     this.#order.link(event);
-    if (event.type === "up") this.#up(event.peer);
+    if (event.type === "up") this.#up(event.peer, event.isLeaf === true);
     else if (event.type === "down") this.#down(event.id, event.reason);
     this.#dialer.link(event);
   }
@@ -421,8 +429,9 @@ class LinkStateRouter implements MapRouter, SelectiveRouter {
     const links: MapLink[] = [];
     for (const { id, ways } of this.#view.places) {
       nodes.push(id);
-      for (const [other, cost] of ways) {
-        if (other.id > id) links.push({ a: id, b: other.id, cost });
+      for (const [other, told] of ways) {
+        if (other.id < id) continue;
+        links.push({ a: id, b: other.id, cost: costOf(told) });
       }
     }
     return { nodes, links };
@@ -503,7 +512,7 @@ class LinkStateRouter implements MapRouter, SelectiveRouter {
 
   // -- Links --
 
-  #up(peer: Peer): void {
+  #up(peer: Peer, isLeaf: boolean): void {
     this.#down(peer.id, "replaced");
     const guard = new Guard(
       this.#context.clock,
@@ -511,7 +520,8 @@ class LinkStateRouter implements MapRouter, SelectiveRouter {
     );
     const link = Math.floor(this.#context.random() * 2 ** 32);
     const now = this.#context.clock.now();
-    const neighbour = new Neighbour(peer, link, guard, this.#maxNodes, now);
+    const maxNodes = this.#maxNodes;
+    const neighbour = new Neighbour(peer, isLeaf, link, guard, maxNodes, now);
     this.#links.neighbours.set(peer.id, neighbour);
     this.#exchange.up(neighbour);
     this.#broadcasts.greet(neighbour);

@@ -24,7 +24,7 @@
  */
 
 import { sendToEach } from "./_each.ts";
-import { MalformedError, Reader, Writer } from "./_bytes.ts";
+import { MalformedError, orNull, Reader, Writer } from "./_bytes.ts";
 import { LINKS } from "./_dialer.ts";
 import { IdMap } from "./_id_map.ts";
 import { readStamp, type Stamp, writeStamp } from "./_order.ts";
@@ -46,6 +46,8 @@ import type {
 } from "./explain.ts";
 import type {
   Counted,
+  Inspected,
+  InspectingRouter,
   Lane,
   LinkEvent,
   MemberEvent,
@@ -209,7 +211,7 @@ interface Discovery {
   readonly cancelTimeout: () => void;
 }
 
-class SourceRouter implements PathRouter, SelectiveRouter {
+class SourceRouter implements PathRouter, InspectingRouter, SelectiveRouter {
   readonly #context: RouterContext;
   readonly #self: NodeId;
   readonly #relay: Relay;
@@ -273,6 +275,14 @@ class SourceRouter implements PathRouter, SelectiveRouter {
 
   receive(from: NodeId, packet: Uint8Array, lane: Lane): void {
     this.#relay.receive(from, packet, lane);
+  }
+
+  inspect(by: NodeId, packet: Uint8Array): Inspected | null {
+    return orNull(() =>
+      packet[0] === undefined || packet[0] < OWN_KIND
+        ? this.#relay.inspect(by, packet)
+        : inspectOwn(packet)
+    );
   }
 
   link(event: LinkEvent): void {
@@ -590,6 +600,25 @@ class SourceRouter implements PathRouter, SelectiveRouter {
 
 function newSearch(): Search {
   return { queue: [], ring: -1, cancel: nothing };
+}
+
+/** Reads a packet of this router's own kinds, and changes nothing. */
+function inspectOwn(packet: Uint8Array): Inspected | null {
+  const reader = new Reader(packet);
+  const kind = reader.u8();
+  if (kind === REQUEST) {
+    reader.u8();
+    reader.u53();
+    const { origin, to } = readStamp(reader);
+    // Who asks has passed nobody yet.
+    const own = readHops(reader).length === 0 ? packet : null;
+    return { origin, to, payload: null, own };
+  }
+  if (kind !== ROUTED && kind !== ANSWER) return null;
+  readHops(reader);
+  const { origin, to } = readStamp(reader);
+  const payload = kind === ROUTED ? reader.rest() : null;
+  return { origin, to, payload, own: packet };
 }
 
 function routedHeader(kind: number, hops: Hops, stamp: Stamp): Uint8Array {

@@ -27,7 +27,7 @@
  * @module
  */
 
-import { MalformedError, Reader } from "./_bytes.ts";
+import { MalformedError, orNull, Reader } from "./_bytes.ts";
 import { readId } from "./_peer_codec.ts";
 import { type BeliefLimits, Beliefs } from "./_swim_beliefs.ts";
 import { Candidates } from "./_swim_candidates.ts";
@@ -44,6 +44,7 @@ import {
   PAGE,
   PING,
   readNews,
+  siftMessage,
   VERSION,
 } from "./_swim_codec.ts";
 import { exchangeScale } from "./_swim_formulas.ts";
@@ -61,6 +62,7 @@ import type {
   MembershipFactory,
   NodeId,
   Peer,
+  SiftingMembership,
   WaryMembership,
 } from "./types.ts";
 
@@ -231,7 +233,8 @@ interface Limits extends BeliefLimits {
   readonly timeout: number;
 }
 
-class Swim implements DoubtingMembership, WaryMembership, Counted {
+class Swim
+  implements DoubtingMembership, SiftingMembership, WaryMembership, Counted {
   readonly #context: MembershipContext;
   readonly #limits: Limits;
   readonly #roster: Roster;
@@ -362,6 +365,10 @@ class Swim implements DoubtingMembership, WaryMembership, Counted {
       if (!(error instanceof MalformedError)) throw error;
       this.counters.malformed++;
     }
+  }
+
+  sift(from: NodeId, message: Uint8Array): Uint8Array | null {
+    return orNull(() => siftMessage(from, message));
   }
 
   heard(from: NodeId): void {

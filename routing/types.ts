@@ -38,7 +38,12 @@ export type Lane = "control" | "data";
 /** What happened to this node's own links. */
 export type LinkEvent =
   /** A neighbour's link is open and authenticated. */
-  | { readonly type: "up"; readonly peer: Peer }
+  | {
+    readonly type: "up";
+    readonly peer: Peer;
+    /** It relays nothing, and must not be relied on: it is a guest. */
+    readonly isLeaf?: true;
+  }
   /** A neighbour's link has ended. */
   | { readonly type: "down"; readonly id: NodeId; readonly reason: string }
   /** A node that was to be dialled could not be reached at any of its addresses. */
@@ -150,6 +155,40 @@ export interface LinkingRouter extends Router {
   readonly closed: Promise<void>;
 }
 
+/** What a packet is, as its router reads it. */
+export interface Inspected {
+  /** The node that made it. */
+  readonly origin: NodeId;
+  /** The node that it is for; null: all, or the neighbour that it is handed to. */
+  readonly to: NodeId | null;
+  /**
+   * What it carries for a program, a view of the end of the packet: one of another length
+   * may be put in its place. Null: nothing.
+   */
+  readonly payload: Uint8Array | null;
+  /**
+   * The packet without what the node that handed it on tells of others, or passes on for
+   * them. Null: nothing is left of it.
+   */
+  readonly own: Uint8Array | null;
+}
+
+/**
+ * Optional beside a {@linkcode Router}: one that tells what a packet is, so that the
+ * program can see to it that a neighbour of few rights, a guest, sends and gets what it
+ * may. Such neighbours are leaves ({@linkcode LinkEvent}): the router neither relies on
+ * them nor sends them what is for others.
+ */
+export interface InspectingRouter extends Router {
+  /**
+   * Reads a packet, and changes nothing.
+   *
+   * @param by The node that hands it to its neighbour: a guest, or this one.
+   * @returns Null: it is malformed, or of a kind that is not known.
+   */
+  inspect(by: NodeId, packet: Uint8Array): Inspected | null;
+}
+
 /** What a router asks of the program it routes for. */
 export interface RouterContext {
   /** This node; its incarnation, addresses and metadata may change while it runs. */
@@ -244,6 +283,19 @@ export interface Membership {
 export interface WaryMembership extends Membership {
   /** The nodes that members tell of, and that are no members yet. Live: read it again later. */
   readonly candidates: ReadonlyMap<NodeId, Peer>;
+}
+
+/**
+ * Optional beside a {@linkcode Membership}: one that can take out of a message what its
+ * sender tells of others, where those who get it cannot know that it is a guest.
+ */
+export interface SiftingMembership extends Membership {
+  /**
+   * Reads a message, and changes nothing.
+   *
+   * @returns What is left; null: nothing, or it is malformed.
+   */
+  sift(from: NodeId, message: Uint8Array): Uint8Array | null;
 }
 
 /** What a membership asks of the program it runs in. */
