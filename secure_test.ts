@@ -401,7 +401,8 @@ Deno.test("a guest opens and accepts conversations that its rights allow, and no
   assertMatch(String(own), /guest ".*" has no right to "down"/);
   const others = await assertRejects(() => here.open(guest.id, "up.one"));
   assertMatch(String(others), /guests have no right to it/);
-  assertEquals(here.counters.forbidden, 2);
+  // The third is that it told that it handles "add".
+  assertEquals(here.counters.forbidden, 3);
 });
 
 async function undelivered(
@@ -422,7 +423,9 @@ Deno.test("a guest is not taken where its words could not be checked, nor believ
   const rights = { emit: ["*"], handle: ["*"] };
   const trust = { keys: [{ key: keyText(guest.key), rights }] };
   const transport = memory();
-  const home = nodeWith({ secret, trust, transport, router: hopRouter() });
+  const router: RouterFactory = (context) =>
+    Object.assign(hopRouter()(context), { inspect: undefined });
+  const home = nodeWith({ secret, trust, transport, router });
   await using _home = home.node;
   const address = await home.node.listen("memory://home");
   const visitor = nodeWith({ identity: guest, transport });
@@ -434,6 +437,45 @@ Deno.test("a guest is not taken where its words could not be checked, nor believ
   await using stranger = nodeWith({ identity, transport }).node;
   assertEquals(await stranger.join(address), 0);
   assertMatch(home.lines.join("\n"), /nobody vouches for its key/);
+});
+
+Deno.test("a guest reaches members behind a relay, as far as its rights go", async () => {
+  const secret = createSecret();
+  const { identity: guest } = await createIdentity();
+  const rights = { emit: ["say", "add"], handle: ["say"] };
+  const trust = { keys: [{ key: keyText(guest.key), rights }] };
+  const transport = memory();
+  const router = hopRouter();
+  const home = nodeWith({ secret, trust, transport, router });
+  await using _home = home.node;
+  const far = nodeWith({ secret, trust, transport, router });
+  await using _far = far.node;
+  const visitor = nodeWith({ identity: guest, transport, router });
+  await using _visitor = visitor.node;
+  const said: string[] = [];
+  far.node.on("say", (text, { from }) => said.push(`${from}: ${text}`));
+  const { node: anyFar } = far as unknown as { node: Node };
+  anyFar.on("drop", () => said.push("dropped"));
+  const address = await home.node.listen("memory://home");
+  await far.node.join(address);
+  await visitor.node.join(address);
+  await visitor.until(() => visitor.node.members.has(far.node.id));
+  await far.until(() => far.node.members.has(guest.id));
+
+  await visitor.node.emit("say", "hello");
+  await adds(visitor.node, far.node);
+  assertEquals(said, [`${guest.id}: hello`]);
+  const { node: any } = visitor as unknown as { node: Node };
+  const refused = await assertRejects(
+    () => any.request(far.node.id, "drop", 1),
+    RequestError,
+  );
+  assertMatch(refused.message, /has no right to "drop"/);
+  await any.emit("drop", 1);
+  await adds(visitor.node, far.node);
+  assertEquals(said.length, 1);
+  assert(home.node.counters.forbidden >= 2);
+  assertEquals(far.node.counters.forbidden, 0);
 });
 
 Deno.test("with identities, a relay brings nothing from whoever is no member", async () => {

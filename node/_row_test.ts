@@ -7,7 +7,7 @@ import { mapRouter } from "@devts/routing/map";
 import { pathRouter } from "@devts/routing/path";
 import { wrapConnection, wrapTransport } from "@devts/transport";
 import { pass, passFor } from "./_support_test.ts";
-import type { Conversation } from "./types.ts";
+import type { Conversation, NodeParts } from "./types.ts";
 import type { Tested, World } from "./_world_test.ts";
 
 /** The events of the nodes. */
@@ -25,11 +25,12 @@ export const ROW: readonly NodeId[] = ["ada", "bob", "cyd"];
  * Three nodes in a row, whose ends cannot reach each other. While there is a gate,
  * what the first one sends waits for it.
  */
-export async function row(
+export async function row<E extends Events = Events>(
   world: World,
   router: RouterFactory,
   gate: () => Promise<void> | null = () => null,
-): Promise<readonly [Tested<Events>, Tested<Events>, Tested<Events>]> {
+  overrides: Partial<NodeParts> = {},
+): Promise<readonly [Tested<E>, Tested<E>, Tested<E>]> {
   const [ada, bob, cyd] = ROW.map((id) => {
     const own = world.parts(id).transport;
     const others = id === "bob" ? [] : ROW.filter((other) => other !== "bob");
@@ -49,7 +50,7 @@ export async function row(
         }),
     });
     const limits = { highWaterMark: 1000 };
-    return world.add<Events>(id, { router, transport, limits });
+    return world.add<E>(id, { router, transport, limits, ...overrides });
   });
   assert(ada && bob && cyd);
   for (const { node } of [ada, bob, cyd]) {

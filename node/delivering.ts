@@ -198,10 +198,9 @@ export class Delivering {
     }
   }
 
-  /** Deliveries to a guest were not let through. */
-  refused(to: NodeId, ids: readonly DeliveryId[], why: string): void {
-    if (ids.length === 0) return;
-    this.#deliveries.refused(to, ids.map(({ sequence }) => sequence), why);
+  /** Deliveries of this node were not let through, by their sequences. */
+  refused(to: NodeId, sequences: readonly number[], why: string): void {
+    if (sequences.length > 0) this.#deliveries.refused(to, sequences, why);
   }
 
   /** Deliveries to a node were lost on their way. */

@@ -38,6 +38,8 @@ export const PONG = 6;
 
 /** What one piece of a message holds at most, in bytes, before the last entry. */
 const PIECE = 16_384;
+/** What stands before the entries of all, and of a change, in bytes. */
+const HEAD = 22;
 const IN_GROUP = 1;
 const REMOVED = 2;
 /** All strategies; their places are their numbers on the wire. */
@@ -198,18 +200,49 @@ function readEntries(
   const added: Subscription[] = [];
   const removed: Subscription[] = [];
   while (!reader.atEnd) {
-    const flags = reader.uint8();
-    const name = reader.text();
-    checkPattern(name);
-    const group = (flags & IN_GROUP) === 0 ? null : {
-      name: reader.text(),
-      // A strategy of a later version is replaced by the usual one.
-      strategy: STRATEGIES[reader.uint8()] ?? "round-robin",
-      key: reader.text(true),
-    };
-    ((flags & REMOVED) === 0 ? added : removed).push({ name, group });
+    const { isRemoved, ...subscription } = readEntry(reader);
+    (isRemoved ? removed : added).push(subscription);
   }
   return { added, removed };
+}
+
+function readEntry(
+  reader: Reader,
+): Subscription & { readonly isRemoved: boolean } {
+  const flags = reader.uint8();
+  const name = reader.text();
+  checkPattern(name);
+  const group = (flags & IN_GROUP) === 0 ? null : {
+    name: reader.text(),
+    // A strategy of a later version is replaced by the usual one.
+    strategy: STRATEGIES[reader.uint8()] ?? "round-robin",
+    key: reader.text(true),
+  };
+  return { name, group, isRemoved: (flags & REMOVED) !== 0 };
+}
+
+/**
+ * Takes out of a message what its sender may not handle.
+ *
+ * @param mayHandle Whether it may handle a name, or all that a pattern stands for.
+ * @throws {SyntaxError} If it is malformed.
+ */
+export function siftInterest(
+  payload: Uint8Array,
+  mayHandle: (name: string) => boolean,
+): Uint8Array {
+  const type = readInterest(payload)?.type;
+  if (type !== ALL && type !== CHANGE) return payload;
+  const reader = new Reader(payload);
+  reader.skip(HEAD);
+  const kept = [...payload.subarray(0, HEAD)];
+  while (!reader.atEnd) {
+    const { at } = reader;
+    const { name, isRemoved } = readEntry(reader);
+    if (!isRemoved && !mayHandle(name)) continue;
+    kept.push(...payload.subarray(at, reader.at));
+  }
+  return kept.length === payload.length ? payload : Uint8Array.from(kept);
 }
 
 function checkPattern(name: string): void {
@@ -272,6 +305,15 @@ class Reader {
 
   get atEnd(): boolean {
     return this.#at >= this.#bytes.length;
+  }
+
+  /** Where the next byte stands. */
+  get at(): number {
+    return this.#at;
+  }
+
+  skip(count: number): void {
+    this.#take(count);
   }
 
   uint8(): number {

@@ -334,8 +334,10 @@ export class Links {
   /** What a guest sends on can only be checked where it comes straight from it. */
   #refuseGuest(proven: Proven | undefined): Refusal | null {
     if (proven?.rights === undefined || this.#owner.takesGuests()) return null;
-    const detail = "guests need a router that sends straight to each node, " +
-      "such as peerRouter(): what a relay passes on could not be checked";
+    const detail =
+      "this node cannot check what guests send: its router neither sends straight to " +
+      "each node, as peerRouter() does, nor reads packets (inspect) beside a membership " +
+      "that reads messages (sift)";
     return { code: "unexpected", detail };
   }
 

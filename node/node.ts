@@ -352,8 +352,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#membership = parts.membership(this.#membershipContext());
     this.#sending = this.#makeSending();
     this.#guests = new Guests({
+      id: parts.id,
       clock,
       protocol,
+      router,
+      membership: this.#membership,
       journal: this.#journal,
       counts: this.#counts,
       replies: this.#replies,
@@ -1100,7 +1103,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   #linksOwner(): LinksOwner {
     return {
-      takesGuests: () => isDirect(this.#router),
+      takesGuests: () => this.#guests.areTaken,
       introduce: (remote) => this.#self.introduction(remote),
       knownIncarnation: (id) => this.#membership.members.get(id)?.incarnation,
       outrank: (known) => this.#outrank(known),
@@ -1126,9 +1129,11 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     };
   }
 
-  #linkUp({ peer, connection }: Link): void {
+  #linkUp({ peer, connection, proven }: Link): void {
     this.#journal.debug(`link to "${peer.id}" at ${connection.remote}`);
-    this.#tellParts({ type: "up", peer });
+    const isGuest = proven.rights !== undefined;
+    this.#tellParts({ type: "up", peer, ...isGuest && { isLeaf: true } });
+    if (isGuest) this.#guests.welcome(peer.id);
     this.#joining.linked(peer.id);
     this.#roster.tell(peer.id);
   }

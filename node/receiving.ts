@@ -12,6 +12,7 @@ import {
   PAYLOAD_STREAMS,
 } from "./bundle.ts";
 import { reasonOf } from "./errors.ts";
+import { PAYLOAD_GUEST } from "./guest_wire.ts";
 import type { Guests } from "./guests.ts";
 import type { Inbound } from "./inbound.ts";
 import { PAYLOAD_INTEREST } from "./interest_codec.ts";
@@ -132,6 +133,9 @@ export class Receiving {
       else if (kind === PAYLOAD_STREAMS) {
         this.#options.streams.take(from, payload, this.#isLent);
       } else if (kind === PAYLOAD_INTEREST) this.#learn(from, payload);
+      else if (kind === PAYLOAD_GUEST && from === this.#source) {
+        this.#options.guests.told(payload);
+      }
     } catch (error) {
       this.#malformed(from, error);
     }

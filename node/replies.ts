@@ -119,6 +119,15 @@ export class Replies {
     }
   }
 
+  /** A request of this node was not let through to another one. */
+  forbidden(to: NodeId, request: number, why: string): void {
+    this.#options.requests.reject(request, to, (name) =>
+      new RequestError(
+        "handler",
+        `Request "${name}" to node "${to}" failed: ${why}`,
+      ));
+  }
+
   /** A failure came. */
   failed(from: NodeId, request: number, bytes: Uint8Array): void {
     const known = this.#options.requests.reject(request, from, (name) => {

@@ -16,12 +16,19 @@ import {
   SENT_EVENT,
 } from "./bundle.ts";
 import { type DeliveryId, readDelivery } from "./delivery_wire.ts";
-import { PAYLOAD_INTEREST } from "./interest_codec.ts";
+import { PAYLOAD_INTEREST, siftInterest } from "./interest_codec.ts";
+import { Pattern } from "./names.ts";
 import { FRAME_HEADER, OPEN, readName, readUint32 } from "./stream_wire.ts";
 
 /** Names that nodes use among themselves begin so: no guest has a right to them. */
 const OWN = "devts.";
+/** A token of a pattern that stands for others. */
+const WILDCARD = /(?<=^|\.)[*>](?=\.|$)/;
 const NOTHING = new Uint8Array(0);
+const NOTHING_DROPPED = {
+  ...{ dropped: 0, name: "", requests: [], deliveries: [] },
+  stream: null,
+};
 const encoder = new TextEncoder();
 
 /** What is left of a payload once what is not allowed is taken out. */
@@ -42,13 +49,33 @@ export interface Permitted {
 
 /**
  * Takes out of a payload what a guest may not send. What it says of the cluster is for
- * the membership to judge, and what it handles is its own to say; kinds that are not
- * known here are no right of a guest.
+ * the membership to judge; kinds that are not known here are no right of a guest.
  *
  * @throws {SyntaxError} If it is malformed.
  */
-export function fromGuest(payload: Uint8Array, { emit }: Rights): Permitted {
-  return filter(payload, emit);
+export function fromGuest(
+  payload: Uint8Array,
+  { emit, handle }: Rights,
+): Permitted {
+  return payload[0] === PAYLOAD_INTEREST
+    ? siftTold(payload, handle)
+    : filter(payload, emit);
+}
+
+/** What a guest tells that it handles is not believed where it has no right to it. */
+function siftTold(payload: Uint8Array, names: readonly string[]): Permitted {
+  let dropped = 0;
+  let name = "";
+  const rest = siftInterest(payload, (told) => {
+    if (covers(names, told)) return true;
+    // Every node handles some of these.
+    if (!told.startsWith(OWN)) {
+      dropped++;
+      name = told;
+    }
+    return false;
+  });
+  return { ...NOTHING_DROPPED, payloads: [rest], dropped, name };
 }
 
 /**
@@ -68,11 +95,18 @@ export function isAmong(names: readonly string[], name: string): boolean {
   );
 }
 
+/** Whether all names that a name or a pattern stands for are in a list of rights. */
+function covers(names: readonly string[], told: string): boolean {
+  if (Pattern.of(told) === null) return isAmong(names, told);
+  const start = told.slice(0, told.search(WILDCARD));
+  if (start.startsWith(OWN)) return false;
+  return names.some((right) =>
+    right.endsWith("*") && start.startsWith(right.slice(0, -1))
+  );
+}
+
 function filter(payload: Uint8Array, names: readonly string[]): Permitted {
-  const nothing = {
-    ...{ dropped: 0, name: "", requests: [], deliveries: [] },
-    stream: null,
-  };
+  const nothing = NOTHING_DROPPED;
   const all = { ...nothing, payloads: [payload] };
   const kind = payload[0];
   if (kind === PAYLOAD_MEMBERSHIP || kind === PAYLOAD_INTEREST) return all;

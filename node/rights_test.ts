@@ -10,6 +10,7 @@ import {
   REQUEST,
   SENT_EVENT,
 } from "./bundle.ts";
+import { readInterest, writeAll, writeChange } from "./interest_codec.ts";
 import { forGuest, fromGuest, isAmong } from "./rights.ts";
 
 const codec = msgpackr();
@@ -85,6 +86,37 @@ Deno.test("fromGuest() keeps a bundle of many events", () => {
   const { payloads, dropped } = fromGuest(many, RIGHTS);
   assertEquals(dropped, 667);
   assertEquals(payloads.flatMap(read).length, 1_333);
+});
+
+Deno.test("fromGuest() keeps of what a guest handles what it may", () => {
+  const rights = { emit: [], handle: ["said", "chat.*", "room.one"] };
+  const version = { incarnation: 5, run: 2, sequence: 9 };
+  const group = { name: "all", strategy: "random", key: "" } as const;
+  const told = [
+    ...["said", "job", "chat.x", "chat.>", "chat.*.y", "room.one", "room.*"],
+    ...["*", ">", "chat", "devts.agreement/x", "*.x"],
+  ].flatMap((name) => [{ name, group: null }, { name, group }]);
+  const may = new Set(["said", "chat.x", "chat.>", "chat.*.y", "room.one"]);
+  const kept = told.filter(({ name }) => may.has(name));
+  const [all] = writeAll(version, told);
+  const change = writeChange(version, 3, told, [told[2] ?? told[0] as never]);
+  for (const message of [all, change]) {
+    if (!message) throw new TypeError("there is no message");
+    const { payloads: [left], dropped } = fromGuest(message, rights);
+    const read = readInterest(left ?? message);
+    if (read?.type !== 1 && read?.type !== 2) throw new TypeError("no entries");
+    assertEquals(read.added, kept);
+    assertEquals(read.version, version);
+    // Every node handles some of its own.
+    assertEquals(dropped, told.length - kept.length - 2);
+    const everything = { emit: [], handle: ["*"] };
+    const { payloads } = fromGuest(message, everything);
+    assertEquals(payloads.length, 1);
+  }
+  assertThrows(
+    () => fromGuest((all ?? new Uint8Array()).subarray(0, 30), rights),
+    SyntaxError,
+  );
 });
 
 Deno.test("fromGuest() refuses a malformed bundle", () => {

@@ -1,9 +1,12 @@
 import type {
   DirectRouter,
+  InspectingRouter,
   LinkingRouter,
+  Membership,
   QueueingRouter,
   Router,
   SelectiveRouter,
+  SiftingMembership,
 } from "@devts/routing";
 
 /** Whether a router sends each packet straight to its target. */
@@ -24,4 +27,16 @@ export function isSelective(router: Router): router is SelectiveRouter {
 /** Whether a router brings its own links. */
 export function isLinking(router: Router): router is LinkingRouter {
   return "open" in router && typeof router.open === "function";
+}
+
+/** Whether a router tells what packets are. */
+export function isInspecting(router: Router): router is InspectingRouter {
+  return "inspect" in router && typeof router.inspect === "function";
+}
+
+/** Whether a membership takes out of messages what their senders tell of others. */
+export function isSifting(
+  membership: Membership,
+): membership is SiftingMembership {
+  return "sift" in membership && typeof membership.sift === "function";
 }
