@@ -8,6 +8,7 @@ import { framed, type Stranger } from "../../cluster/stranger.ts";
 import { all, type Attack } from "./attack.ts";
 import { bundle, type Entry } from "./bundles.ts";
 import type { Events } from "./events.ts";
+import { memberLies } from "./member_lies.ts";
 import { news, type Rumour } from "./news.ts";
 import { Memory, type Outcome, type Scene } from "./scene.ts";
 import { closes, echoes } from "./stranger_attacks.ts";
@@ -158,27 +159,7 @@ export const memberAttacks: readonly Attack[] = [
       });
     },
   },
-  {
-    row: 23,
-    what:
-      "another program takes the id of an honest node, under the same incarnation and an earlier one",
-    target: "refused, the honest link stays",
-    async run(scene) {
-      const refusals: string[] = [];
-      const { incarnation } = scene.honest;
-      for (const own of [incarnation, incarnation - 4096, 1]) {
-        try {
-          (await scene.enter({ id: "honest", incarnation: own }))
-            [Symbol.dispose]();
-        } catch (error) {
-          refusals.push(error instanceof Error ? error.message : "");
-        }
-      }
-      return all({
-        [`${refusals.length} of 3 refused`]: refusals.length === 3,
-      });
-    },
-  },
+  ...memberLies,
   {
     row: 24,
     what:

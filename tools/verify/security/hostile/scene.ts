@@ -82,6 +82,11 @@ export class Scene implements AsyncDisposable {
     }
   }
 
+  /** Where the victim is dialled. */
+  get address(): string {
+    return `tcp://${this.hostname}:${this.port}`;
+  }
+
   /** Opens a connection as a stranger. */
   async connect(): Promise<Stranger> {
     const { hostname, port } = this;

@@ -45,6 +45,8 @@ let failed = 0;
 let emitting = false;
 let emitted = 0;
 node.onSystem("leave", ({ member }) => left.add(member.id));
+const conflicts: string[] = [];
+node.onSystem("conflict", ({ id }) => conflicts.push(id));
 node.on("echo", (value) => value);
 node.on("count", (_, { from }) => {
   senders.set(from, (senders.get(from) ?? 0) + 1);
@@ -99,6 +101,19 @@ await serve({
     ...counters(),
   }),
   has: (args) => ({ member: node.members.has(args.text("id")) ? 1 : 0 }),
+  // Waits until a node is no member.
+  gone: async (args) => {
+    const id = args.text("id");
+    await until(() => !node.members.has(id), args.number("limit"));
+    return { member: node.members.has(id) ? 1 : 0 };
+  },
+  // Where a member says that it can be dialled.
+  told: (args) => ({
+    addresses: node.members.get(args.text("of"))?.addresses.join() ?? "",
+  }),
+  conflicts: (args) => ({
+    count: conflicts.filter((id) => id === args.text("id")).length,
+  }),
   counted: (args) => ({ count: senders.get(args.text("from")) ?? 0 }),
   // Requests one thing after the other for so long; says how it was served.
   request: async (args) => {
