@@ -20,6 +20,7 @@
  */
 import type { BufferCodec, Codec } from "@devts/protocol";
 import { areExtras } from "./extras.ts";
+import { KnownTexts } from "./known_texts.ts";
 import { type Slab, SlabPool } from "./slab.ts";
 
 /** The first byte of what a node sends by its router. */
@@ -161,10 +162,17 @@ export class BundleWriter {
     this.#names = other.#names.slice();
   }
 
-  /** The load is over, while it is empty: lets go of a large slab. */
+  /**
+   * The load is over, while it is empty: lets go of a large slab. A small one is written
+   * again from its beginning, where all have let go of what was cut out of it: requests
+   * and replies that come one after the other need no memory.
+   */
   rest(): void {
     this.#nextSlab = this.#firstSlab;
-    if (this.#slab.length <= this.#nextSlab + this.#headroom) return;
+    if (this.#slab.length <= this.#nextSlab + this.#headroom) {
+      if (this.#memory?.isShared === false) this.#start = this.#headroom;
+      return;
+    }
     this.#memory?.release();
     this.#memory = null;
     this.#slab = NOTHING;
@@ -486,7 +494,7 @@ export function readBundle<Name>(
       const size = at < payload.length ? byteAt(payload, at) : 0;
       at++;
       if (size === 0 || payload.length - at < size) throw malformed("name");
-      name = visitor.resolve(textOf(payload, at, at + size));
+      name = visitor.resolve(texts.read(payload, at, at + size));
       if (names.length < NEW_NAME) names.push(name);
       at += size;
     } else if (ref !== NO_NAME) {
@@ -597,12 +605,5 @@ function uint32At(source: Uint8Array, at: number): number {
     byteAt(source, at + 2) << 8 | byteAt(source, at + 3)) >>> 0;
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function textOf(source: Uint8Array, start: number, end: number): string {
-  try {
-    return decoder.decode(source.subarray(start, end));
-  } catch {
-    throw malformed("name");
-  }
-}
+/** Names that came before. */
+const texts = new KnownTexts(() => malformed("name"));

@@ -558,6 +558,22 @@ Deno.test("BundleWriter.rest() lets go of a slab that has grown, and begins smal
   assertStrictEquals(pool.take(1_048_580), large);
 });
 
+Deno.test("BundleWriter.rest() begins a small slab again once all have let go of its bundles", () => {
+  const writer = new BundleWriter(codec, 4, { firstSlab: 4_096 });
+  const send = (): Bundle => {
+    writer.add(EVENT, utf8("n"), 0, 1);
+    return writer.take();
+  };
+  const first = send();
+  first.slab?.release();
+  writer.rest();
+  const second = send();
+  assertStrictEquals(second.slab, first.slab);
+  assertEquals(second.message.byteOffset, first.message.byteOffset);
+  writer.rest();
+  assert(send().slab !== first.slab, "somebody has a bundle of it");
+});
+
 Deno.test("BundleWriter writes into a slab again only when all have let go of its bundles", () => {
   const step = fc.record({
     size: fc.oneof(

@@ -277,7 +277,10 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       maxMessage,
       clock,
       nodes: () => isDirect(this.#router) ? this.#router.nodes : null,
-      turned: () => this.#audiences.look(),
+      turned: () => {
+        this.#requests.turned();
+        this.#audiences.look();
+      },
       ship: (bundle, target) => this.#shipping.ship(bundle, target),
     });
     this.#replies = new Replies({

@@ -43,9 +43,6 @@ export class Requests {
   #cancel: () => void = nothing;
   /** The time in this turn of the event loop; -1: not read yet. */
   #now = -1;
-  readonly #forgetTime = (): void => {
-    this.#now = -1;
-  };
 
   constructor(options: RequestsOptions) {
     this.#options = options;
@@ -121,8 +118,14 @@ export class Requests {
     return true;
   }
 
+  /** A turn of the event loop has begun since the last request was sent. */
+  turned(): void {
+    this.#now = -1;
+  }
+
   /** It was not sent: its promise, which nobody has, stays as it is. */
   drop(id: number): void {
+    this.#now = -1;
     const pending = this.#pending.get(id);
     if (pending) this.#remove(id, pending);
   }
@@ -210,10 +213,7 @@ export class Requests {
 
   /** The time, read once per turn: a deadline need not be more exact. */
   #time(): number {
-    if (this.#now < 0) {
-      this.#now = this.#options.clock.now();
-      this.#options.clock.soon(this.#forgetTime);
-    }
+    if (this.#now < 0) this.#now = this.#options.clock.now();
     return this.#now;
   }
 

@@ -20,6 +20,11 @@ export class Slab {
     };
   }
 
+  /** Whether more than one needs it. */
+  get isShared(): boolean {
+    return this.#users > 1;
+  }
+
   /** One more needs it. */
   retain(): void {
     this.#users++;

@@ -3,6 +3,8 @@ import type { NodeId } from "./types.ts";
 const ESCAPE = " ";
 const DIGIT_0 = 0x30;
 const DIGIT_9 = 0x39;
+/** V8 takes strings of up to 16 digits for numbers; none has more digits than 2^64. */
+const LONGEST_NUMBER = 20;
 
 /**
  * A map by node id that an attacker cannot slow down by choosing ids.
@@ -63,7 +65,8 @@ export class IdMap<V> implements ReadonlyMap<NodeId, V> {
 }
 
 function keyOf(id: NodeId): string {
-  return isDigit(id.charCodeAt(0)) && isDigit(id.charCodeAt(id.length - 1))
+  return id.length <= LONGEST_NUMBER && isDigit(id.charCodeAt(0)) &&
+      isDigit(id.charCodeAt(id.length - 1))
     ? ESCAPE + id
     : id;
 }

@@ -3,16 +3,20 @@ import { IdMap } from "./_id_map.ts";
 
 Deno.test("IdMap does what a Map does", () => {
   const map = new IdMap<number>();
-  const entries: [string, number][] = [["ada", 1], ["123", 2], ["1x2", 3], [
-    "x1",
-    4,
-  ]];
+  const long = "1".repeat(32);
+  const entries: [string, number][] = [
+    ["ada", 1],
+    ["123", 2],
+    ["1x2", 3],
+    ["x1", 4],
+    [long, 5],
+  ];
   for (const [id, value] of entries) map.set(id, value);
-  assertEquals(map.size, 4);
+  assertEquals(map.size, 5);
   assertEquals([...map], entries);
   assertEquals([...map.entries()], entries);
-  assertEquals([...map.keys()], ["ada", "123", "1x2", "x1"]);
-  assertEquals([...map.values()], [1, 2, 3, 4]);
+  assertEquals([...map.keys()], ["ada", "123", "1x2", "x1", long]);
+  assertEquals([...map.values()], [1, 2, 3, 4, 5]);
   const seen: [string, number][] = [];
   map.forEach((value, id) => seen.push([id, value]));
   assertEquals(seen, entries);
