@@ -84,6 +84,11 @@ export class FrameReader {
           return await this.#readLarge(size, over);
         }
       }
+      // Whoever was handed a message answers first: its reply leaves before the next
+      // read is begun. So far behind is what is sent where a promise of it settles.
+      await null;
+      await null;
+      if (over()) return null;
       const more = await this.#fill(HEADER + (size ?? 0));
       if (over()) return null;
       if (more) continue;

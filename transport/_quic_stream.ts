@@ -6,10 +6,18 @@ const READ_AHEAD = 1024 * 1024;
 const PATIENCE = 20;
 /** What one read of a stream takes at most. */
 const LARGE = 64 * 1024;
-/** The same while the stream is quiet. */
+/** The same while the stream is quiet: after so many reads in a row that brought less. */
 const SMALL = 4 * 1024;
+const QUIET_READS = 16;
 /** How long a stream that was given up may take to end by itself, in ms. */
 const ABORT_TIMEOUT = 5_000;
+
+/** A read that waits for bytes. */
+interface Waiting {
+  readonly target: Uint8Array;
+  readonly resolve: (read: number | null) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** What a stream needs of the QUIC connection that carries it, among others. */
 export interface StreamCarrier {
@@ -48,9 +56,9 @@ export class QuicStream implements ByteStream {
   #reading: Promise<void> | undefined;
   /** What the next one takes at most, and a buffer that can be used again for it. */
   #size = SMALL;
+  #quiet = 0;
   #spare: ArrayBuffer | undefined;
-  /** Wakes whoever waits for more. */
-  #wake: (() => void) | undefined;
+  #waiting: Waiting | undefined;
   #patience: ReturnType<typeof setTimeout> | undefined;
   /** The other half is over, in order or not. */
   #over = false;
@@ -75,16 +83,11 @@ export class QuicStream implements ByteStream {
     return this.#closing || this.#over;
   }
 
-  async read(target: Uint8Array): Promise<number | null> {
-    while (this.#arrived === 0) {
-      if (this.#closing) return null;
-      if (this.#error !== undefined) throw this.#error;
-      if (this.#over) return null;
-      const woken = new Promise<void>((resolve) => this.#wake = resolve);
-      this.#readMore();
-      await woken;
-    }
-    return this.#take(target);
+  read(target: Uint8Array): Promise<number | null> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { target, resolve, reject };
+      if (!this.#answer()) this.#readMore();
+    });
   }
 
   async write(bytes: Uint8Array): Promise<number> {
@@ -95,7 +98,7 @@ export class QuicStream implements ByteStream {
   async close(reason?: Error): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#patience);
-    this.#wake?.();
+    this.#answer();
     if (reason !== undefined) return await this.#giveUp();
     await this.#writer.close().catch(() => {});
     while (!this.#over) await this.#readMore();
@@ -128,7 +131,7 @@ export class QuicStream implements ByteStream {
     if (this.#over || this.#closing) return;
     this.#patience ??= setTimeout(() => {
       this.#patience = undefined;
-      if (this.#wake === undefined) this.#readAhead();
+      if (this.#waiting === undefined) this.#readAhead();
     }, PATIENCE);
   }
 
@@ -140,20 +143,37 @@ export class QuicStream implements ByteStream {
 
   /** Settles once there is more, or nothing follows; never rejects. */
   #readMore(): Promise<void> {
-    return this.#reading ??= this.#readOnce();
+    return this.#reading ??= this.#reader.read(this.#buffer())
+      .then(this.#got, this.#failed);
   }
 
-  async #readOnce(): Promise<void> {
-    try {
-      const { value, done } = await this.#reader.read(this.#buffer());
-      if (done) this.#end();
-      else this.#append(value);
-    } catch (error) {
-      this.#error = error;
-      this.#end();
-    }
+  readonly #got = (
+    { value, done }: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>,
+  ): void => {
     this.#reading = undefined;
-    this.#wake?.();
+    if (done) this.#end();
+    else this.#append(value);
+    this.#answer();
+  };
+
+  readonly #failed = (error: unknown): void => {
+    this.#reading = undefined;
+    this.#error = error;
+    this.#end();
+    this.#answer();
+  };
+
+  /** Settles the read that waits, where that is possible. */
+  #answer(): boolean {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return false;
+    if (this.#arrived > 0) waiting.resolve(this.#take(waiting.target));
+    else if (this.#closing) waiting.resolve(null);
+    else if (this.#error !== undefined) waiting.reject(this.#error);
+    else if (this.#over) waiting.resolve(null);
+    else return false;
+    this.#waiting = undefined;
+    return true;
   }
 
   #end(): void {
@@ -173,8 +193,9 @@ export class QuicStream implements ByteStream {
   }
 
   #append(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#quiet = bytes.length < SMALL ? this.#quiet + 1 : 0;
     if (bytes.length === this.#size) this.#size = LARGE;
-    else if (bytes.length < SMALL) this.#size = SMALL;
+    else if (this.#quiet >= QUIET_READS) this.#size = SMALL;
     // Once this side has closed, nobody takes what still arrives.
     if (this.#closing) {
       this.#spare = bytes.buffer;
@@ -203,7 +224,6 @@ export class QuicStream implements ByteStream {
       if (size === target.length) break;
     }
     this.#arrived -= size;
-    this.#wake = undefined;
     this.#wait();
     return size;
   }
