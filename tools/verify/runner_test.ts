@@ -76,6 +76,15 @@ Deno.test("verify() does not fail for a known shortfall, and prints its reason",
   assertEquals(outcome, { passed: 0, failed: 0, known: 1, skipped: 0 });
 });
 
+Deno.test("verify() says nothing of a known shortfall that it does not measure", async () => {
+  const known = new Map([["speed", { figure: "3", reason: "copies twice" }]]);
+  const { lines, outcome } = await run([
+    row("speed", { figure: "too short", held: false, skipped: true }),
+  ], known);
+  assertEquals(lines, ["skip   speed: not measured, too short"]);
+  assertEquals(outcome, { passed: 0, failed: 0, known: 0, skipped: 1 });
+});
+
 Deno.test("verify() fails for a known shortfall that holds again", async () => {
   const known = new Map([["speed", { figure: "3", reason: "copies twice" }]]);
   const { lines, outcome } = await run([
