@@ -7,14 +7,29 @@ const MAX_HOLDERS = 8_192;
 /** Writes that wait at the same time. */
 const MAX_WAITING = 65_536;
 
-/** A write that waits for replicas to hold it. */
-interface Waiting {
-  readonly seq: number;
-  readonly deadline: number;
-  readonly missed: (held: number) => Error;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
+/** Writes that were not acknowledged in time. */
+export interface Missed {
+  /** The first of them. */
+  readonly key: string;
+  readonly isDelete: boolean;
+  /** How many they are. */
+  readonly count: number;
+  readonly all: boolean;
+  readonly timeout: number;
+  /** How many replicas hold them. */
+  readonly held: number;
 }
+
+/** Writes of one turn, which wait for replicas to hold them. */
+interface Waiting extends Omit<Missed, "held"> {
+  count: number;
+  /** The number of the last one. */
+  seq: number;
+  readonly deadline: number;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+const SETTLED: Promise<void> = Promise.resolve();
 
 /** What a quorum is made with. */
 export interface QuorumOptions {
@@ -23,6 +38,8 @@ export interface QuorumOptions {
   /** How many replicas there are, or their ids. */
   readonly replicas: number | readonly string[];
   readonly clock: Clock;
+  /** What those hear who wait for writes that were not acknowledged in time. */
+  missed(writes: Missed): Error;
   /** Asks those members that are `missing` whether they hold the writes up to a number. */
   ask(missing: (id: string) => boolean, seq: number): void;
 }
@@ -37,6 +54,8 @@ export class Quorum {
   /** By how many they need; each in the order of its numbers, as far as it can be. */
   readonly #queues = new Map<number, Queue>();
   #count = 0;
+  /** Those to which further writes of this turn are added. */
+  #open: Waiting | null = null;
   #cancel: (() => void) | null = null;
   #wakesAt = Infinity;
 
@@ -62,6 +81,18 @@ export class Quorum {
     return counted ? counted.isSubsetOf(all) : all.size >= this.size;
   }
 
+  /** This node holds its own writes up to a number, the last of which nobody waits for yet. */
+  made(seq: number): void {
+    const { self } = this.#options;
+    if (this.#counted && !this.#counted.has(self)) return;
+    if (seq > (this.#held.get(self) ?? 0)) this.#held.set(self, seq);
+  }
+
+  /** What is written from now on is told to others separately. */
+  seal(): void {
+    this.#open = null;
+  }
+
   /** A node says that it holds this node's writes up to a number. */
   held(id: string, seq: number): void {
     if (this.#counted && !this.#counted.has(id)) return;
@@ -73,36 +104,55 @@ export class Quorum {
   }
 
   /**
-   * Resolves once enough replicas hold a write; rejects, when that takes too long, with
-   * what `missed` makes of how many do.
+   * Resolves once enough replicas hold a write; rejects with what `missed` says when that
+   * takes too long. Nobody need await it.
    */
   wait(
     seq: number,
+    key: string,
+    isDelete: boolean,
     all: boolean,
     timeout: number,
-    missed: (held: number) => Error,
   ): Promise<void> {
-    const needed = all ? this.size : Math.floor(this.size / 2) + 1;
+    const open = this.#open;
+    // The same promise for all that go together: one of its own costs more than the rest.
+    const joins = open !== null && open.all === all &&
+      open.timeout === timeout && seq > open.seq && this.#count < MAX_WAITING;
+    if (joins) {
+      open.seq = seq;
+      open.count++;
+      this.#count++;
+      return open.done.promise;
+    }
+    const needed = this.#needed(all);
     const held = this.#holders(seq);
-    if (held >= needed) return Promise.resolve();
-    if (this.#count >= MAX_WAITING) return Promise.reject(missed(held));
+    if (held >= needed) return SETTLED;
+    const done = Promise.withResolvers<void>();
+    done.promise.catch(() => {});
     const deadline = this.#options.clock.now() + timeout;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const one = { seq, key, isDelete, count: 1, all, timeout, deadline, done };
+    if (this.#count >= MAX_WAITING) {
+      done.reject(this.#options.missed({ ...one, held }));
+      return done.promise;
+    }
     const queue = this.#queues.get(needed) ?? new Queue();
     this.#queues.set(needed, queue);
-    queue.push({ seq, deadline, missed, resolve, reject });
+    queue.push(one);
+    this.#open = one;
     this.#count++;
     this.#watch(timeout);
-    return promise;
+    return done.promise;
+  }
+
+  #needed(all: boolean): number {
+    return all ? this.size : Math.floor(this.size / 2) + 1;
   }
 
   /** Nobody waits any longer. */
   close(): void {
     this.#cancel?.();
     for (const queue of this.#queues.values()) {
-      for (const { seq, missed, reject } of queue.take(() => true)) {
-        reject(missed(this.#holders(seq)));
-      }
+      for (const one of queue.take(() => true)) this.#miss(one);
     }
     this.#count = 0;
   }
@@ -122,8 +172,8 @@ export class Quorum {
         first = queue.first
       ) {
         queue.shift();
-        this.#count--;
-        first.resolve();
+        this.#leave(first);
+        first.done.resolve();
       }
     }
   }
@@ -134,13 +184,23 @@ export class Quorum {
     for (const [needed, queue] of this.#queues) {
       const isOver = ({ seq, deadline }: Waiting): boolean =>
         now >= deadline || this.#holders(seq) >= needed;
-      for (const { seq, missed, resolve, reject } of queue.take(isOver)) {
-        this.#count--;
-        const held = this.#holders(seq);
-        if (held < needed) reject(missed(held));
-        else resolve();
+      for (const one of queue.take(isOver)) {
+        this.#leave(one);
+        if (this.#holders(one.seq) < needed) this.#miss(one);
+        else one.done.resolve();
       }
     }
+  }
+
+  /** They wait no longer, so that none is added to them. */
+  #leave(one: Waiting): void {
+    this.#count -= one.count;
+    if (this.#open === one) this.#open = null;
+  }
+
+  #miss(one: Waiting): void {
+    const held = this.#holders(one.seq);
+    one.done.reject(this.#options.missed({ ...one, held }));
   }
 
   #watch(within: number): void {

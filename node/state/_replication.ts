@@ -13,7 +13,7 @@ import { type Head, readHead } from "./_page.ts";
 import { Persistence } from "./_persistence.ts";
 import { isDrift } from "./_scan.ts";
 import { PeerClocks } from "./_peer_clocks.ts";
-import { Quorum } from "./_quorum.ts";
+import { type Missed, Quorum } from "./_quorum.ts";
 import { type Replica, replicaId } from "./_replicas.ts";
 import { type Changed, Store } from "./_store.ts";
 import { type Page, type Question, Transfers } from "./_transfers.ts";
@@ -158,6 +158,7 @@ export class Replication {
       self: scope.id,
       replicas: options.replicas ?? 0,
       clock,
+      missed: (writes) => this.#missed(writes),
       ask: (missing, seq) => this.#askHeld(missing, seq),
     });
     this.#transfers = new Transfers({
@@ -230,10 +231,8 @@ export class Replication {
     this.#wantsAck = true;
     this.#told();
     const { lastSeq } = this.store;
-    this.#quorum.held(this.#scope.id, lastSeq);
-    return quiet(
-      this.#acknowledged(key, isDelete, lastSeq, level, options),
-    );
+    this.#quorum.made(lastSeq);
+    return this.#acknowledged(key, isDelete, lastSeq, level, options);
   }
 
   /** A write that is made once the storage has it. */
@@ -308,13 +307,20 @@ export class Replication {
       const error = this.#storageError;
       return this.#error("storage", key, isDelete, reasonOf(error), error);
     }
-    if (level === "memory" && options?.timeout === undefined) return null;
+    if (options?.timeout === undefined && this.#offers(level)) return null;
     checkOptions(this.#call(key, isDelete), level, options, {
       name: this.#scope.name,
       hasStorage: this.#persistence !== null,
       replicas: this.#quorum.size,
     });
     return null;
+  }
+
+  /** Whether a level is one, and there is what it needs. */
+  #offers(level: Level): boolean {
+    if (level === "fsync") return this.#persistence !== null;
+    if (level === "memory") return true;
+    return (level === "quorum" || level === "all") && this.#quorum.size > 0;
   }
 
   #error(
@@ -335,17 +341,20 @@ export class Replication {
     level: Level,
     { timeout = DEFAULT_TIMEOUT }: WriteOptions = {},
   ): Promise<void> {
-    return this.#quorum.wait(
-      seq,
-      level === "all",
-      timeout,
-      (held) =>
-        new WriteError(
-          "replicas",
-          `Cannot ${
-            this.#call(key, isDelete)
-          } at "${level}": ${held} of ${this.#quorum.size} replicas hold it after ${timeout} ms; it is not undone, and may spread`,
-        ),
+    return this.#quorum.wait(seq, key, isDelete, level === "all", timeout);
+  }
+
+  #missed({ key, isDelete, count, all, timeout, held }: Missed): WriteError {
+    const others = count === 1 ? "" : `, and ${count - 1} more,`;
+    const level = all ? "all" : "quorum";
+    const it = count === 1 ? "it is" : "they are";
+    return new WriteError(
+      "replicas",
+      `Cannot ${
+        this.#call(key, isDelete)
+      }${others} at "${level}": ${held} of ${this.#quorum.size} replicas hold ${
+        count === 1 ? "it" : "them"
+      } after ${timeout} ms; ${it} not undone, and may spread`,
     );
   }
 
@@ -366,6 +375,7 @@ export class Replication {
 
   #flush(): void {
     if (this.#closed) return;
+    this.#quorum.seal();
     const delta = this.store.takeDelta(this.#wantsAck);
     this.#wantsAck = false;
     if (!delta || this.#scope.members.size === 0) return;

@@ -1,6 +1,7 @@
 /** Counters whose nodes come, go and come back. */
 import { assert, assertEquals } from "@std/assert";
 import { incarnationAbove, nextIncarnation } from "@devts/routing";
+import { heartbeat } from "@devts/routing/heartbeat";
 import { pass, passFor, START } from "../_support_test.ts";
 import { type Tested, virtualWorld, type World } from "../_world_test.ts";
 import { memoryStorage } from "../storage/memory.ts";
@@ -25,6 +26,8 @@ async function start(
   options: StateOptions = {},
 ): Promise<Counting> {
   const tested = world.add<object>(id, {
+    // Days pass: what is not looked at here costs little.
+    membership: heartbeat({ interval: 30_000, timeout: 120_000 }),
     incarnations: {
       first: START + 4_096_000 * ++lives,
       next: nextIncarnation,

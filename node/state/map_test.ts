@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { json } from "@devts/protocol/json";
-import type { Codec } from "@devts/protocol";
 import { pass, passFor, passUntil } from "../_support_test.ts";
 import { type Tested, virtualWorld, type World } from "../_world_test.ts";
 import { START } from "../_support_test.ts";
 import { incarnationAbove, nextIncarnation } from "@devts/routing";
+import { heartbeat } from "@devts/routing/heartbeat";
 import { WriteError } from "./errors.ts";
 import { Replicated } from "./_replicated.ts";
 import { map, type MapChange, type ReplicatedMap } from "./map.ts";
@@ -19,7 +19,7 @@ async function cluster(
   world: World,
   size: number,
   options: StateOptions = {},
-  parts: { codec?: Codec } = {},
+  parts: Partial<NodeParts> = {},
 ): Promise<Nodes> {
   const nodes: Nodes = [];
   for (let i = 0; i < size; i++) {
@@ -436,7 +436,9 @@ Deno.test("map() keeps a write at quorum that only a replica holds which is cut 
 
 Deno.test("map() takes what a node writes that was taken for gone", async () => {
   await using world = virtualWorld();
-  const nodes = await cluster(world, 3);
+  // A day passes: what is not looked at here costs little.
+  const membership = heartbeat({ interval: 30_000, timeout: 120_000 });
+  const nodes = await cluster(world, 3, {}, { membership });
   const [a, b, c] = nodes;
   assert(a && b && c);
   await c.cart.set("before", 1);
@@ -448,7 +450,7 @@ Deno.test("map() takes what a node writes that was taken for gone", async () => 
   for (const { cart } of [a, b]) assert(cart.counters.replicas <= 2);
   await c.cart.set("meanwhile", 2);
   world.mend("c");
-  await pass(world.clock, 120_000);
+  await pass(world.clock, 600_000);
   await c.cart.set("after", 3);
   await pass(world.clock, 5_000);
   assertEquals(contents(a.cart), [["after", 3], ["before", 1], [
@@ -501,4 +503,30 @@ Deno.test("map() finds out that a copy went wrong, says so, and repairs it", asy
   for (const fault of faults) {
     assert(fault.includes("though both know of the same writes"), fault);
   }
+});
+
+Deno.test("map() tells those who wait for writes of one turn together", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2, { replicas: 3 });
+  const [a, b] = nodes;
+  assert(a && b);
+  const all = { level: "all", timeout: 2_000 } as const;
+  const first = a.cart.set("x", 1, all);
+  const second = a.cart.set("y", 2, all);
+  const third = a.cart.set("z", 3, { level: "quorum" });
+  await passFor(world.clock, third);
+  const later = a.cart.delete("x", all);
+  const together =
+    'Cannot set "x", and 1 more, at "all": 2 of 3 replicas hold them after 2000 ms; they are not undone, and may spread';
+  const alone =
+    'Cannot delete "x" at "all": 2 of 3 replicas hold it after 2000 ms; it is not undone, and may spread';
+  await passFor(
+    world.clock,
+    Promise.all([
+      assertRejects(() => first, WriteError, together),
+      assertRejects(() => second, WriteError, together),
+      assertRejects(() => later, WriteError, alone),
+    ]),
+  );
+  assertSame(nodes);
 });
