@@ -146,6 +146,8 @@ export interface NodeOptions {
   /**
    * Bounds of queues, tables and what strangers may use up: a table of them with their
    * counters is in `docs/security.md`.
+   *
+   * @default {what suits a cluster of some tens of nodes}
    */
   readonly limits?: NodeLimits;
   /**

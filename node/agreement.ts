@@ -81,7 +81,7 @@ export class Agreement {
     const found = incompatible.find((one) =>
       one.event === event && one.sender === sender && one.part !== except
     );
-    return found?.reason ?? null;
+    return found?.message ?? null;
   }
 
   #forget(id: NodeId): void {

@@ -16,7 +16,6 @@ import type {
   EventName,
   EventsOptions,
   GatherOptions,
-  Handled,
   Handler,
   HandlerContext,
   HandlerOptions,
@@ -28,6 +27,7 @@ import type {
   Outcome,
   ReplyOf,
   RequestOptions,
+  ReturnOf,
   StreamName,
   SystemEventName,
   SystemEvents,
@@ -120,7 +120,7 @@ export interface Scope<E extends object = AnyEvents> {
   /** As {@linkcode Node.on}. */
   on<K extends EventName<E>>(
     name: K,
-    handler: (data: TakenOf<E, K>, context: HandlerContext) => Handled<E, K>,
+    handler: (data: TakenOf<E, K>, context: HandlerContext) => ReturnOf<E, K>,
     options?: HandlerOptions,
   ): Disposable;
   /** As {@linkcode Node.on}, for all names of a pattern. */
@@ -377,7 +377,7 @@ class NodeScope<E extends object> implements Scope<E> {
 
   on<K extends EventName<E>>(
     name: K,
-    handler: (data: TakenOf<E, K>, context: HandlerContext) => Handled<E, K>,
+    handler: (data: TakenOf<E, K>, context: HandlerContext) => ReturnOf<E, K>,
     options?: HandlerOptions,
   ): Disposable;
   on(

@@ -14,7 +14,7 @@ export interface Incompatibility {
   /** Whose it is: this node could not take the peer's, or the peer not this node's. */
   readonly sender: "peer" | "self";
   /** What is wrong: `"user.created" lacks "email"`. */
-  readonly reason: string;
+  readonly message: string;
 }
 
 type Json = { readonly [key: string]: unknown };
@@ -75,7 +75,7 @@ class Comparison {
     ): void => {
       if (reason === null) return;
       const text = printable(`"${event}" ${reason}`);
-      found.push({ event, part, sender, reason: text });
+      found.push({ event, part, sender, message: text });
     };
     if (
       typeof mine.version === "number" && typeof theirs.version === "number" &&

@@ -228,7 +228,7 @@ for (
         event: "user.created",
         part: "data",
         sender: "peer",
-        reason: '"user.created" lacks "email"',
+        message: '"user.created" lacks "email"',
       }],
     }]);
     const old: unknown[] = [];
@@ -369,7 +369,7 @@ Deno.test("compare() finds what is sure to fail, and passes what it cannot decid
     contract({ e: { data: schema } }).description;
   const faults = (theirs: z.ZodType, mine: z.ZodType): string[] =>
     compare(of(mine), of(theirs)).filter(({ sender }) => sender === "peer")
-      .map(({ reason }) => reason);
+      .map(({ message }) => message);
   assertEquals(faults(z.number(), z.string()), [
     '"e" has data of type number, not string',
   ]);
@@ -405,7 +405,7 @@ Deno.test("compare() finds what is sure to fail, and passes what it cannot decid
   const numbered = (version: number): string =>
     contract({ e: { version } }).description;
   assertEquals(
-    compare(numbered(1), numbered(2)).map(({ reason }) => reason)[0],
+    compare(numbered(1), numbered(2)).map(({ message }) => message)[0],
     '"e" has the version 2, and this node has 1',
   );
   assertThrows(() => compare(numbered(1), "{"), SyntaxError);
@@ -585,10 +585,10 @@ Deno.test("compare() makes something of any description, or a SyntaxError", () =
   fc.assert(fc.property(schema, schema, (data, reply) => {
     const rule = { data, reply, codec: reply, version: data };
     const theirs = JSON.stringify({ "user.created": rule, price: rule });
-    for (const { event, reason } of compare(own, theirs)) {
+    for (const { event, message } of compare(own, theirs)) {
       assert(event in SHOP);
-      assert(reason.startsWith(`"${event}" `));
-      assert(reason.length <= 500);
+      assert(message.startsWith(`"${event}" `));
+      assert(message.length <= 500);
     }
   }));
   const deep = `{"price":{"data":${

@@ -38,7 +38,7 @@ export class DeadLetters {
     if (!this.#mayTell()) return;
     const message = `nobody handles "${name}", sent by node "${from}"`;
     const to = this.#options.id;
-    this.#tell({ why: "unhandled", name, from, to, data: data(), message });
+    this.#tell({ reason: "unhandled", name, from, to, data: data(), message });
   }
 
   /** Events for a node were lost on their way. */
@@ -47,7 +47,7 @@ export class DeadLetters {
       if (!this.#mayTell()) continue;
       const message = `"${name}" for node "${to}" was lost: ${why}`;
       const from = this.#options.id;
-      this.#tell({ why: "lost", name, from, to, data: undefined, message });
+      this.#tell({ reason: "lost", name, from, to, data: undefined, message });
     }
   }
 
@@ -57,7 +57,7 @@ export class DeadLetters {
     const { id } = this.#options;
     const data = bytes === null ? undefined : this.#options.decode(name, bytes);
     const letter = { name, from: id, to: null, data, message };
-    this.#tell({ why: "undelivered", ...letter });
+    this.#tell({ reason: "undelivered", ...letter });
   }
 
   #mayTell(): boolean {

@@ -95,7 +95,7 @@ Deno.test("Node tells of dead letters, and why they are", async () => {
   one.node.send("bob", "nobody", { a: 1 });
   await pass(world.clock, 100);
   assertEquals(letters.splice(0), [{
-    why: "unhandled",
+    reason: "unhandled",
     name: "nobody",
     from: "ada",
     to: "bob",
@@ -105,7 +105,7 @@ Deno.test("Node tells of dead letters, and why they are", async () => {
   }]);
   await assertRejects(() => one.node.deliver("nowhere", [2]));
   assertEquals(letters.splice(0), [{
-    why: "undelivered",
+    reason: "undelivered",
     name: "nowhere",
     from: "ada",
     to: null,

@@ -120,10 +120,12 @@ export class EventFeed implements Feed<unknown> {
 
   /** Of a delivery, a promise: it has been handled when the loop goes on. */
   #take(data: unknown, context: HandlerContext): Promise<void> | void {
-    const isDelivery = "delivery" in context;
+    const { from, name, signal, headers, delivery } = context;
+    const isDelivery = delivery !== undefined;
     const receipt = isDelivery ? Promise.withResolvers<void>() : null;
-    const { from, name } = context;
-    const waiting = { received: { data, from, name }, receipt };
+    const told = { data, from, name, signal, headers };
+    const received = isDelivery ? { ...told, delivery } : told;
+    const waiting = { received, receipt };
     const asking = this.#asking.shift();
     if (asking) asking.resolve(this.#give(waiting));
     else if (this.#queue.size < this.#limit) this.#queue.push(waiting);

@@ -1,4 +1,9 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { DeliveryError } from "./errors.ts";
 import { isSettled, pass, passFor, turn } from "./_support_test.ts";
 import { pair, virtualWorld, type World } from "./_world_test.ts";
@@ -20,12 +25,13 @@ Deno.test("events() gives what comes, in order, until the loop ends", async () =
   await pass(world.clock, 100);
   const got: unknown[] = [];
   for await (const received of feed) {
-    got.push(received);
+    const { data, from, name, headers, delivery } = received;
+    got.push([data, from, name, headers.size, delivery]);
     if (received.data === 2) break;
   }
   assertEquals(got, [
-    { data: 1, from: "ada", name: "tick" },
-    { data: 2, from: "ada", name: "tick" },
+    [1, "ada", "tick", 0, undefined],
+    [2, "ada", "tick", 0, undefined],
   ]);
   assertEquals(await feed.next(), { done: true, value: undefined });
   ada.send("bob", "tick", 4);
@@ -114,7 +120,8 @@ Deno.test("events() acknowledges a delivery once the loop goes on", async () => 
   using feed = bob.events("tick");
   await pass(world.clock, 2_000);
   const outcome = ada.deliver("tick", 1);
-  await passFor(world.clock, feed.next());
+  const { value } = await passFor(world.clock, feed.next());
+  assertMatch(value?.delivery ?? "", /^ada\//);
   await pass(world.clock, 5_000);
   assertEquals(await isSettled(outcome), false);
   feed.next();

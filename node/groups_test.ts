@@ -1,11 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { seededRandom } from "@devts/routing/testing";
 import { type Choice, Groups, stickyMember } from "./groups.ts";
-import type { Strategy } from "./types.ts";
+import type { GroupStrategy } from "./types.ts";
 
 const MEMBERS = ["a", "b", "c", "d", "e"];
 
-function setUp(strategy: Strategy, latencies: Record<string, number> = {}) {
+function setUp(
+  strategy: GroupStrategy,
+  latencies: Record<string, number> = {},
+) {
   const groups = new Groups({
     random: seededRandom(3),
     latency: (id) => latencies[id] ?? Infinity,

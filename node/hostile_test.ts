@@ -4,7 +4,7 @@ import { msgpackr } from "@devts/protocol/msgpackr";
 import { v1 } from "@devts/protocol/v1";
 import { systemClock } from "@devts/routing/clock";
 import { VirtualClock } from "@devts/routing/testing";
-import { frame } from "@devts/transport/framing";
+import { frame } from "@devts/transport";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 
 const CLUSTER = "hostile";

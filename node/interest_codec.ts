@@ -18,7 +18,7 @@
  * Numbers are big-endian. Unknown types are ignored.
  */
 import { Pattern } from "./names.ts";
-import type { Strategy } from "./types.ts";
+import type { GroupStrategy } from "./types.ts";
 
 /** The first byte of a payload that carries such a message. */
 export const PAYLOAD_INTEREST = 4;
@@ -43,7 +43,7 @@ const HEAD = 22;
 const IN_GROUP = 1;
 const REMOVED = 2;
 /** All strategies; their places are their numbers on the wire. */
-export const STRATEGIES: readonly Strategy[] = [
+export const STRATEGIES: readonly GroupStrategy[] = [
   "round-robin",
   "random",
   "least-latency",
@@ -55,7 +55,7 @@ export interface GroupOf {
   /** Its name. */
   readonly name: string;
   /** How a member is chosen. */
-  readonly strategy: Strategy;
+  readonly strategy: GroupStrategy;
   /** The field of the data that it is chosen by; "": none. */
   readonly key: string;
 }

@@ -88,7 +88,7 @@ import type {
   EventName,
   EventsOptions,
   GatherOptions,
-  Handled,
+  GroupStrategy,
   Handler,
   HandlerContext,
   HandlerOptions,
@@ -102,7 +102,7 @@ import type {
   ReadyOptions,
   ReplyOf,
   RequestOptions,
-  Strategy,
+  ReturnOf,
   StreamName,
   SystemEventName,
   SystemEvents,
@@ -493,7 +493,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     handler: (
       data: TakenOf<E, K>,
       context: HandlerContext,
-    ) => Handled<E, K>,
+    ) => ReturnOf<E, K>,
     options?: HandlerOptions,
   ): Disposable;
   /**
@@ -1601,8 +1601,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         isGuest: (id) => this.#links.get(id)?.proven.rights !== undefined,
         changed: () => this.#audiences.renew(),
         incompatible: (id, events) => {
-          for (const { reason } of events) {
-            this.#journal.warnSometimes(`node "${id}": ${reason}`);
+          for (const { message } of events) {
+            this.#journal.warnSometimes(`node "${id}": ${message}`);
           }
           this.#journal.tell("incompatible", { id, events });
         },
@@ -1787,7 +1787,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 function checkGroup(
   name: string,
   group: string,
-  strategy: Strategy,
+  strategy: GroupStrategy,
   key: string,
 ): void {
   const isName = group.length > 0 && group.length <= 64 && group.isWellFormed();

@@ -86,7 +86,11 @@ export type NamePattern =
  * - `sticky`: always the same for the same key, as long as it lives. When members come
  *   or go, only keys of theirs move.
  */
-export type Strategy = "round-robin" | "random" | "least-latency" | "sticky";
+export type GroupStrategy =
+  | "round-robin"
+  | "random"
+  | "least-latency"
+  | "sticky";
 
 /** Options of {@linkcode Node.on}. */
 export interface HandlerOptions {
@@ -94,6 +98,8 @@ export interface HandlerOptions {
    * Joins a group, named by 1 to 64 characters: each event goes to one member of each
    * group, beside the handlers without a group. What is sent to a node by its id comes to
    * all of its handlers.
+   *
+   * @default {none: it gets every event}
    */
   readonly group?: string;
   /**
@@ -102,10 +108,12 @@ export interface HandlerOptions {
    *
    * @default {"round-robin"}
    */
-  readonly strategy?: Strategy;
+  readonly strategy?: GroupStrategy;
   /**
    * For a sticky group, the field of the data that is the key, where the sender names
    * none: `"customer"`. Events without a key stick together.
+   *
+   * @default {none}
    */
   readonly key?: string;
 }
@@ -118,7 +126,11 @@ export interface ReadyOptions {
    * @default {0}
    */
   readonly members?: number;
-  /** Names of events, each of which another node handles. */
+  /**
+   * Names of events, each of which another node handles.
+   *
+   * @default {[]}
+   */
   readonly handles?: string | readonly string[];
   /**
    * How long to wait, in ms: 1 to 2^31 − 1.
@@ -244,7 +256,7 @@ export type DataArgs<E extends object, K extends EventName<E>, Options> =
     : [data: DataOf<E, K>, options?: Options];
 
 /** What a handler may return: for an event without a reply, anything. */
-export type Handled<E extends object, K extends EventName<E>> = E[K] extends
+export type ReturnOf<E extends object, K extends EventName<E>> = E[K] extends
   Checked<unknown, unknown, infer Returned, unknown>
   ? Returned | Promise<Returned>
   : [ReplyOf<E, K>] extends [void] ? unknown
@@ -275,7 +287,11 @@ export interface EmitOptions {
    * @default {false}
    */
   readonly self?: boolean;
-  /** What sticky groups go by, instead of a field of the data: compared as a string. */
+  /**
+   * What sticky groups go by, instead of a field of the data: compared as a string.
+   *
+   * @default {the field that the group names}
+   */
   readonly key?: string | number | bigint | boolean;
 }
 
@@ -320,7 +336,11 @@ export interface DeliverOptions {
   readonly patience?: number;
   /** Stops trying: the delivery rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** What sticky groups go by, instead of a field of the data: compared as a string. */
+  /**
+   * What sticky groups go by, instead of a field of the data: compared as a string.
+   *
+   * @default {the field that the group names}
+   */
   readonly key?: string | number | bigint | boolean;
 }
 
@@ -418,14 +438,10 @@ export interface EventsOptions extends HandlerOptions {
   readonly signal?: AbortSignal;
 }
 
-/** An event as {@linkcode Node.events} gives it. */
-export interface Received<D> {
+/** An event as {@linkcode Node.events} gives it: its data, and what a handler is told. */
+export interface Received<D> extends HandlerContext {
   /** Its data. */
   readonly data: D;
-  /** The node that sent it. */
-  readonly from: string;
-  /** Its name. */
-  readonly name: string;
 }
 
 /** An event that could not be delivered or handled. */
@@ -433,7 +449,7 @@ export interface DeadLetter {
   /**
    * Why: nobody handles it here; it was lost on its way; or a call of `deliver` failed.
    */
-  readonly why: "unhandled" | "lost" | "undelivered";
+  readonly reason: "unhandled" | "lost" | "undelivered";
   /** Its name. */
   readonly name: string;
   /** The node that sent it. */

@@ -31,7 +31,11 @@ import type { Plugin } from "./types.ts";
 
 /** Options of {@linkcode allow}. */
 export interface AllowOptions {
-  /** Told of each address that is refused, and who opened the connection. */
+  /**
+   * Told of each address that is refused, and who opened the connection.
+   *
+   * @default {nobody is told}
+   */
   readonly refused?: (address: Address, role: ConnectionRole) => void;
 }
 

@@ -44,9 +44,17 @@ export interface Rate {
 
 /** Options of {@linkcode limit}. */
 export interface LimitOptions {
-  /** What this end takes: the other end has to wait, by back-pressure. */
+  /**
+   * What this end takes: the other end has to wait, by back-pressure.
+   *
+   * @default {no limit}
+   */
   readonly receive?: Rate;
-  /** What this end sends. */
+  /**
+   * What this end sends.
+   *
+   * @default {no limit}
+   */
   readonly send?: Rate;
   /**
    * Where time comes from.

@@ -26,6 +26,8 @@ export interface TraceOptions {
   /**
    * Says what a message is, in place of its first bytes: what a protocol's `readHeader`
    * says, for example. Called for what others sent as well.
+   *
+   * @default {its first bytes, in hexadecimal}
    */
   readonly describe?: (message: Uint8Array) => string;
   /**

@@ -82,11 +82,23 @@ export interface Grant {
 
 /** Whom to believe. */
 export interface Believed {
-  /** Public keys of members, as text; with rights: of guests. */
+  /**
+   * Public keys of members, as text; with rights: of guests.
+   *
+   * @default {[]}
+   */
   readonly keys?: readonly (string | KeyWithRights)[];
-  /** Public keys of authorities, as text: what they grant is believed. */
+  /**
+   * Public keys of authorities, as text: what they grant is believed.
+   *
+   * @default {[]}
+   */
   readonly authorities?: readonly string[];
-  /** Ids of nodes that are believed no more, whatever else is said. */
+  /**
+   * Ids of nodes that are believed no more, whatever else is said.
+   *
+   * @default {[]}
+   */
   readonly revoked?: readonly string[];
 }
 

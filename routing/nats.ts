@@ -66,13 +66,29 @@ export interface NatsRouterOptions {
 
 /** What a NATS client needs to know besides the URL. */
 export interface NatsConnectionOptions {
-  /** The name of a user. */
+  /**
+   * The name of a user.
+   *
+   * @default {none}
+   */
   readonly user?: string;
-  /** Its password. */
+  /**
+   * Its password.
+   *
+   * @default {none}
+   */
   readonly pass?: string;
-  /** A token, instead of a user. */
+  /**
+   * A token, instead of a user.
+   *
+   * @default {none}
+   */
   readonly token?: string;
-  /** Turns TLS on. */
+  /**
+   * Turns TLS on.
+   *
+   * @default {only where the server asks for it}
+   */
   readonly tls?: NatsTlsOptions;
   /**
    * How long an attempt to connect may take, in ms.
@@ -84,11 +100,23 @@ export interface NatsConnectionOptions {
 
 /** The files of TLS, each in PEM format. */
 export interface NatsTlsOptions {
-  /** Certificates to trust, instead of the system's. */
+  /**
+   * A file with certificates to trust.
+   *
+   * @default {those of the system}
+   */
   readonly caFile?: string;
-  /** The certificate of this client. */
+  /**
+   * A file with the certificate of this client.
+   *
+   * @default {none}
+   */
   readonly certFile?: string;
-  /** Its private key. */
+  /**
+   * A file with its private key.
+   *
+   * @default {none}
+   */
   readonly keyFile?: string;
 }
 

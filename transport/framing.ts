@@ -4,7 +4,7 @@
  * back-pressure of TCP, TLS, Unix sockets and QUIC streams.
  *
  * ```ts
- * import { frame } from "@devts/transport/framing";
+ * import { frame } from "@devts/transport";
  * import { assertEquals } from "@std/assert";
  *
  * // An echo: what is written can be read again.

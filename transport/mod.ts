@@ -27,7 +27,15 @@
  */
 
 export * from "./combine.ts";
-export * from "./credentials.ts";
+export {
+  type CertificateOptions,
+  type Certificates,
+  type Credentials,
+  isSecurable,
+  type SecurableTransport,
+  serverName,
+  type StallLimits,
+} from "./credentials.ts";
 export * from "./framing.ts";
 export * from "./types.ts";
 export * from "./wrap.ts";

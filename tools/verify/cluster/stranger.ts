@@ -1,5 +1,4 @@
-import type { Connection } from "@devts/transport";
-import { frame } from "@devts/transport/framing";
+import { type Connection, frame } from "@devts/transport";
 
 const FINISH = 0x04;
 

@@ -63,8 +63,8 @@ export class Traffic {
     this.#node = node;
     this.#calls = calls;
     node.onSystem("incompatible", ({ id, events }) => {
-      for (const { reason } of events) {
-        this.#incompatible.push(`node "${id}": ${reason}`);
+      for (const { message } of events) {
+        this.#incompatible.push(`node "${id}": ${message}`);
       }
     });
   }
