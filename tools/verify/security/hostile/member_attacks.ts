@@ -8,6 +8,7 @@ import { framed, type Stranger } from "../../cluster/stranger.ts";
 import { all, type Attack } from "./attack.ts";
 import { bundle, type Entry } from "./bundles.ts";
 import type { Events } from "./events.ts";
+import { forgeAsGuest } from "./forged.ts";
 import { memberLies } from "./member_lies.ts";
 import { news, type Rumour } from "./news.ts";
 import { Memory, type Outcome, type Scene } from "./scene.ts";
@@ -106,6 +107,14 @@ export const memberAttacks: readonly Attack[] = [
         "none as those of another node": other.number("count") === 0,
       });
     },
+  },
+  {
+    row: 18,
+    what:
+      "a guest behind relays emits what it may, what it may not, and what it may under the name of another node",
+    target:
+      "over each of 4 routers the first arrives two hops away, all else is dropped and counted",
+    run: async () => all(await forgeAsGuest()),
   },
   {
     row: 19,
