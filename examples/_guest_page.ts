@@ -7,6 +7,7 @@
  */
 import { createNode } from "@devts/devts/browser";
 import { identityOfKeys, keyText } from "@devts/protocol/identity";
+import { hopRouter } from "@devts/routing/hop";
 
 /** The events of the page, and of the cluster that it is a guest of. */
 export interface GuestEvents {
@@ -33,16 +34,19 @@ async function main(): Promise<void> {
   const node = createNode<GuestEvents>({
     cluster: "test",
     identity: await identityOfKeys(keys, granted),
+    ...location.search === "?relays" && { router: hopRouter() },
   });
   node.on("double", (number) => 2 * number);
   node.on("internal", (text) => node.emit("say", `it heard ${text}`));
   await node.join(`${location.origin.replace(/^http/, "ws")}/cluster`);
   await node.emit("say", "hello from a guest");
-  const [home = ""] = node.members.keys();
-  try {
-    await node.request(home, "wipe");
-  } catch (error) {
-    await node.emit("say", error instanceof Error ? error.message : "");
+  await node.ready({ members: location.search === "?relays" ? 2 : 1 });
+  for (const id of node.members.keys()) {
+    try {
+      await node.request(id, "wipe");
+    } catch (error) {
+      await node.emit("say", error instanceof Error ? error.message : "");
+    }
   }
 }
 
