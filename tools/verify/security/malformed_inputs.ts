@@ -31,7 +31,14 @@ import {
 import { type Introduction, ProtocolError } from "@devts/protocol";
 import { vectors } from "@devts/protocol/testing";
 import { v1 } from "@devts/protocol/v1";
-import type { Peer, RouterFactory } from "@devts/routing";
+import type {
+  InspectingRouter,
+  Membership,
+  Peer,
+  Router,
+  RouterFactory,
+  SiftingMembership,
+} from "@devts/routing";
 import {
   seededRandom,
   VirtualClock,
@@ -314,11 +321,20 @@ function routerOf(name: string, factory: RouterFactory): Target {
     samples: packetsOf(factory),
     take: (input) => {
       router.receive(random() < 0.9 ? "b" : "stranger", input, "data");
+      if (isInspecting(router)) router.inspect("b", input);
       // What it answers must leave, and what it waits for must end.
       if (++taken % 500 === 0) clock.tick(10);
     },
     isAnswer: never,
   };
+}
+
+function isInspecting(router: Router): router is InspectingRouter {
+  return "inspect" in router;
+}
+
+function isSifting(membership: Membership): membership is SiftingMembership {
+  return "sift" in membership;
 }
 
 function membershipOf(name: string): Target {
@@ -351,6 +367,7 @@ function membershipOf(name: string): Target {
     samples,
     take: (input) => {
       membership?.receive(random() < 0.9 ? "b" : "stranger", input);
+      if (membership && isSifting(membership)) membership.sift("b", input);
       if (++taken % 500 === 0) network.clock.tick(10);
     },
     isAnswer: never,
