@@ -14,6 +14,8 @@ const PIECE = 16_384;
 /** A connection over TLS that was accepted, before its handshake. */
 export interface TlsAccepted extends DenoConn {
   readonly remoteAddr: Deno.NetAddr;
+  /** Whether closing it frees its socket before the end of its handshake, too. */
+  readonly isClosable?: boolean;
   handshake(): Promise<{ readonly alpnProtocol: string | null }>;
 }
 
@@ -102,6 +104,7 @@ class GivenUp {
  */
 class ClosableTls implements TlsAccepted {
   readonly remoteAddr: Deno.NetAddr;
+  readonly isClosable = true;
   readonly #conn: Deno.TcpConn;
   readonly #context: SecureContext;
   readonly #alpn: string;

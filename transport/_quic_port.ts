@@ -14,6 +14,8 @@ import {
 export const SCHEME = "quic";
 /** How long the handshake of a session may take, in ms. */
 const HANDSHAKE_TIMEOUT = 5_000;
+/** Handshakes at the same time: each session that is given up takes a few s to go. */
+const HANDSHAKES = 64;
 /** One that has had so many ms makes room for the next one: enough for a handshake. */
 const GRACE = 500;
 /** How long an accepted session may take to open its first stream, in ms. */
@@ -178,7 +180,7 @@ export class QuicPort {
   #admit(incoming: Deno.QuicIncoming, isCurrent: boolean): void {
     const backlog = this.#backlog;
     if (backlog === undefined) return drop(incoming, "refuse");
-    if (!backlog.reserve() && !this.#makeRoom(backlog)) {
+    if (!this.#hasRoom(backlog)) {
       // Who is in earnest sends its first packet again, a second later; and to whoever
       // did not send this one, though it bears its address, nothing is sent.
       return drop(incoming, this.#shaking.size > 0 ? "ignore" : "refuse");
@@ -187,15 +189,14 @@ export class QuicPort {
     this.#welcome(incoming, backlog, isCurrent).then(() => this.#leave());
   }
 
-  /** Those who stall, or do not exist, must not keep out those who come. */
-  #makeRoom(backlog: Backlog): boolean {
-    const now = performance.now();
-    for (const oldest of this.#shaking) {
-      if (now - oldest.since < GRACE) return false;
-      oldest.giveUp();
-      return backlog.reserve();
-    }
-    return false;
+  /** Whether it was given a place. Who stalls, or is not there, keeps out nobody for long. */
+  #hasRoom(backlog: Backlog): boolean {
+    const isFree = this.#shaking.size < HANDSHAKES;
+    if (isFree && backlog.reserve()) return true;
+    const [oldest] = this.#shaking;
+    if (!oldest || performance.now() - oldest.since < GRACE) return false;
+    oldest.giveUp();
+    return backlog.reserve();
   }
 
   /**

@@ -20,6 +20,8 @@ import type {
 
 /** How long a TLS handshake may take, in ms. The runtime has no limit of its own. */
 const HANDSHAKE_TIMEOUT = 5_000;
+/** A handshake takes less than so many ms, unless it stalls. */
+const GRACE = 500;
 /** How long to wait for a port that a listener has just left, in ms; doubled each time. */
 const MIN_PAUSE = 5;
 const MAX_PAUSE = 1_000;
@@ -82,7 +84,7 @@ export class TlsTransport implements Transport {
         this.#frame(
           acceptedStream(conn, alpn, {
             ended,
-            stuck: () => acceptor.gaveUp(conn.remoteAddr.hostname),
+            shaken: acceptor.shaking(conn),
           }),
           remoteOf(conn, this.#scheme),
         ),
@@ -107,24 +109,28 @@ export class TlsTransport implements Transport {
  * What was accepted, before its handshake: one that stalls is closed by a timer, and
  * holds up nobody, since reading is what waits for it.
  *
- * @param on What is called where it is given up before its end, and once it is closed.
+ * @param on Told once its handshake is over, or given up before that, and once it is closed.
  */
 function acceptedStream(
   conn: TlsAccepted,
   alpn: string,
-  on: { stuck(): void; ended(): void },
+  on: { shaken(isGivenUp: boolean): void; ended(): void },
 ): ByteStream {
   const stream = byteStream(conn, on.ended);
   let open = false;
   let over = false;
+  const end = (isGivenUp: boolean): void => {
+    if (!over) on.shaken(isGivenUp);
+    over = true;
+  };
   let opening: Promise<void> | null = null;
   const opened = () =>
     opening ??= handled(
       handshake(conn, alpn, undefined).then(() => {
-        open = over = true;
+        open = true;
+        end(false);
       }, (error) => {
-        if (error instanceof LateError && !over) on.stuck();
-        over = true;
+        end(error instanceof LateError);
         on.ended();
         closeQuietly(conn);
         throw error;
@@ -140,8 +146,7 @@ function acceptedStream(
     // Whoever has not finished the handshake was sent nothing that could be lost.
     close: (reason) => {
       clearTimeout(timer);
-      if (!over) on.stuck();
-      over = true;
+      end(true);
       return stream.close(open ? reason : reason ?? new Error("No handshake"));
     },
   };
@@ -189,8 +194,10 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
   #port = 0;
   #shown: Shown | undefined;
   #listener: TlsListening | undefined;
-  /** Handshakes that were given up over the runtime's own TLS. */
+  /** Handshakes over the runtime's own TLS that were given up, and that are under way. */
   #stuck = 0;
+  #shaking = 0;
+  #oneOver = (): void => {};
   /** Whether it goes on over TLS whose sockets can be closed. */
   #isClosable = false;
   #changes: Disposable | undefined;
@@ -221,17 +228,29 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
   }
 
   /**
-   * A connection from there was given up whose handshake is under way. Deno cannot close
-   * its socket, so whoever stalls could take up one after the other: once there are too
-   * many, this goes on over `node:tls`, which can, and takes in data more slowly.
+   * A handshake begins; what is returned is to say once whether it was given up.
+   *
+   * Deno cannot close the socket of one that was, so whoever stalls could take up one after
+   * the other: where too many are given up, or do not come to an end, this goes on over
+   * `node:tls`, which can, and takes in data more slowly.
    */
-  gaveUp(hostname: string): void {
-    if (this.#listener?.gaveUp) return this.#listener.gaveUp(hostname);
-    const { stalls } = this.#encryption;
-    stalls.met("handshakes");
-    if (++this.#stuck < stalls.handshakes || this.#isClosable) return;
-    this.#isClosable = true;
-    this.#changed = this.#changed.then(() => this.#change(true));
+  shaking(conn: TlsAccepted): (isGivenUp: boolean) => void {
+    const { hostname } = conn.remoteAddr;
+    if (conn.isClosable) {
+      return (isGivenUp) => {
+        if (isGivenUp) this.#listener?.gaveUp?.(hostname);
+      };
+    }
+    this.#shaking++;
+    return (isGivenUp) => {
+      this.#shaking--;
+      if (isGivenUp) {
+        this.#stuck++;
+        this.#encryption.stalls.met("handshakes");
+        if (!this.#hasRoom(0)) this.#goOnClosable();
+      }
+      this.#oneOver();
+    };
   }
 
   async accept(): Promise<TlsAccepted> {
@@ -239,6 +258,10 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
       await this.#changed;
       const listener = this.#listener;
       if (listener === undefined) throw new Error("The listener is closed");
+      if (!this.#isClosable && !this.#hasRoom(this.#shaking)) {
+        await this.#untilOneIsOver();
+        continue;
+      }
       try {
         return await listener.accept();
       } catch (error) {
@@ -252,6 +275,28 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
     this.#changes?.[Symbol.dispose]();
     this.#listener?.close();
     this.#listener = undefined;
+    this.#oneOver();
+  }
+
+  /** Whether one more may be begun beside so many, whose sockets may stay. */
+  #hasRoom(shaking: number): boolean {
+    return this.#stuck + shaking < this.#encryption.stalls.handshakes;
+  }
+
+  /** Those that come to no end in time are as good as given up. */
+  async #untilOneIsOver(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#oneOver = resolve;
+    const timer = setTimeout(() => this.#goOnClosable(), GRACE);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  #goOnClosable(): void {
+    if (this.#isClosable) return;
+    this.#isClosable = true;
+    this.#changed = this.#changed.then(() => this.#change(true));
+    this.#oneOver();
   }
 
   async #ownCertificate(): Promise<Shown> {
@@ -280,7 +325,8 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
       this.#listener = listener;
       this.#shown = next;
     } catch {
-      // The former certificate stays: whoever made the change knows why.
+      // The former listener stays: whoever changed the certificate knows why.
+      if (anew) this.#isClosable = false;
     }
   }
 
