@@ -60,7 +60,11 @@ export class Stranger {
 
   /** Closes the connection. */
   [Symbol.dispose](): void {
-    this.#conn.close();
+    try {
+      this.#conn.close();
+    } catch {
+      // It was closed before its end.
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Row } from "../../runner.ts";
-import { type Outcome, Scene, SLOWER } from "./scene.ts";
+import { type Outcome, Scene, SLOWER, type VictimOptions } from "./scene.ts";
 
 /** An attack of the catalogue, on its own. */
 export interface Attack {
@@ -9,8 +9,8 @@ export interface Attack {
   readonly what: string;
   /** What must become of it. */
   readonly target: string;
-  /** How many files the node may have open; none: as many as usual. */
-  readonly descriptors?: number;
+  /** How the node is run, where that is not as usual. */
+  readonly victim?: VictimOptions;
   /** Does it, and says whether the node behaved as it must. */
   run(scene: Scene, short: boolean): Promise<Outcome>;
 }
@@ -34,7 +34,7 @@ export function rowOf(
     target:
       `${attack.target}; memory at most +${memory} MiB, honest p99 at most ${latency} ms and ${SLOWER} ms more than before, no member lost`,
     async measure({ short }) {
-      await using scene = await Scene.open(attack.descriptors);
+      await using scene = await Scene.open(attack.victim);
       const { figure, held } = await attack.run(scene, short);
       const service = await scene.outcome(memory, latency);
       return {

@@ -7,6 +7,7 @@ import { pause, silent, until } from "../../../../bench/serve.ts";
 import { framed, type Stranger } from "../../cluster/stranger.ts";
 import { all, type Attack } from "./attack.ts";
 import { bundle, type Entry } from "./bundles.ts";
+import { forgedRelay, replayedLink } from "./forgeries.ts";
 import type { Events } from "./events.ts";
 import { forgeAsGuest } from "./forged.ts";
 import { memberLies } from "./member_lies.ts";
@@ -108,6 +109,8 @@ export const memberAttacks: readonly Attack[] = [
       });
     },
   },
+  forgedRelay,
+  replayedLink,
   {
     row: 18,
     what:
@@ -218,9 +221,10 @@ export const memberAttacks: readonly Attack[] = [
   },
   {
     row: 26,
-    what: "a member that answers nothing, and answers what nobody asked",
+    what:
+      "a member that answers nothing of 10,000 requests, answers what nobody asked, and leaves",
     target:
-      "each request ends in its time, forged replies are counted and dropped",
+      "1,024 wait and end in their time, or with the link; the others fail at once; forged replies are counted and dropped",
     async run(scene) {
       using member = await scene.enter();
       await until(() => scene.honest.members.has("mallory"), 2_000);
@@ -235,11 +239,27 @@ export const memberAttacks: readonly Attack[] = [
         data: [0xc0],
       }));
       await member.write(framed(bundle(forged)));
-      const failed = (await asking).number("failed");
-      const late = await scene.growsTo("lateReplies", 100);
+      const ends = await asking;
+      const [late, limited] = [ends.number("timeout"), ends.number("limit")];
+      const counted = await scene.grown("limits.requestsPerPeer");
+      const forgeries = await scene.growsTo("lateReplies", 100);
+      const start = performance.now();
+      const more = scene.victim.ask("ask", {
+        to: "mallory",
+        count: 1_000,
+        timeout: 60_000,
+      });
+      await requestId(member);
+      member[Symbol.dispose]();
+      const lost = (await more).number("lost");
+      const took = performance.now() - start;
       return all({
-        [`${failed} of 10000 ended by their deadline`]: failed === 10_000,
-        [`${late} forged replies counted`]: late === 100,
+        [`${late} of 10000 ended by their deadline`]: late === 1_024,
+        [`${limited} were too many, ${counted} counted`]: limited === 8_976 &&
+          counted === limited,
+        [`${forgeries} forged replies counted`]: forgeries === 100,
+        [`${lost} of 1000 ended with the link, after ${took.toFixed(0)} ms`]:
+          lost === 1_000 && took < 10_000,
       });
     },
   },

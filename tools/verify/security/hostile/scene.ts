@@ -1,5 +1,6 @@
 import { createNode, type Node } from "@devts/devts";
 import type { Introduction } from "@devts/protocol";
+import { createSecret } from "@devts/protocol/secret";
 import { v1 } from "@devts/protocol/v1";
 import { incarnationAt } from "@devts/routing";
 import { Child } from "../../../../bench/child.ts";
@@ -18,12 +19,24 @@ const ENOUGH = 200;
 /** How much longer an honest request may take than without an attack, at the 99th percentile, in ms. */
 export const SLOWER = 200;
 
+/** How a node that is attacked is run. */
+export interface VictimOptions {
+  /** How many files it may have open; none: as many as usual. */
+  readonly descriptors?: number;
+  /** How long a handshake may take, in ms; none: as long as usual. */
+  readonly handshakeTime?: number;
+  /** Whether its cluster has a secret, which strangers do not know; it has QUIC too then. */
+  readonly isSecret?: boolean;
+}
+
 /** A node that is attacked, with an honest one beside it that goes on requesting. */
 export class Scene implements AsyncDisposable {
   readonly victim: Child;
   readonly honest: Node<Events>;
   readonly hostname: string;
   readonly port: number;
+  /** What strangers do not know; none: there is none. */
+  secret: Uint8Array | undefined;
   readonly #calm: Served;
   readonly #service: Service;
   readonly #memory: Memory;
@@ -49,9 +62,18 @@ export class Scene implements AsyncDisposable {
   }
 
   /** Starts both, and lets them come to rest. */
-  static async open(descriptors?: number): Promise<Scene> {
+  static async open(
+    { descriptors, handshakeTime = 5_000, isSecret = false }: VictimOptions =
+      {},
+  ): Promise<Scene> {
+    const secret = isSecret ? createSecret() : undefined;
     const victim = startVictim(
-      ["victim", "", String(2 ** 20)],
+      [
+        "victim",
+        secret?.toHex() ?? "",
+        String(2 ** 20),
+        String(handshakeTime),
+      ],
       descriptors === undefined
         ? []
         : ["bash", "-c", `ulimit -n ${descriptors}; exec "$0" "$@"`],
@@ -60,6 +82,7 @@ export class Scene implements AsyncDisposable {
       cluster: "verify",
       id: "honest",
       logger: silent,
+      ...secret && { secret },
     });
     try {
       const address = (await victim.ask("listen", {
@@ -74,7 +97,17 @@ export class Scene implements AsyncDisposable {
       const service = new Service(honest);
       const memory = new Memory(victim.pid);
       const url = new URL(address.replace("tcp:", "http:"));
-      return new Scene(victim, honest, url, calm, service, memory, before);
+      const scene = new Scene(
+        victim,
+        honest,
+        url,
+        calm,
+        service,
+        memory,
+        before,
+      );
+      scene.secret = secret;
+      return scene;
     } catch (error) {
       await honest.close();
       await victim[Symbol.asyncDispose]();

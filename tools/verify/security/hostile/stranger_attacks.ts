@@ -3,6 +3,7 @@ import { eventFrame } from "../../cluster/mutate.ts";
 import { framed, type Stranger } from "../../cluster/stranger.ts";
 import { pause } from "../../../../bench/serve.ts";
 import { all, type Attack } from "./attack.ts";
+import { spoofing, starvation, unreadStreams } from "./network_attacks.ts";
 import { bundle } from "./bundles.ts";
 import { helloOf, introductionOf, type Scene } from "./scene.ts";
 
@@ -93,7 +94,7 @@ export const strangerAttacks: readonly Attack[] = [
     row: 5,
     what: "more connections than a node with 64 file descriptors can open",
     target: "it accepts again once there are some",
-    descriptors: 64,
+    victim: { descriptors: 64 },
     async run(scene) {
       // Without descriptors, Deno itself ends in the second or so after its start.
       await pause(2_000);
@@ -112,6 +113,9 @@ export const strangerAttacks: readonly Attack[] = [
       });
     },
   },
+  starvation,
+  spoofing,
+  unreadStreams,
   {
     row: 10,
     what: "nested, wide and lying MessagePack",

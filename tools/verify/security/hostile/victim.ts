@@ -1,10 +1,10 @@
 /**
- * A node that others attack: `victim.ts ID [SECRET]`; run with `--expose-gc`.
+ * A node that others attack: `victim.ts ID [SECRET [BAN_AFTER [HANDSHAKE_TIME]]]`; run with `--expose-gc`.
  *
  * @module
  */
 
-import { createNode } from "@devts/devts";
+import { createNode, type RequestError } from "@devts/devts";
 import { compress } from "@devts/plugins/compress";
 import { combine } from "@devts/transport";
 import { quic } from "@devts/transport/quic";
@@ -19,7 +19,8 @@ import {
 import type { Events } from "./events.ts";
 import { Service } from "./scene.ts";
 
-const [id = "", secret = "", banAfter = "10"] = Deno.args;
+const [id = "", secret = "", banAfter = "10", handshakeTime = "5000"] =
+  Deno.args;
 
 let uncaught = 0;
 for (const type of ["error", "unhandledrejection"]) {
@@ -35,7 +36,10 @@ const node = createNode<Events>({
   transport: secret === "" ? tcp() : combine(tcp(), quic()),
   logger: { debug() {}, info() {}, warn() {}, error() {} },
   linkPlugins: [compress()],
-  limits: { banAfter: Number(banAfter) },
+  limits: {
+    banAfter: Number(banAfter),
+    handshakeTime: Number(handshakeTime),
+  },
   ...secret === "" ? { insecure: true } : { secret: fromHex(secret) },
 });
 const left = new Set<string>();
@@ -152,8 +156,17 @@ await serve({
     );
     asked += requests.length;
     const results = await Promise.allSettled(requests);
-    failed += results.filter(({ status }) => status === "rejected").length;
-    return { failed };
+    const ends = { failed: 0, timeout: 0, limit: 0, lost: 0, other: 0 };
+    for (const result of results) {
+      if (result.status === "fulfilled") continue;
+      const { reason } = result.reason as Partial<RequestError>;
+      ends.failed++;
+      if (reason === "timeout" || reason === "limit" || reason === "lost") {
+        ends[reason]++;
+      } else ends.other++;
+    }
+    failed += ends.failed;
+    return ends;
   },
 });
 await node.close();
