@@ -153,6 +153,11 @@ export class Relay {
     }, self.id);
   }
 
+  /** Whether a neighbour relays nothing. */
+  isLeaf(id: NodeId): boolean {
+    return this.#leaves.has(id);
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

@@ -471,13 +471,25 @@ class SourceRouter implements PathRouter, InspectingRouter, SelectiveRouter {
     if (at < 1 || way[at - 1] !== from) return this.#relay.count("strange");
     const next = way[at + 1];
     if (next !== undefined) {
-      if (kind === ANSWER) this.#learnBoth(stamp, hops, at);
+      if (kind === ANSWER) {
+        // A leaf answers by the way that it was asked, which leads on from here.
+        const rest = hops.slice(at);
+        const isMadeUp = this.#relay.isLeaf(from) && !this.#knows(to, rest);
+        if (isMadeUp) return this.#relay.count("strange");
+        this.#learnBoth(stamp, hops, at);
+      }
       return this.#handOn(next, packet, stamp);
     }
     if (!this.#relay.accepts(stamp, from)) return;
     this.#learn(origin, hops.toReversed());
     if (kind === ANSWER) this.#relay.order.learn(stamp);
     else this.#relay.deliver(stamp, reader.rest());
+  }
+
+  #knows(to: NodeId, rest: Hops): boolean {
+    return this.ways(to).some((hops) =>
+      hops.length === rest.length && hops.every((id, i) => id === rest[i])
+    );
   }
 
   /** An answer passes: it shows the way to both of its ends. */

@@ -419,6 +419,41 @@ Deno.test("pathRouter() delivers a packet once, and goes no made-up way twice", 
   );
 });
 
+Deno.test("pathRouter() learns no way from a leaf that it does not know itself", () => {
+  for (const isLeaf of [false, true]) {
+    const network = new VirtualNetwork();
+    const liar = new Liar();
+    const routers: PathRouter[] = [];
+    for (const id of ["a", "b", "c"]) {
+      network.add(id, {
+        router: (context) => {
+          const router = pathRouter()(context);
+          const link = router.link.bind(router);
+          router.link = (event) =>
+            link(
+              isLeaf && event.type === "up" && event.peer.id === "liar"
+                ? { ...event, isLeaf }
+                : event,
+            );
+          routers.push(router);
+          return router;
+        },
+      });
+    }
+    network.add("liar", { router: liar.router });
+    for (const [one, other] of [["a", "b"], ["b", "c"], ["liar", "a"]]) {
+      network.connect(one ?? "", other ?? "");
+    }
+    network.clock.tick(100);
+    const answer = new Writer().u8(ANSWER).u8(3);
+    for (const id of ["a", "b", "nobody"]) answer.string(id);
+    writeStamp(answer, stampOf({ to: "c", lane: "control" }));
+    liar.send("a", answer.take(), "control");
+    network.clock.tick(10);
+    assertEquals(routers[0]?.ways("c"), isLeaf ? [] : [["b", "nobody"]]);
+  }
+});
+
 Deno.test("pathRouter() tells of a link that is gone in both lanes, once in 100 ms", () => {
   for (const lane of ["data", "control"] as const) {
     const { network, liar } = withLiar();

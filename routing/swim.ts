@@ -488,7 +488,9 @@ class Swim
     }
     this.#beliefs.take(from, news);
     const helper = this.#roster.get(from);
-    if (helper === undefined) return;
+    if (helper === undefined || this.#context.believes?.(from) === false) {
+      return;
+    }
     const reached = this.#probes.answered(helper, number, outcome);
     if (reached !== null) this.#beliefs.heard(reached);
   }
