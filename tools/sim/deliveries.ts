@@ -27,6 +27,8 @@ const TIMEOUT = 6_000;
 const PATIENCE = 1_500;
 /** In which a call settles after its time is over, in ms. */
 const LATE = 200;
+/** In which a call to all settles where nodes do no worse than leave, in ms. */
+const SOON = 3_000;
 
 /** One call of a node; the numbers from 0 to 1 say whose, which, and how. */
 interface Call extends Timed {
@@ -37,8 +39,16 @@ interface Call extends Timed {
   readonly target: number;
 }
 
+/** A node closes, or drains first, and comes back after a while. */
+interface Leave extends Timed {
+  readonly do: "retire";
+  readonly node: string;
+  readonly drains: boolean;
+  readonly for: number;
+}
+
 /** What happens in a run. */
-type Step = Call | Fault;
+type Step = Call | Fault | Leave;
 
 /** Events of the scenario; the data is the number of the call. */
 interface Events {
@@ -63,6 +73,7 @@ interface Life {
   readonly machine: VirtualMachine;
   readonly number: number;
   readonly handled: Map<string, Handled>;
+  isLeaving: boolean;
 }
 
 /** A call, and what came of it. */
@@ -84,8 +95,31 @@ interface Made {
  * every call settles in time, with an outcome that is true.
  */
 export function deliveries(parts: Parts): Scenario<Step> {
+  return scenario("deliveries", parts, anyFault, null);
+}
+
+/**
+ * The same, but nodes do no worse than leave in good order and come back: then calls to
+ * all are over soon, too, where nodes have links to each other, and whoever did not get
+ * one had left.
+ */
+export function leaving(parts: Parts): Scenario<Step> {
+  return scenario(
+    "leaving",
+    parts,
+    anyLeave,
+    parts.router.relays ? null : SOON,
+  );
+}
+
+function scenario(
+  name: string,
+  parts: Parts,
+  fault: (random: () => number) => Fault | Leave,
+  soon: number | null,
+): Scenario<Step> {
   return {
-    name: "deliveries",
+    name,
     isAsync: true,
     script: (random) => [
       ...Array.from({ length: CALLS }, (): Call => ({
@@ -96,7 +130,7 @@ export function deliveries(parts: Parts): Scenario<Step> {
         acks: random(),
         target: random(),
       })),
-      ...Array.from({ length: FAULTS }, () => anyFault(random)),
+      ...Array.from({ length: FAULTS }, () => fault(random)),
     ],
     async run(run) {
       const network = run.network({
@@ -109,17 +143,31 @@ export function deliveries(parts: Parts): Scenario<Step> {
       const { clock } = network;
       const test = new Test(network, parts);
       await test.form();
+      const faults: Fault[] = [];
       for (const step of run.script) {
         if (step.do === "call") clock.after(step.at, () => test.call(step));
+        else if (step.do === "retire") {
+          clock.after(step.at, () => test.leave(step));
+        } else faults.push(step);
       }
-      network.play(run.script.filter((step) => step.do !== "call"));
+      network.play(faults);
       await clock.pass(LENGTH + TIMEOUT + LATE);
-      return test.check();
+      return test.check(soon);
     },
   };
 }
 
 const NODES = 4;
+
+function anyLeave(random: () => number): Leave {
+  return {
+    at: Math.floor(LENGTH * random()),
+    do: "retire",
+    node: names(NODES)[Math.floor(NODES * random())] ?? "",
+    drains: random() < 0.5,
+    for: Math.floor(FAULT_LENGTH * random()),
+  };
+}
 
 function anyFault(random: () => number): Fault {
   const at = Math.floor(LENGTH * random());
@@ -182,18 +230,33 @@ class Test {
     const from = this.#running[Math.floor(NODES * sender)];
     const to = names(NODES)[Math.floor(NODES * target)] ?? "";
     if (!from?.machine.running) return;
+    const name = what < 0.4 ? "set" : what < 0.8 ? "job" : "flaky";
+    const isNamed = name === "set" && what < 0.1 && to !== from.node.id;
+    this.#deliver(
+      from,
+      name,
+      acks < 0.6 ? "all" : acks < 0.8 ? "quorum" : 1,
+      isNamed ? to : null,
+    );
+  }
+
+  #deliver(
+    from: Life,
+    name: keyof Events,
+    acks: Made["acks"],
+    to: string | null,
+  ): void {
     const made: Made = {
-      name: what < 0.4 ? "set" : what < 0.8 ? "job" : "flaky",
+      name,
       number: this.#calls.length,
       sender: from,
-      acks: acks < 0.6 ? "all" : acks < 0.8 ? "quorum" : 1,
+      acks,
       at: this.#network.clock.now(),
       settledAt: null,
       isHeld: false,
       outcome: null,
     };
     this.#calls.push(made);
-    const isNamed = made.name === "set" && what < 0.1 && to !== from.node.id;
     const settle = (outcome: DeliveryOutcome, isHeld: boolean): void => {
       made.settledAt = this.#network.clock.now();
       made.outcome = outcome;
@@ -203,7 +266,7 @@ class Test {
       acks: made.acks,
       timeout: TIMEOUT,
       patience: PATIENCE,
-      ...isNamed && { to },
+      ...to !== null && { to },
     }).then(
       (outcome) => settle(outcome, true),
       (error) =>
@@ -216,9 +279,25 @@ class Test {
     );
   }
 
+  /** A node closes, or drains first, and comes back. */
+  leave({ node: id, drains, for: away }: Leave): void {
+    const life = this.#lives.get(id)?.at(-1);
+    if (life === undefined || !life.machine.running || life.isLeaving) return;
+    life.isLeaving = true;
+    const { node, machine } = life;
+    const left = drains ? node.drain({ timeout: TIMEOUT }) : node.close();
+    left.then(() => {
+      machine.crash("links");
+      this.#network.clock.after(away, () => machine.restart());
+    });
+  }
+
   /** Throws where something is not as it was promised. */
-  check(): Record<string, number> {
-    for (const made of this.#calls) this.#checkCall(made);
+  check(soon: number | null): Record<string, number> {
+    for (const made of this.#calls) {
+      this.#checkCall(made);
+      if (soon !== null) this.#checkSoon(made, soon);
+    }
     for (const [id, lives] of this.#lives) {
       for (const { handled, number } of lives) {
         for (const [event, { begun }] of handled) {
@@ -287,6 +366,22 @@ class Test {
     this.#checkCount(made, outcome, what);
   }
 
+  /** Nobody waits for a node that has left. */
+  #checkSoon(
+    { name, number, sender, at, outcome, settledAt }: Made,
+    soon: number,
+  ): void {
+    if (name === "job" || outcome === null || sender.isLeaving) return;
+    const what = `${name} ${number} of "${sender.node.id}"`;
+    if ((settledAt ?? Infinity) - at > soon) {
+      throw new Error(`${what} settled after ${(settledAt ?? 0) - at} ms`);
+    }
+    for (const { node, reason } of outcome.missing) {
+      if (["left", "handler", "pending"].includes(reason)) continue;
+      throw new Error(`${what} is not known at "${node}": ${reason}`);
+    }
+  }
+
   #checkCount(
     { acks, isHeld }: Made,
     { acknowledged, missing }: DeliveryOutcome,
@@ -322,7 +417,11 @@ class Test {
     });
     const lives = this.#lives.get(id) ?? [];
     const handled = new Map<string, Handled>();
-    lives.push({ node, machine, number: lives.length + 1, handled });
+    const number = lives.length + 1;
+    const life = { node, machine, number, handled, isLeaving: false };
+    lives.push(life);
+    // Whoever is gone is no recipient, from the first moment on.
+    node.onSystem("leave", () => this.#deliver(life, "set", "all", null));
     const handle = (
       name: keyof Events,
       fails: (number: number) => boolean,

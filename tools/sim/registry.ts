@@ -1,6 +1,6 @@
 import { churn } from "./churn.ts";
 import { crash } from "./crash.ts";
-import { deliveries } from "./deliveries.ts";
+import { deliveries, leaving } from "./deliveries.ts";
 import { few } from "./few.ts";
 import { graphs } from "./graphs.ts";
 import { joining } from "./join.ts";
@@ -34,6 +34,7 @@ export const SCENARIOS: Readonly<Record<string, MakeScenario>> = {
   nodes: (parts) => any(nodes(parts)),
   messages: (parts) => any(messages(parts)),
   deliveries: (parts) => any(deliveries(parts)),
+  leaving: (parts) => any(leaving(parts)),
 };
 
 /** Scenarios of networks so large that they are run by name only, and the router each is about. */

@@ -29,6 +29,20 @@ const relayed = ["hop", "path", "map", "gossip"].map((router) =>
   })
 );
 
+/** Nobody waits for who has left: calls are made in the very moment, too. */
+const leaving = (["peer", "hop"] as const).map((router) =>
+  simulated({
+    what: `deliver while nodes drain or close and come back, ${router}Router()`,
+    target: router === "peer"
+      ? `${TRUE}; calls to all settle within 3 s, and miss nobody who had not left`
+      : TRUE,
+    scenario: "leaving",
+    router,
+    membership: "swim",
+    seeds: [1_000, 30],
+  })
+);
+
 /** Deliveries against requests, both from one process to three. */
 const rate: Row = {
   what: "deliver to 3 nodes, 64 in flight, against request to one of them",
@@ -91,6 +105,7 @@ const lost: Row = {
 export const deliver: readonly Row[] = [
   whole,
   ...relayed,
+  ...leaving,
   workers,
   rate,
   lost,
