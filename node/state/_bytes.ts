@@ -6,6 +6,11 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 // Short texts are faster by hand.
 const SHORT = 32;
+// The characters of a short text, one array for each length.
+const units: readonly number[][] = Array.from(
+  { length: SHORT + 1 },
+  (_, length) => new Array(length).fill(0),
+);
 const TWO_32 = 2 ** 32;
 const TWO_16 = 2 ** 16;
 
@@ -242,8 +247,8 @@ function encode(bytes: Uint8Array, start: number, text: string): number {
 
 function getText(bytes: Uint8Array, start: number, end: number): string {
   const length = end - start;
-  if (length > SHORT) return decode(bytes, start, end);
-  const codes = new Array<number>(length);
+  const codes = units[length];
+  if (codes === undefined) return decode(bytes, start, end);
   for (let i = 0; i < length; i++) {
     const code = bytes[start + i] ?? 0;
     if (code >= 0x80) return decode(bytes, start, end);

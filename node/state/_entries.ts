@@ -44,7 +44,7 @@ export class Entries {
   indexed: ((key: string, isLive: boolean) => void) | null = null;
   /** Whether changes are noted for storage. */
   tracksDirty = false;
-  /** What has a value, apart from the slots: a read is one look into one table. */
+  /** What has a value, apart from the slots, too: a read is one look into one table. */
   readonly #live = new KeyMap<unknown>();
   readonly #table: SlotTable;
   readonly #keys: (string | undefined)[] = [];
@@ -283,6 +283,28 @@ export class Entries {
       if (buckets.has(bucketOf(this.hashAt(slot)))) slots.push(slot);
     }
     return slots;
+  }
+
+  /**
+   * Brings near what stands at some slots. Each look into a large table waits for the
+   * memory; those of one kind, done one right after the other, wait together.
+   *
+   * @returns Something of no use, so that it is not left out.
+   */
+  touch(slots: Uint32Array): number {
+    let sum = 0;
+    for (const slot of slots) sum ^= this.hashAt(slot);
+    for (const slot of slots) sum ^= this.originAt(slot);
+    for (const slot of slots) sum ^= this.counterAt(slot);
+    for (const slot of slots) sum ^= this.timeAt(slot);
+    for (const slot of slots) sum ^= this.seqAt(slot);
+    for (const slot of slots) if (this.isTombstone(slot)) sum++;
+    for (const slot of slots) sum ^= this.#keys[slot]?.length ?? 0;
+    for (const slot of slots) {
+      const value = this.valueAt(slot);
+      if (typeof value === "string") sum ^= value.charCodeAt(0);
+    }
+    return sum;
   }
 
   /** Whether what a log says of a slot still holds. */

@@ -18,6 +18,11 @@ export function bucketOf(keyHash: number): number {
   return keyHash >>> 16;
 }
 
+/** The lowest hash of a bucket. */
+export function firstOf(bucket: number): number {
+  return bucket * 65_536;
+}
+
 /**
  * A tree of hashes over the entries of a map (Merkle 1987): equal trees, equal entries.
  * A leaf is the combination of its entries' hashes, whatever their order, so that a

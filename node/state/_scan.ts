@@ -60,6 +60,12 @@ export function readPlace(reader: Reader): Place {
   return { hash, after: reader.u8() === 0 ? null : reader.text() };
 }
 
+/** Whether a key is after a place. */
+export function isAfter(hash: number, key: string, place: Place): boolean {
+  if (hash !== place.hash) return hash > place.hash;
+  return place.after === null || key > place.after;
+}
+
 /** A range as it gets shorter. */
 interface Open {
   from: Place;

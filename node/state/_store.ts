@@ -31,7 +31,8 @@ import {
   writeEntry,
   writeHead,
 } from "./_page.ts";
-import { Log } from "./_log.ts";
+import { bucketOf, BUCKETS, firstOf } from "./_merkle.ts";
+import { KeyOrder } from "./_order.ts";
 import {
   isOver,
   readLife,
@@ -40,6 +41,7 @@ import {
   type Settled,
 } from "./_replicas.ts";
 import {
+  isAfter,
   type Place,
   type Range,
   readRange,
@@ -112,16 +114,6 @@ export interface StoreCounters {
   comparisons: number;
 }
 
-/** All keys in the order of their hashes, as they were at some time. */
-interface Order {
-  /** Which slots hold keys of a hash. */
-  readonly slots: Log;
-  /** How far each replica was. */
-  readonly marks: ReadonlyMap<Replica, number>;
-  readonly madeAt: number;
-  usedAt: number;
-}
-
 /** Changes that wait for those before them. */
 interface Early {
   readonly from: number;
@@ -184,7 +176,10 @@ export class Store {
   readonly #pending = new Writer(4_096);
   /** The number of the last write that has been told to others. */
   #told = 0;
-  #order: Order | null = null;
+  #order: KeyOrder | null = null;
+  /** When it was made, and last asked for. */
+  #orderedAt = 0;
+  #orderUsedAt = 0;
   readonly #early = new Map<Replica, Early[]>();
   #earlyBytes = 0;
   readonly #write: Write;
@@ -514,15 +509,21 @@ export class Store {
     origins: readonly Replica[],
     repairs: boolean,
   ): number {
+    const { entries } = this;
     const write = this.#write;
+    // What has been here is no news where nothing is left of it: it was deleted, and the
+    // deletion has been forgotten.
+    const known = origins.map((replica) =>
+      repairs ? 0 : entries.replicas.isPast(replica) ? Infinity : replica.mark
+    );
     let changes = 0;
     for (let i = 0; i < told.count; i++) {
-      const replica = origins[told.spans[i] ?? 0];
+      const span = told.spans[i] ?? 0;
+      const replica = origins[span];
       const seq = told.seqs[i] ?? 0;
       const key = told.keys[i] ?? "";
-      if (!replica || !repairs && this.#isCollected(replica, seq, key)) {
-        continue;
-      }
+      if (!replica) continue;
+      if (seq <= (known[span] ?? 0) && entries.find(key) < 0) continue;
       const isDelete = told.deletes[i] === 1;
       const value = told.values[i];
       write.key = key;
@@ -532,21 +533,12 @@ export class Store {
       write.counter = told.counters[i] ?? 0;
       write.isDelete = isDelete;
       write.value = value;
-      if (this.entries.merge(write) !== "taken") continue;
+      if (entries.merge(write) !== "taken") continue;
       this.changed?.(key, value, isDelete, false);
       changes++;
     }
     write.value = undefined;
     return changes;
-  }
-
-  /** Whether a write has been here, and the deletion that came after it has been forgotten. */
-  #isCollected(replica: Replica, seq: number, key: string): boolean {
-    const { entries } = this;
-    if (seq > replica.mark && !entries.replicas.isPast(replica)) {
-      return false;
-    }
-    return entries.find(key) < 0;
   }
 
   // -- Transfers: asking --
@@ -802,15 +794,19 @@ export class Store {
   answerScan(bytes: Uint8Array, isWhole = true): Uint8Array {
     const { from, to } = readRange(bytes);
     if (!isWhole) return this.#answer({ flags: SCAN | NEW, spans: [] });
-    const { slots, marks } = this.#ordered();
+    const order = this.#ordered();
     const spans = Array.from(
       this.entries.replicas,
-      (replica) => ({ id: replica.id, from: 0, to: marks.get(replica) ?? 0 }),
+      (replica) => ({
+        id: replica.id,
+        from: 0,
+        to: order.marks.get(replica) ?? 0,
+      }),
     );
     const spanOf = this.#spanIndex(spans);
     const scratch = this.#scratch;
     scratch.at = 0;
-    const next = this.#addRange(scratch, slots, spanOf, { from, to });
+    const next = this.#addRange(scratch, order, spanOf, { from, to });
     const writer = new Writer(512 + scratch.at);
     const flags = SCAN | (next ? 0 : DONE);
     writeHead(writer, { ...this.#answerHead(), flags, spans });
@@ -822,76 +818,43 @@ export class Store {
   /** Adds what fits of a range to a page; returns where the next one begins, `null`: it ends. */
   #addRange(
     writer: Writer,
-    order: Log,
+    order: KeyOrder,
     spanOf: ReadonlyMap<number, number>,
     { from, to }: Range,
   ): Place | null {
     const { entries } = this;
-    let start = order.after(from.hash - 1);
-    let { after } = from;
-    while (start < order.length) {
-      const hash = order.number(start);
-      if (hash >= to) return null;
-      if (hash !== from.hash) after = null;
-      let end = start + 1;
-      while (end < order.length && order.number(end) === hash) end++;
-      for (const slot of this.#sameHash(order, start, end, after)) {
+    let last = from;
+    for (let bucket = bucketOf(from.hash); bucket < BUCKETS; bucket++) {
+      if (firstOf(bucket) >= to) return null;
+      for (const slot of order.bucket(bucket)) {
+        const hash = entries.hashAt(slot);
+        const key = entries.keyAt(slot) ?? "";
+        if (hash >= to) return null;
+        if (!isAfter(hash, key, from)) continue;
         const span = spanOf.get(entries.originAt(slot)) ?? 0;
         const isAdded = writer.at < PAGE_SIZE &&
           this.#addSlot(writer, span, slot);
-        if (!isAdded) return { hash, after };
-        after = entries.keyAt(slot) ?? null;
+        if (!isAdded) return last;
+        last = { hash, after: key };
       }
-      start = end;
     }
     return null;
   }
 
-  /** The slots of keys of one hash, in the order of the keys: those that stand there still. */
-  #sameHash(
-    order: Log,
-    start: number,
-    end: number,
-    after: string | null,
-  ): number[] {
-    const { entries } = this;
-    const slots: number[] = [];
-    for (let i = start; i < end; i++) {
-      const slot = order.slot(i);
-      const key = entries.keyAt(slot);
-      const isThere = key !== undefined &&
-        entries.hashAt(slot) === order.number(i);
-      if (isThere && (after === null || key > after)) slots.push(slot);
-    }
-    if (slots.length < 2) return slots;
-    const keyOf = (slot: number): string => entries.keyAt(slot) ?? "";
-    return slots.sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1);
-  }
-
   /** All keys in their order: what comes later is told by lists. */
-  #ordered(): Order {
+  #ordered(): KeyOrder {
     const now = this.#options.now();
-    const order = this.#order;
-    if (order && now - order.madeAt < ORDER_AGE) {
-      order.usedAt = now;
-      return order;
+    if (!this.#order || now - this.#orderedAt >= ORDER_AGE) {
+      this.#order = new KeyOrder(this.entries);
+      this.#orderedAt = now;
     }
-    const { entries } = this;
-    const slots = new Log();
-    for (let slot = 0; slot < entries.slots; slot++) {
-      if (entries.keyAt(slot) === undefined) continue;
-      slots.add(entries.hashAt(slot), slot);
-    }
-    const marks = new Map(
-      Array.from(entries.replicas, (replica) => [replica, replica.mark]),
-    );
-    this.#order = { slots, marks, madeAt: now, usedAt: now };
+    this.#orderUsedAt = now;
     return this.#order;
   }
 
   /** Gives up what nobody has asked for in a while. */
   rest(): void {
-    const unused = this.#options.now() - (this.#order?.usedAt ?? 0);
+    const unused = this.#options.now() - this.#orderUsedAt;
     if (unused >= ORDER_UNUSED) this.#order = null;
   }
 
