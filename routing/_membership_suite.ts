@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { hopRouter } from "./hop.ts";
 import { peerRouter } from "./peer.ts";
 import { seededRandom } from "./_random.ts";
 import {
@@ -14,10 +15,12 @@ import {
 } from "./_virtual_network.ts";
 import type {
   MemberEvent,
+  Membership,
   MembershipFactory,
   NodeId,
   Peer,
   RouterFactory,
+  SiftingMembership,
 } from "./types.ts";
 
 /** Options of {@linkcode testMembership}. */
@@ -64,7 +67,116 @@ export function testMembership(
   factory: MembershipFactory,
   options: TestMembershipOptions = {},
 ): void {
-  registerSuite(name, membershipSuite(factory, options), options.skip ?? {});
+  const suite = {
+    ...membershipSuite(factory, options),
+    ...(sifts(factory) ? siftSuite(factory, options) : {}),
+  };
+  registerSuite(name, suite, options.skip ?? {});
+}
+
+/** Whether a membership has the optional interface by which it sifts messages. */
+function sifts(factory: MembershipFactory): boolean {
+  return isSifting(lone(factory));
+}
+
+function isSifting(membership: Membership): membership is SiftingMembership {
+  return "sift" in membership && typeof membership.sift === "function";
+}
+
+/** A membership that has met nobody. */
+function lone(factory: MembershipFactory): Membership {
+  const { membership } = new VirtualNetwork()
+    .add("lone", { router: peerRouter(), membership: factory });
+  assert(membership !== null);
+  return membership;
+}
+
+/** What one node tells another. */
+interface Telling {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly message: Uint8Array;
+}
+
+function siftSuite(
+  factory: MembershipFactory,
+  { within = 60_000 }: TestMembershipOptions,
+): Suite {
+  /** Nodes in a row over routers that relay; `alter` changes what they tell, null drops it. */
+  function rowOf(
+    ids: readonly NodeId[],
+    alter: (telling: Telling) => Uint8Array | null,
+  ): VirtualNetwork {
+    const network = new VirtualNetwork({ seed: 11 });
+    for (const id of ids) {
+      network.add(id, {
+        router: hopRouter({ links: 0 }),
+        membership: (context) => {
+          const send = (to: NodeId, message: Uint8Array): boolean => {
+            const left = alter({ from: id, to, message });
+            return left === null || context.send(to, left);
+          };
+          return factory(Object.create(context, { send: { value: send } }));
+        },
+      });
+    }
+    for (const [i, id] of ids.slice(1).entries()) {
+      network.connect(ids[i] ?? "", id);
+    }
+    return network;
+  }
+
+  return {
+    "sift() leaves of what a node tells what it tells of itself": () => {
+      const reader = lone(factory);
+      assert(isSifting(reader));
+      for (const isSifted of [false, true]) {
+        // Of the last one, only the last but one can tell the others.
+        const network = rowOf(["a", "b", "c", "d", "e"], (telling) => {
+          const { from, to, message } = telling;
+          if (from === "e") return to === "d" ? message : null;
+          if (from !== "d" || !isSifted) return message;
+          const before = message.slice();
+          const left = reader.sift(from, message);
+          assertEquals(message, before);
+          if (left !== null) assertEquals(reader.sift(from, left), left);
+          return left;
+        });
+        network.clock.tick(2 * within);
+        for (const id of ["a", "b"]) {
+          const { members, events } = network.node(id);
+          assertEquals(members.has("d"), true, id);
+          const isTold = events.some(({ member }) => member.id === "e");
+          assertEquals(isTold, !isSifted, id);
+        }
+        network.node("d").crash();
+        network.clock.tick(2 * within);
+        assertEquals([...network.node("a").members.keys()].sort(), ["b", "c"]);
+      }
+    },
+
+    "sift() takes whatever bytes, and changes nothing": () => {
+      const samples: Uint8Array[] = [];
+      const network = rowOf(["a", "b", "c"], ({ message }) => {
+        samples.push(message);
+        return message;
+      });
+      network.clock.tick(within);
+      const { membership, members } = network.node("a");
+      assert(membership !== null && isSifting(membership));
+      const { events } = network;
+      const random = seededRandom(9);
+      for (let i = 0; i < 20_000; i++) {
+        const message = garbage(random, samples);
+        const before = message.slice();
+        const left = membership.sift("c", message);
+        if (left !== null) assertEquals(membership.sift("c", left), left);
+        assertEquals(message, before);
+      }
+      assertEquals(network.events, events);
+      assertEquals(members.size, 2);
+    },
+  };
 }
 
 function membershipSuite(

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { isInspecting, knowing } from "./_leaves.ts";
 import { seededRandom } from "./_random.ts";
 import {
   assertSelfContained,
@@ -13,7 +14,6 @@ import {
 import type { ExplainingRouter } from "./explain.ts";
 import {
   type Inspected,
-  type InspectingRouter,
   type Lane,
   type NodeId,
   NodeNotFoundError,
@@ -163,10 +163,6 @@ function inspects(factory: RouterFactory): boolean {
   return isInspecting(network.add("a", { router: factory }).router);
 }
 
-function isInspecting(router: Router): router is InspectingRouter {
-  return "inspect" in router && typeof router.inspect === "function";
-}
-
 /** A packet that one node handed to a neighbour. */
 interface Handed {
   readonly by: NodeId;
@@ -191,6 +187,21 @@ function inspectSuite(factory: RouterFactory, links: Pairs): Suite {
     const { router } = network.node("b");
     assert(isInspecting(router));
     return router.inspect(by, packet);
+  }
+
+  /** Nodes that know leaves by their ids. */
+  function leafy(ids: readonly NodeId[], pairs: Pairs): VirtualNetwork {
+    const network = new VirtualNetwork({ seed: 3, outbox: 100_000 });
+    for (const id of ids) network.add(id, { router: knowing(factory) });
+    for (const [a, b] of pairs) network.connect(a, b);
+    network.clock.tick(SETTLE);
+    return network;
+  }
+
+  function textsOf(network: VirtualNetwork, id: NodeId): string[] {
+    return network.node(id).delivered.map(({ from, payload }) =>
+      `${from}: ${new TextDecoder().decode(payload)}`
+    );
   }
 
   return {
@@ -261,6 +272,50 @@ function inspectSuite(factory: RouterFactory, links: Pairs): Suite {
         if (own === null) continue;
         assertEquals(inspect(network, { ...one, packet: own })?.own, own);
       }
+    },
+
+    "no way leads through a leaf, though it were shorter": () => {
+      const ids = ["a", "b", "c", "d", "e", "leaf"];
+      const network = leafy(ids, [
+        ...[["a", "b"], ["b", "c"], ["c", "d"], ["d", "e"]] as const,
+        ...[["leaf", "a"], ["leaf", "e"]] as const,
+      ]);
+      const expected: Record<NodeId, string[]> = { a: [], e: [], leaf: [] };
+      for (let i = 0; i < 20; i++) {
+        for (const [from, to] of [["a", "e"], ["e", "a"]] as const) {
+          assertEquals(network.node(from).send([to], text(`one ${i}`)), 1);
+          network.node(from).send("all", text(`all ${i}`));
+          expected[to]?.push(`${from}: one ${i}`, `${from}: all ${i}`);
+          expected.leaf?.push(`${from}: all ${i}`);
+        }
+        network.clock.tick(500);
+      }
+      network.clock.tick(10_000);
+      for (const [id, texts] of Object.entries(expected)) {
+        assertEquals(textsOf(network, id).sort(), texts.sort(), id);
+      }
+      for (const { undelivered } of network.nodes) {
+        assertEquals(undelivered, []);
+      }
+      // It is reached, and heard, all the same.
+      network.node("c").send(["leaf"], text("to the leaf"));
+      network.node("leaf").send("all", text("from the leaf"));
+      network.clock.tick(10_000);
+      assertEquals(textsOf(network, "leaf").at(-1), "c: to the leaf");
+      for (const id of ["a", "b", "c", "d", "e"]) {
+        assertEquals(textsOf(network, id).at(-1), "leaf: from the leaf");
+      }
+    },
+
+    "there is no way where only a leaf is between two nodes": () => {
+      const network = leafy(["a", "b", "leaf"], [
+        ["leaf", "a"],
+        ["leaf", "b"],
+      ]);
+      for (const id of ["a", "b"]) {
+        assertEquals([...network.node(id).router.nodes], ["leaf"]);
+      }
+      assertEquals([...network.node("leaf").router.nodes].sort(), ["a", "b"]);
     },
 
     "inspect() takes whatever bytes, and changes nothing": () => {
