@@ -371,7 +371,8 @@ function withHint(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { message } = error;
   if (/InvalidContentType|corrupt message/.test(message)) {
-    return new Error(`it does not encrypt (${message})`);
+    // Of the same kind whoever does the TLS: bytes that make no sense.
+    return new Deno.errors.InvalidData(`it does not encrypt (${message})`);
   }
   return /end of file|UnexpectedEof/.test(message)
     ? new Error(

@@ -121,7 +121,9 @@ Deno.test("tls() closes whoever speaks in plain text, and goes on", async () => 
   using stranger = await Deno.connect({ hostname: "127.0.0.1", port });
   await stranger.write(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));
   const refused = await next(listener);
-  await assertRejects(() => refused.receive(), ConnectionError);
+  const error = await assertRejects(() => refused.receive(), ConnectionError);
+  // By which whoever listens tells it from somebody who has left.
+  assert(error.cause instanceof Deno.errors.InvalidData);
   await echoOnce(tls(options), listener);
 });
 

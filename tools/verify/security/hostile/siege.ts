@@ -7,13 +7,15 @@ import { Memory, type Outcome, SLOWER, startVictim } from "./scene.ts";
 
 /** How long all attacks go on at once, in ms. */
 const LONG = 60_000;
-const SHORT = 12_000;
+const SHORT = 8_000;
 /** How long the honest node is served before that, to compare with, in ms. */
 const CALM = 2_000;
 /** How long it has much to do before that, in ms. */
 const BUSY = 2_000;
 const LAN = "lan";
-const HOSTS = ["victim", "honest", "late", "horde1", "horde2", "bystander"];
+const HORDES = ["horde1", "horde2"];
+const APART = "horde3";
+const HOSTS = ["victim", "honest", "late", ...HORDES, APART, "bystander"];
 
 /** All attacks of some kind at once, from two hosts, on a node that is not on theirs. */
 export interface Siege {
@@ -21,8 +23,14 @@ export interface Siege {
   readonly what: string;
   /** What must come of it, beside the bounds. */
   readonly target: string;
-  /** The attacks of `horde.ts`. */
+  /** The attacks of `horde.ts`, from two hosts. */
   readonly attacks: readonly string[];
+  /**
+   * Those from a host of their own, which others do not crowd.
+   *
+   * @default {none}
+   */
+  readonly apart?: readonly string[];
   /** Whether the cluster has a secret; the horde does not know it. */
   readonly secret: boolean;
   /** In MiB. */
@@ -63,7 +71,7 @@ export function siegeRow(siege: Siege): Row {
 }
 
 async function lay(
-  { attacks, secret, memory: bound, check }: Siege,
+  { attacks, apart = [], secret, memory: bound, check }: Siege,
   { short, progress }: MeasureOptions,
 ): Promise<Measurement> {
   await using processes = new AsyncDisposableStack();
@@ -101,18 +109,21 @@ async function lay(
     portOf(quic),
     address("bystander"),
   ];
-  const hordes = ["horde1", "horde2"].map((host) =>
+  const orders = HORDES.map((host) => ({ host, attacks }));
+  if (apart.length > 0) orders.push({ host: APART, attacks: apart });
+  const hordes = orders.map(({ host, attacks }) => ({
+    attacks,
     // Their processors are not the victim's: they get what is left of this one.
-    processes.use(
+    horde: processes.use(
       program("horde.ts", args, [...networks.on(host), "nice", "-n", "19"]),
-    )
-  );
+    ),
+  }));
   await bystander.ask("dials");
 
   const ms = short ? SHORT : LONG;
   progress(`${attacks.join(", ")} for ${ms / 1_000} s`);
   const memory = new Memory(victim.pid);
-  const attacking = hordes.map((horde) =>
+  const attacking = hordes.map(({ horde, attacks }) =>
     horde.ask("attack", { ms, attacks: attacks.join() })
   );
   const serving = honest.ask("request", { to: "victim", ms });
