@@ -276,6 +276,37 @@ for (
   });
 }
 
+Deno.test("the work of a group goes to members whose contract fits, while there are any", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await versions(world, contract(OLD), contract(NEW));
+  const cyd = world.add<EventsOf<typeof OLD>>("cyd", {
+    contract: contract(OLD),
+  });
+  const got: string[] = [];
+  const options = { group: "mailers" };
+  bob.node.on("user.created", ({ email }) => got.push(email), options);
+  cyd.node.on("user.created", ({ name }) => got.push(name), options);
+  await passFor(world.clock, cyd.node.join("memory://ada", "memory://bob"));
+  await pass(world.clock, 2_000);
+  for (const name of ["a", "b"]) {
+    const outcome = await ada.node.emit("user.created", { name });
+    assertEquals(outcome, { nodes: 1, dropped: 0 });
+  }
+  await passFor(world.clock, ada.node.deliver("user.created", { name: "c" }));
+  assertEquals(got, ["a", "b", "c"]);
+  assertEquals(bob.node.counters.invalid, 0);
+
+  await passFor(world.clock, cyd.node.close());
+  const outcome = await ada.node.emit("user.created", { name: "d" });
+  assertEquals(outcome, { nodes: 0, dropped: 0 });
+  const error = await assertRejects(
+    () => passFor(world.clock, ada.node.deliver("user.created", { name: "d" })),
+    DeliveryError,
+  );
+  const [missed] = error.outcome.missing;
+  assertEquals([missed?.group, missed?.reason], ["mailers", "invalid"]);
+});
+
 Deno.test("a node without a contract fits one with it", async () => {
   await using world = virtualWorld();
   const ada = world.add("ada", { contract: contract(SHOP) });
