@@ -40,7 +40,7 @@ import { isName } from "./_introduction.ts";
 import { ProtocolError, type Rights } from "./types.ts";
 
 /** The longest grant, in bytes. */
-export const GRANT_LIMIT = 2048;
+const GRANT_LIMIT = 2048;
 const RIGHTS = 64;
 const RIGHT_LENGTH = 256;
 const NOTHING: Bytes = new Uint8Array(0);

@@ -34,7 +34,7 @@ import { parseSecret, type Secret, secretText } from "./secret.ts";
 export type { Secret };
 
 /** How many secrets a ring holds at most. */
-export const RING_SIZE = 8;
+const RING_SIZE = 8;
 const ID_SIZE = 8;
 const NONCE_SIZE = 12;
 

@@ -17,7 +17,7 @@
 export * from "./clock.ts";
 export * from "./counter.ts";
 export * from "./errors.ts";
-export * from "./hlc.ts";
+export { compareStamps, type Stamp } from "./hlc.ts";
 export * from "./map.ts";
 export * from "./presence.ts";
 export * from "./register.ts";
