@@ -11,6 +11,7 @@ import {
   PAYLOAD_MEMBERSHIP,
   PAYLOAD_STREAMS,
 } from "./bundle.ts";
+import { Copies } from "./copies.ts";
 import { reasonOf } from "./errors.ts";
 import { PAYLOAD_GUEST } from "./guest_wire.ts";
 import type { Guests } from "./guests.ts";
@@ -70,6 +71,7 @@ export class Receiving {
   readonly #membership: Membership;
   readonly #packets: Packets;
   readonly #inbound: Inbound;
+  readonly #copies = new Copies();
   /** Which neighbour sent the packet that the router is taking. */
   #source: NodeId | null = null;
   /** Whose events were handled last. */
@@ -110,7 +112,7 @@ export class Receiving {
     const { rights } = link.proven;
     if (rights) this.#takeFromGuest(id, rights, message, kind);
     else if (this.#mayBorrow(message)) this.#takeInPlace(link, message, kind);
-    else this.#packet(id, lent ? message.slice() : message, kind);
+    else this.#packet(id, lent ? this.#copies.of(message) : message, kind);
     const pause = this.#inbound.room(this.#heard);
     if (!pause || this.#options.links.get(id) !== link) return undefined;
     return this.#paused(link, pause);

@@ -89,9 +89,14 @@ export class FrameReader {
       await null;
       await null;
       if (over()) return null;
-      const more = await this.#fill(HEADER + (size ?? 0));
+      this.#makeRoom(HEADER + (size ?? 0));
+      const target = this.#buffer.subarray(this.#end);
+      const read = await this.#stream.read(target);
       if (over()) return null;
-      if (more) continue;
+      if (read !== null) {
+        this.#filled(read, target.length);
+        continue;
+      }
       if (this.#end > this.#start) throw cutShort(this.#remote);
       if (this.#goodbye) throw cutOff(this.#remote);
       break;
@@ -158,19 +163,15 @@ export class FrameReader {
     return message;
   }
 
-  /** Reads more behind what is there, with room for `needed` bytes in all. */
-  async #fill(needed: number): Promise<boolean> {
-    this.#makeRoom(needed);
-    const target = this.#buffer.subarray(this.#end);
-    const read = await this.#stream.read(target);
-    if (read === null) return false;
+  /** A read brought so many bytes, of so many that there was room for. */
+  #filled(read: number, room: number): void {
     this.#end += read;
-    this.#flowing = read === target.length || read > SMALL_READ;
-    return true;
+    this.#flowing = read === room || read > SMALL_READ;
   }
 
   /**
-   * Moves what is there to the front of the buffer that fits the traffic. A read
+   * Moves what is there to the front of the buffer that fits the traffic, with room for
+   * `needed` bytes in all. A read
    * that may wait for long holds the small one.
    */
   #makeRoom(needed: number): void {
