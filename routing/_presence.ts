@@ -269,14 +269,15 @@ export class Presence {
   #check(): void {
     this.#checking = false;
     const now = this.#owner.clock.now();
-    let earliest = Infinity;
+    let next = Infinity;
     for (const [id, { doubtedAt }] of [...this.#known]) {
       if (doubtedAt < 0) continue;
-      if (now - doubtedAt >= DOUBT) {
-        this.#forget(id, "it was not heard any more");
-      } else earliest = Math.min(earliest, doubtedAt);
+      // The very sum that is waited for: the rounding of another could wait for ever.
+      const due = doubtedAt + DOUBT;
+      if (now >= due) this.#forget(id, "it was not heard any more");
+      else next = Math.min(next, due);
     }
-    if (earliest < Infinity) this.#planCheck(earliest + DOUBT - now);
+    if (next < Infinity) this.#planCheck(next - now);
   }
 
   #planHello(): void {

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Presence } from "./_presence.ts";
 import { VirtualClock } from "./testing.ts";
 import type { NodeId, Peer } from "./types.ts";
@@ -147,6 +147,18 @@ Deno.test("Presence asks for who does not answer", () => {
     "lost x",
     "gone x: it was not heard any more",
   ]);
+});
+
+Deno.test("Presence forgets who is not heard at the very time, however that is rounded", () => {
+  const bench = new Bench();
+  bench.up("a");
+  bench.within(15_000.1);
+  bench.presence.flooded("x", "a", 1, 1);
+  bench.presence.silent("x");
+  // 15,000.1 + 3,000 less 15,000.1 is less than 3,000.
+  const end = bench.clock.now() + 3_000;
+  assert(end - bench.clock.now() < 3_000);
+  assertEquals(bench.within(3_000).at(-1), "gone x: it was not heard any more");
 });
 
 Deno.test("Presence forgets the silent after 50 s, and those only told of after 20 s", () => {
