@@ -28,6 +28,7 @@ import { isDirect, isInspecting, isSifting } from "./routers.ts";
 import type { Streams } from "./streams.ts";
 
 const NO_RIGHT = "it is a guest without a right to it";
+const NOTHING = new Uint8Array(0);
 
 /** What guests are checked with. */
 export interface GuestsOptions {
@@ -41,6 +42,8 @@ export interface GuestsOptions {
   readonly replies: Replies;
   readonly delivering: Delivering;
   readonly streams: Streams;
+  /** Whether both ends of a link have proven that they know the secret of the cluster. */
+  isOfMembers(id: NodeId): boolean;
 }
 
 /** A router that relays, and the membership beside it. */
@@ -60,8 +63,8 @@ export class Guests {
   readonly #isDirect: boolean;
   /** Null: the router does not relay, or cannot say what it relays. */
   readonly #relaying: Relaying | null;
-  /** Whether this node is a guest itself. */
-  #isGuest = false;
+  /** The neighbours where this node is a guest itself. */
+  readonly #hosts = new Set<NodeId>();
 
   constructor(options: GuestsOptions) {
     const { router, membership } = options;
@@ -108,27 +111,35 @@ export class Guests {
     return permitted.map((rest) => this.#message(rest, lane));
   }
 
+  // -- Hosts and guests --
+
   /** A guest was let in: it is told so, where it might pass on what others send. */
   welcome(id: NodeId): void {
     if (this.#relaying !== null) this.#tell(id, writeWelcome());
   }
 
   /**
-   * A node that this one is linked to tells it as a guest.
+   * A neighbour tells something to this node as to a guest.
    *
    * @throws {SyntaxError} If it is malformed.
    */
-  told(payload: Uint8Array): void {
+  told(from: NodeId, payload: Uint8Array): void {
+    if (this.#relaying === null || this.#options.isOfMembers(from)) return;
     const message = readFromHost(payload);
-    if (message === "welcome") this.#isGuest = true;
-    else if (message !== null) this.#refused(message);
+    if (message === "welcome") this.#hosts.add(from);
+    else if (message !== null && this.#hosts.has(from)) this.#refused(message);
   }
 
-  /** Whether a packet of the router may leave: a guest passes nothing on. */
-  mayLeave(packet: Uint8Array): boolean {
-    if (!this.#isGuest || this.#relaying === null) return true;
+  /** The link to a node has ended. */
+  ended(id: NodeId): void {
+    this.#hosts.delete(id);
+  }
+
+  /** Whether a packet of the router may leave for a neighbour: a guest passes nothing on. */
+  mayLeave(to: NodeId, packet: Uint8Array): boolean {
+    if (this.#hosts.size === 0 || !this.#hosts.has(to)) return true;
     const { id } = this.#options;
-    const read = this.#relaying.router.inspect(id, packet);
+    const read = this.#relaying?.router.inspect(id, packet);
     return read?.origin === id && read.own !== null;
   }
 
@@ -160,12 +171,11 @@ export class Guests {
     const read = this.#relaying?.router.inspect(this.#options.id, packet);
     if (!read) return false;
     const { origin, to, payload } = read;
-    const isAsItIs = payload === null || origin === id ||
-      payload[0] === PAYLOAD_GUEST;
-    if (isAsItIs) {
+    if (payload === null || origin === id) {
       return this.#hand(link, packet, lane, 0);
     }
     if (to !== null && to !== id) return false;
+    if (payload[0] === PAYLOAD_GUEST) return this.#hand(link, packet, lane, 0);
     const permitted = this.#permitTo(id, rights, read);
     if (permitted === null) return false;
     return this.#hand(link, withPayload(packet, payload, permitted), lane, 0);
@@ -299,8 +309,6 @@ export class Guests {
     return message;
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** The only payload that is left; empty: none, or more than one. */
 function onlyOne({ payloads }: Permitted): Uint8Array {

@@ -10,12 +10,14 @@ import type {
   RouterFactory,
 } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
+import { hopRouter } from "@devts/routing/hop";
 import { peerRouter } from "@devts/routing/peer";
 import { swim } from "@devts/routing/swim";
 import { seededRandom } from "@devts/routing/testing";
 import { type Events, ROUTERS, row } from "./_row_test.ts";
 import { pass, passFor, passUntil, START } from "./_support_test.ts";
 import { DeliveryError, RequestError } from "./errors.ts";
+import { writeRefusal, writeWelcome } from "./guest_wire.ts";
 import type { Node } from "./node.ts";
 import type { NodeParts } from "./types.ts";
 import { type Tested, virtualWorld, type World } from "./_world_test.ts";
@@ -406,6 +408,41 @@ function mutated(packet: Uint8Array, random: () => number): Uint8Array {
   }
   return any(8) === 0 ? bytes.subarray(0, any(bytes.length)) : bytes;
 }
+
+Deno.test("a node is no guest because a member says so", async () => {
+  await using world = virtualWorld();
+  const routers = new Map<NodeId, Router>();
+  const make: RouterFactory = (context) => {
+    const router = hopRouter()(context);
+    routers.set(context.self.id, router);
+    return router;
+  };
+  const [ada, bob, cyd] = await row(world, make);
+  const heard: string[] = [];
+  for (const { node } of [ada, cyd]) {
+    node.on("say", (text) => void heard.push(`${node.id}: ${text}`));
+  }
+  bob.node.on("add", () => 7);
+  cyd.node.on("add", (numbers) => numbers.length);
+  await pass(world.clock, 2_000);
+  const refusal = writeRefusal({
+    ...{ to: "cyd", why: "made up", deliveries: [], stream: null },
+    requests: Array.from({ length: 100 }, (_, i) => i),
+  });
+  // Without a welcome, and from who is no neighbour, it means nothing.
+  routers.get("bob")?.send(["ada"], refusal, "control");
+  routers.get("cyd")?.send(["ada"], writeWelcome(), "control");
+  routers.get("cyd")?.send(["ada"], refusal, "control");
+  const count = ada.node.request("cyd", "add", [1, 2]);
+  routers.get("bob")?.send(["ada"], refusal, "control");
+  assertEquals(await passFor(world.clock, count), 2);
+  // Who is told so by one neighbour passes on to the others as before.
+  routers.get("ada")?.send(["bob"], writeWelcome(), "control");
+  await pass(world.clock, 500);
+  ada.node.emit("say", "hello");
+  await pass(world.clock, 500);
+  assertEquals(heard, ["cyd: hello"]);
+});
 
 Deno.test("a guest is refused by a router that cannot say what a packet is", async () => {
   await using world = virtualWorld();

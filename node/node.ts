@@ -365,6 +365,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       replies: this.#replies,
       delivering: this.#delivering,
       streams: this.#streams,
+      isOfMembers: (id) => this.#links.get(id)?.proven.keyId !== undefined,
     });
     this.#shipping = this.#makeShipping();
     this.#receiving = this.#makeReceiving();
@@ -1154,6 +1155,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   #linkEnded(link: Link, reason: string, error: unknown): void {
     const { id } = link.peer;
     this.#receiving.ended(link);
+    this.#guests.ended(id);
     this.#outcomes.forget(link);
     this.#noteEnd(id, reason, error);
     this.#history.failed(id, `its link ended: ${reason}`);

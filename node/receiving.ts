@@ -136,7 +136,7 @@ export class Receiving {
         this.#options.streams.take(from, payload, this.#isLent);
       } else if (kind === PAYLOAD_INTEREST) this.#learn(from, payload);
       else if (kind === PAYLOAD_GUEST && from === this.#source) {
-        this.#options.guests.told(payload);
+        this.#options.guests.told(from, payload);
       }
     } catch (error) {
       this.#malformed(from, error);

@@ -149,7 +149,9 @@ export class Shipping {
     if (!link) return false;
     const { rights } = link.proven;
     if (rights) return this.#options.guests.send(link, rights, packet, lane);
-    if (!this.#isDirect && !this.#options.guests.mayLeave(packet)) return true;
+    if (!this.#isDirect && !this.#options.guests.mayLeave(id, packet)) {
+      return true;
+    }
     const frame = this.#packets.frame(packet, lane);
     const { events } = this.#packets;
     if (frame.length > link.maxMessage) {
