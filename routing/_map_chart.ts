@@ -1,5 +1,5 @@
 import { IdMap } from "./_id_map.ts";
-import { type Advert, isLeafCost } from "./_map_advert.ts";
+import type { Advert } from "./_map_advert.ts";
 import { Bucket } from "./_map_bucket.ts";
 import { addHash, hashBytes, hashNumbers, removeHash } from "./_map_hash.ts";
 import type { NodeId } from "./types.ts";
@@ -21,8 +21,6 @@ export interface Place {
   since: number;
   /** Its links that both ends tell of, and what each costs from here, as it is told. */
   readonly ways: Map<Place, number>;
-  /** Neighbours that tell that it relays nothing: no path leads through it. */
-  doubters: number;
   /** Limits how often it may change. */
   readonly changes: Bucket;
 }
@@ -109,7 +107,6 @@ export class Chart {
       bornAt,
       since: bornAt,
       ways: new Map(),
-      doubters: 0,
       changes: new Bucket(MAX_CHANGES, CHANGES_PER_SECOND),
     };
     this.#places.set(place.id, place);
@@ -145,7 +142,6 @@ export class Chart {
   #open(from: Place, to: Place, cost: number): void {
     this.#close(from, to);
     from.ways.set(to, cost);
-    if (isLeafCost(cost)) to.doubters++;
     this.#digest = addHash(this.#digest, hashWay(from, to, cost));
   }
 
@@ -153,7 +149,6 @@ export class Chart {
     const cost = from.ways.get(to);
     if (cost === undefined) return;
     from.ways.delete(to);
-    if (isLeafCost(cost)) to.doubters--;
     this.#digest = removeHash(this.#digest, hashWay(from, to, cost));
   }
 }

@@ -1,4 +1,4 @@
-import { isLeafCost, readAdvert } from "./_map_advert.ts";
+import { readVersion } from "./_map_advert.ts";
 import {
   ADVERTS,
   BROADCAST,
@@ -43,10 +43,9 @@ function inspectTalk(by: NodeId, packet: Uint8Array): Inspected | null {
   if (talk === null) return null;
   const read = { origin: by, to: null, payload: null };
   if (talk.kind !== ADVERTS) return { ...read, own: packet };
-  const adverts = talk.adverts.filter(({ bytes }) => {
-    const { origin, links } = readAdvert(bytes);
-    return origin === by && ![...links.values()].some(isLeafCost);
-  });
+  const adverts = talk.adverts.filter(({ bytes }) =>
+    readVersion(bytes).origin === by
+  );
   if (adverts.length === talk.adverts.length) return { ...read, own: packet };
   const own = adverts.length === 0
     ? null

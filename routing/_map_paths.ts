@@ -1,4 +1,4 @@
-import { costOf, MAX_COST } from "./_map_advert.ts";
+import { costOf, isLeafCost, MAX_COST } from "./_map_advert.ts";
 import type { Place } from "./_map_chart.ts";
 import type { NodeId } from "./types.ts";
 
@@ -25,8 +25,12 @@ export interface Branch {
 
 /**
  * Finds the shortest paths from a node (Dijkstra 1959, with Dial's buckets, 1969: no
- * link costs more than 64); none leads through a node that relays nothing. Of paths that cost the same it takes the one whose last
- * relay has the smallest id, so that all who have the same map find the same tree.
+ * link costs more than 64). Of paths that cost the same it takes the one whose last relay
+ * has the smallest id, so that all who have the same map find the same tree.
+ *
+ * A link whose other end relays nothing, as this end tells, is only ever the last one of a
+ * path, and only where there is no other: whoever tells that of others keeps nobody from
+ * them.
  *
  * @param isOpen Whether a way may be used.
  */
@@ -39,6 +43,7 @@ export function shortestPaths(
   const buckets: Place[][] = Array.from({ length: MAX_COST + 1 }, () => []);
   buckets[0]?.push(root);
   let found = 1;
+  let hasLeaves = false;
   for (let cost = 0; found > 0; cost++) {
     const bucket = buckets[cost % buckets.length] ?? [];
     buckets[cost % buckets.length] = [];
@@ -47,9 +52,9 @@ export function shortestPaths(
       // Found again at a lower cost, it has had its turn.
       if (steps.get(place)?.cost !== cost) continue;
       order.push(place);
-      if (place.doubters > 0 && place !== root) continue;
       for (const [next, told] of place.ways) {
-        if (!isOpen(place, next)) continue;
+        if (isLeafCost(told)) hasLeaves = true;
+        if (isLeafCost(told) || !isOpen(place, next)) continue;
         const total = cost + costOf(told);
         if (!improve(steps, next, place, total)) continue;
         buckets[total % buckets.length]?.push(next);
@@ -57,7 +62,32 @@ export function shortestPaths(
       }
     }
   }
+  if (hasLeaves) addLeaves(steps, order, isOpen);
   return { steps, order };
+}
+
+/** Adds the nodes that are reached by links to those alone that relay nothing. */
+function addLeaves(
+  steps: Map<Place, Step>,
+  order: Place[],
+  isOpen: (from: Place, to: Place) => boolean,
+): void {
+  const leaves = new Map<Place, Step>();
+  for (const place of order) {
+    const cost = steps.get(place)?.cost ?? 0;
+    for (const [next, told] of place.ways) {
+      if (!isLeafCost(told) || steps.has(next) || !isOpen(place, next)) {
+        continue;
+      }
+      improve(leaves, next, place, cost + costOf(told));
+    }
+  }
+  for (const [leaf, step] of leaves) {
+    steps.set(leaf, step);
+    order.push(leaf);
+  }
+  const costTo = (place: Place): number => steps.get(place)?.cost ?? 0;
+  order.sort((a, b) => costTo(a) - costTo(b));
 }
 
 /** Notes a way to a node if it is better than the one known; whether the cost has changed. */
