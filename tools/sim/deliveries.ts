@@ -202,6 +202,8 @@ class Test {
   readonly #network: VirtualNetwork;
   readonly #lives = new Map<string, Life[]>();
   readonly #calls: Made[] = [];
+  /** Later calls would not be over at the end. */
+  #calledUntil = 0;
 
   constructor(network: VirtualNetwork, parts: Parts) {
     this.#network = network;
@@ -224,6 +226,7 @@ class Test {
       FORMING,
     );
     await clock.pass(LEARNING);
+    this.#calledUntil = clock.now() + LENGTH;
   }
 
   call({ sender, what, acks, target }: Call): void {
@@ -421,7 +424,10 @@ class Test {
     const life = { node, machine, number, handled, isLeaving: false };
     lives.push(life);
     // Whoever is gone is no recipient, from the first moment on.
-    node.onSystem("leave", () => this.#deliver(life, "set", "all", null));
+    node.onSystem("leave", () => {
+      if (this.#network.clock.now() > this.#calledUntil) return;
+      this.#deliver(life, "set", "all", null);
+    });
     const handle = (
       name: keyof Events,
       fails: (number: number) => boolean,
