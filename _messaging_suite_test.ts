@@ -85,6 +85,7 @@ export const MESSAGING: Readonly<
   "gather() brings the reply of each": gathered,
   "one member of a group gets each event": grouped,
   "deliver() gives the work of a member that goes to another one": movedOn,
+  "drain() of a member loses nothing of its group": drainedOff,
   "events() brings what comes, and acknowledges it": fed,
   "what waits for a node fails once that is gone": gone,
 };
@@ -317,6 +318,32 @@ async function movedOn({ ada, bob, cyd }: Trio): Promise<void> {
     assertEquals(acknowledged, [{ node: "bob", group: "workers" }]);
   }
   assertEquals(done.sort((a, b) => a - b), numbers(10));
+}
+
+async function drainedOff({ ada, bob, cyd }: Trio): Promise<void> {
+  const done: number[] = [];
+  for (const node of [bob, cyd]) {
+    node.on("job", async (id) => {
+      await Promise.resolve();
+      done.push(id);
+    }, { group: "workers" });
+  }
+  bob.on("add", () => 0);
+  await knows(ada, bob, cyd);
+  let isOver = false;
+  let drained: Promise<boolean> | null = null;
+  let count = 0;
+  // It goes on from before until after.
+  for (let left = 100; left > 0; count++) {
+    await ada.emit("job", count);
+    if (count === 100) drained = cyd.drain().finally(() => isOver = true);
+    if (isOver) left--;
+    // Some go out one by one, some together.
+    if (count % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  assertEquals(await drained, true);
+  await ada.request("bob", "add", []);
+  assertEquals(done.sort((a, b) => a - b), numbers(count));
 }
 
 async function fed({ ada, cyd }: Trio): Promise<void> {

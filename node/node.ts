@@ -1721,6 +1721,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const end = clock.now() + timeout;
     if (this.#closing) return this.closed.then(() => this.#isIdle);
     this.#interest.withdraw();
+    this.#leaveQueues();
     this.#streams.refuse();
     await this.#within(
       this.#delivering.echo(this.#router.nodes),
@@ -1734,6 +1735,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return isIdle;
   }
 
+  /** What comes from now on is for the other members of groups. */
+  #leaveQueues(): void {
+    for (const waiting of this.#waiting) waiting[Symbol.dispose]();
+    this.#waiting.clear();
+  }
+
   /** Whether nothing is under way. */
   get #isIdle(): boolean {
     return this.#inbound.running + this.#requests.size + this.#streams.size +
@@ -1742,9 +1749,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
 
   async #shutDown(behaviours: Promise<void>): Promise<void> {
     this.#joining.close();
-    // What comes from now on is for the other members.
-    for (const waiting of this.#waiting) waiting[Symbol.dispose]();
-    this.#waiting.clear();
+    this.#leaveQueues();
     this.#interest.close();
     this.#readiness.close(new ClosedError("the node is closing"));
     this.#outbound.close();

@@ -620,7 +620,8 @@ class NatsRouter
       [Symbol.dispose]: (): void => {
         if (--queue.count > 0 || this.#queues.get(subject) !== queue) return;
         this.#queues.delete(subject);
-        if (!this.#closed) queue.subscription?.unsubscribe();
+        // What the server has sent already still comes.
+        if (!this.#closed) queue.subscription?.drain().catch(() => {});
       },
     };
   }
