@@ -50,7 +50,7 @@ export function bridged(router: string): Row {
   return {
     what: `two networks that only one node joins, ${router}Router()`,
     target: router === "peer"
-      ? `${told}, all others are reached by send, request and emit, back within ${back} of a restart`
+      ? `who can link knows each other; ${told}, all others are reached by send, request and emit, back within ${back} of a restart`
       : `every pair by send, request and emit, once; ${told}; whole within ${back} of a restart, and as a second one takes over`,
     measure: async (options) => {
       const why = await Networks.unavailable() ??
@@ -192,13 +192,20 @@ class Bridged implements AsyncDisposable {
     const others = [...this.#left, ...this.#right];
     await Promise.all(others.map((host) => this.#start(host, [BRIDGE])));
     await Promise.all([...this.#nodes].map(async ([host, child]) => {
-      const { length: count } = others;
+      const count = this.#known(host);
       const members = await child.ask("members", { count, limit: FORMING });
       if (members.number("count") === count) return;
       this.#wrong.push(
         `"${host}" knows ${members.number("count")} of ${count} others`,
       );
     }));
+  }
+
+  /** How many others a node is to know: where no way leads to one, the bridge's word is not enough. */
+  #known(host: string): number {
+    const others = this.#left.length + this.#right.length;
+    if (this.#router !== "peer" || host === BRIDGE) return others;
+    return (this.#left.includes(host) ? this.#left : this.#right).length;
   }
 
   /** A node of each network: what a bridge that comes later dials. */
