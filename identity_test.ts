@@ -7,7 +7,7 @@ import {
   readSecretFile,
   signIdentity,
 } from "./identity.ts";
-import { createNode, type NodeOptions } from "./mod.ts";
+import { createNode, JoinError, type NodeOptions } from "./mod.ts";
 
 const DAY = 86_400_000;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -104,4 +104,35 @@ Deno.test("nodes whose keys an authority signed join each other; one that is rev
     assertEquals(await second.join(address), 0);
     const plain = createNode(options);
     assertThrows(() => plain.revoke(second.id), TypeError, "without `trust`");
+  }));
+
+Deno.test("a copied key does not push out the node that it was copied from", () =>
+  inFolder(async (folder) => {
+    const path = (name: string) => `${folder}/${name}.json`;
+    const keys = await Promise.all(
+      ["one", "two"].map((name) => createIdentityFile(path(name))),
+    );
+    const options = {
+      cluster: "demo",
+      logger: quiet,
+      trust: { keys: keys.map(({ key }) => keyText(key)) },
+    };
+    const identity = await readIdentityFile(path("two"));
+    await using first = createNode({
+      ...options,
+      identity: await readIdentityFile(path("one")),
+    });
+    await using second = createNode({ ...options, identity });
+    second.on("twice", (number) => 2 * Number(number));
+    const conflicts: string[] = [];
+    first.onSystem("conflict", ({ id }) => conflicts.push(id));
+    const address = await first.listen("tcp://127.0.0.1:0");
+    assertEquals(await second.join(address), 1);
+
+    await using copy = createNode({ ...options, identity });
+    copy.onSystem("conflict", ({ id }) => conflicts.push(id));
+    await assertRejects(() => copy.join(address), JoinError, "share the id");
+    assertEquals(conflicts, [second.id, second.id]);
+    assertEquals(await first.request(second.id, "twice", 4), 8);
+    assertEquals(first.members.get(second.id)?.incarnation, second.incarnation);
   }));

@@ -961,6 +961,24 @@ Deno.test("Link.answers() is over in time, and a late answer means nothing", asy
   assertEquals(await second, true);
 });
 
+Deno.test("Link.answers() does not hold a pause of this node against its peer", async () => {
+  const virtual = new VirtualClock();
+  let behind = 0;
+  const { link } = setUp({
+    clock: {
+      now: () => virtual.now() + behind,
+      after: (delay, callback) => virtual.after(delay, callback),
+      soon: (callback) => virtual.soon(callback),
+    },
+  });
+  const answer = link.answers(500);
+  behind = 2_000;
+  virtual.tick(500);
+  assertEquals(await isSettled(answer), false);
+  link.echoed();
+  assertEquals(await answer, true);
+});
+
 Deno.test("Link.echo() gives a sign of life, in front of events", async () => {
   const { link, connection } = setUp();
   connection.held = true;

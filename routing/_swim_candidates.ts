@@ -142,7 +142,8 @@ export class Candidates {
   /** A node could not be reached. */
   unreachable(id: NodeId): void {
     const candidate = this.#all.get(id);
-    if (candidate === undefined) return;
+    // Others may have dialled it where it was before.
+    if (candidate === undefined || candidate.dialledAt < 0) return;
     this.#failed(candidate);
     this.#plan(FIRST_LOOK);
   }
@@ -279,8 +280,9 @@ export class Candidates {
     const isTried = failures > 0 ||
       (now - since >= PATIENCE &&
         (this.#owner.meet === null || peer.addresses.length === 0));
-    const needed = Math.min(VOUCHERS, Math.max(1, this.#owner.tellers()));
-    return isTried && tellers.length >= needed && this.#owner.hasRoom();
+    if (!isTried || !this.#owner.hasRoom()) return false;
+    return tellers.length >= VOUCHERS ||
+      tellers.length >= Math.max(1, this.#owner.tellers());
   }
 
   #dial(candidate: Candidate, now: number): void {

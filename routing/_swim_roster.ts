@@ -134,9 +134,11 @@ export class Roster {
     return this.#entries.size - this.#vouched;
   }
 
-  /** How many have been heard. */
-  get heard(): number {
-    return this.#list.length;
+  /** How many have been heard, of those of a kind. */
+  heardOf(isOf: (id: NodeId) => boolean): number {
+    let count = 0;
+    for (const { id } of this.#list) if (isOf(id)) count++;
+    return count;
   }
 
   /** A number that is the same where the same members are known as they are. */

@@ -318,7 +318,8 @@ class Swim
         reaches: (id) => context.reaches?.(id) === true,
         meet: meet ? (peer) => meet.call(context, peer) : null,
         self: () => context.self,
-        tellers: () => this.#roster.heard,
+        tellers: () =>
+          this.#roster.heardOf((id) => context.believes?.(id) ?? true),
         hasRoom: () => this.#roster.vouched < MAX_VOUCHED,
         confirmed: (peer, isQuiet, vouchers) =>
           this.#beliefs.confirmed(peer, isQuiet, vouchers),
