@@ -219,9 +219,10 @@ export class Relay {
       return { how: "none", why, ways: [] };
     }
     const via = this.presence.via(target);
-    const all = neighbours.size === 1
+    const relays = neighbours.size - this.#leaves.size;
+    const all = relays === 1
       ? "the only neighbour passes it on"
-      : `all ${neighbours.size} neighbours pass it on`;
+      : `all ${relays} neighbours pass it on`;
     const heard = via === undefined
       ? ""
       : `; it was heard through "${via}" first`;
