@@ -31,18 +31,6 @@ export interface Stamp {
  *
  * It does not judge what it witnesses: refuse a stamp that is more than
  * {@linkcode MAX_DRIFT} ahead first, or one wrong clock drags all others along.
- *
- * @example Causes before effects, whatever the clocks say
- * ```ts
- * import { compareStamps, HybridClock } from "@devts/node/state";
- * import { assert } from "@std/assert";
- *
- * const ahead = new HybridClock(() => 2_000);
- * const behind = new HybridClock(() => 1_000);
- * const cause = ahead.now();
- * behind.witness(cause.time, cause.counter);
- * assert(compareStamps(behind.now(), cause) > 0);
- * ```
  */
 export class HybridClock {
   readonly #wallClock: () => number;
