@@ -3,7 +3,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createNode } from "@devts/devts";
 import { memoryStorage } from "../storage/memory.ts";
 import { sqlite } from "../storage/sqlite.ts";
-import { type Storage, StorageError } from "../storage/types.ts";
+import {
+  type Storage,
+  StorageError,
+  type StoredRow,
+} from "../storage/types.ts";
 import { Log, pass, passFor, passUntil } from "../_support_test.ts";
 import { START } from "../_support_test.ts";
 import { virtualWorld, type World } from "../_world_test.ts";
@@ -203,6 +207,42 @@ Deno.test("map() refuses the storage of another cluster, or a damaged one", asyn
   // What it holds, it has from the other.
   assertEquals(bad.cart.hash(), a.cart.hash());
   assertEquals(bad.cart.size, 10);
+});
+
+Deno.test("map() refuses rows of a newer version, and changes nothing in them", async () => {
+  await using world = virtualWorld();
+  const storage = memoryStorage();
+  const before = await start(world, "a", { storage });
+  for (let i = 0; i < 10; i++) before.cart.set(`key ${i}`, i);
+  const hash = before.cart.hash();
+  await before.close();
+  // The format is the first byte of the first row.
+  const asFormat = async (format: number): Promise<StoredRow[]> => {
+    const table = await storage.open({ cluster: "test", name: "cart" });
+    const [about, ...rest] = (await Array.fromAsync(table.read())).flat();
+    assert(about?.value);
+    const value = about.value.slice();
+    value[0] = format;
+    await table.commit([{ key: about.key, value }]);
+    await table.close();
+    return [{ key: about.key, value }, ...rest];
+  };
+  const rows = await asFormat(9);
+  const newer = await start(world, "a", { storage });
+  const why =
+    "Cannot read replicated state: a newer version wrote it (9; this one reads up to 2)";
+  await assertRejects(() => newer.cart.ready, SyntaxError, why);
+  await assertRejects(() => newer.cart.set("x", 1), WriteError, why);
+  assertEquals([newer.cart.size, newer.cart.counters.replicas], [0, 1]);
+  await newer.close();
+  const table = await storage.open({ cluster: "test", name: "cart" });
+  assertEquals((await Array.fromAsync(table.read())).flat(), rows);
+  await table.close();
+  // Those of the version before are read.
+  await asFormat(1);
+  const older = await start(world, "a", { storage });
+  await passFor(world.clock, older.cart.ready);
+  assertEquals(older.cart.hash(), hash);
 });
 
 Deno.test("map() keeps deletions until they are forgotten, in its storage too", async () => {

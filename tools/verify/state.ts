@@ -8,6 +8,7 @@ import { partitions } from "./state/partitions.ts";
 import { size } from "./state/size.ts";
 import { throughput } from "./state/throughput.ts";
 import { transfer } from "./state/transfer.ts";
+import { setClock } from "./state/set_clock.ts";
 import { wrongClock } from "./state/wrong_clock.ts";
 
 /** Replicated state: how fast it is, what it takes, and what it survives. */
@@ -19,6 +20,7 @@ export const rows: readonly Row[] = [
   transfer,
   partitions,
   wrongClock,
+  setClock,
   chaos,
   ...beside,
   naive,

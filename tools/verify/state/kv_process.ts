@@ -10,14 +10,16 @@ export class KvProcess {
   readonly port: number;
   /** Counts its lives. */
   life = 0;
-  #data: string;
+  readonly #data: string;
+  readonly #env: Readonly<Record<string, string>>;
   #child: Deno.ChildProcess | null = null;
   #url: string | null = null;
   #output: Promise<void> = Promise.resolve();
 
-  /** `data` is where it keeps its state. */
-  constructor(data: string) {
+  /** `data` is where it keeps its state; `env` what its environment has beside. */
+  constructor(data: string, env: Readonly<Record<string, string>> = {}) {
     this.#data = data;
+    this.#env = env;
     this.port = freePort();
   }
 
@@ -36,7 +38,7 @@ export class KvProcess {
         ...["--replicas", `${replicas}`, "--data", this.#data],
       ],
       cwd: ROOT,
-      env: { NO_COLOR: "1" },
+      env: { NO_COLOR: "1", ...this.#env },
       stdin: "null",
       stdout: "piped",
       stderr: "inherit",
