@@ -8,6 +8,7 @@ import { partitions } from "./state/partitions.ts";
 import { size } from "./state/size.ts";
 import { throughput } from "./state/throughput.ts";
 import { transfer } from "./state/transfer.ts";
+import { split } from "./state/split.ts";
 import { setClock } from "./state/set_clock.ts";
 import { wrongClock } from "./state/wrong_clock.ts";
 
@@ -21,6 +22,7 @@ export const rows: readonly Row[] = [
   partitions,
   wrongClock,
   setClock,
+  split,
   chaos,
   ...beside,
   naive,

@@ -1,5 +1,10 @@
 import { Node, type NodeParts } from "@devts/node";
-import { map, type ReplicatedMap } from "@devts/node/state";
+import {
+  counter,
+  map,
+  type ReplicatedCounter,
+  type ReplicatedMap,
+} from "@devts/node/state";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { v1 } from "@devts/protocol/v1";
 import {
@@ -14,13 +19,25 @@ import { type Connection, wrapConnection } from "@devts/transport";
 import { memory, MemoryNetwork } from "@devts/transport/memory";
 import { silent } from "../../../bench/serve.ts";
 
+/** How long a node is there before it does something, and after, in ms. */
+const STAY = 10_000;
 const NOON = Date.UTC(2026, 0, 1, 12);
 
-/** Two nodes in one process and in virtual time, and what travels between them. */
+/** A node's part of the state. */
+export interface Part {
+  readonly cart: ReplicatedMap<string>;
+  readonly visits: ReplicatedCounter;
+}
+
+/**
+ * Two nodes in one process and in virtual time, and what travels between them; further
+ * ones come and go.
+ */
 export class Pair implements AsyncDisposable {
   readonly clock = new VirtualClock();
   readonly one: ReplicatedMap<string>;
   readonly other: ReplicatedMap<string>;
+  readonly visits: readonly ReplicatedCounter[];
   /** Bytes sent by both. */
   bytes = 0;
   readonly #network = new MemoryNetwork();
@@ -29,12 +46,12 @@ export class Pair implements AsyncDisposable {
 
   constructor() {
     this.#nodes = ["one", "other"].map((id) => new Node(this.#parts(id)));
-    const [one, other] = this.#nodes.map((node) =>
-      node.use("cart", map<string>())
-    );
+    const parts = this.#nodes.map(use);
+    const [one, other] = parts;
     if (!one || !other) throw new Error("There are two nodes");
-    this.one = one;
-    this.other = other;
+    this.one = one.cart;
+    this.other = other.cart;
+    this.visits = parts.map(({ visits }) => visits);
   }
 
   /** Brings them together. */
@@ -45,6 +62,17 @@ export class Pair implements AsyncDisposable {
     await this.clock.settle(other.listen("memory://other"));
     await this.clock.settle(other.join("memory://one"));
     await this.clock.pass(1_000);
+  }
+
+  /** Another node comes, does some work and, a while later, goes. */
+  async visit(id: string, work: (part: Part) => void): Promise<void> {
+    const node = new Node(this.#parts(id));
+    const part = use(node);
+    await this.clock.settle(node.join("memory://one"));
+    await this.clock.pass(STAY);
+    work(part);
+    await this.clock.pass(STAY);
+    await this.clock.settle(node.close());
   }
 
   /** What is sent from now on is lost, or no longer. */
@@ -64,7 +92,7 @@ export class Pair implements AsyncDisposable {
       cluster: "verify",
       id,
       incarnations: {
-        first: incarnationAt(NOON),
+        first: incarnationAt(NOON + clock.now()),
         next: nextIncarnation,
         above: incarnationAbove,
       },
@@ -73,7 +101,8 @@ export class Pair implements AsyncDisposable {
       protocol: v1(),
       codec: msgpackr(),
       router: peerRouter(),
-      membership: heartbeat(),
+      // What is not measured takes little.
+      membership: heartbeat({ interval: 10_000, timeout: 40_000 }),
       logger: silent,
       clock,
       wallClock: () => NOON + clock.now(),
@@ -94,4 +123,12 @@ export class Pair implements AsyncDisposable {
       },
     });
   }
+}
+
+function use(node: Node): Part {
+  const options = { replicas: 2 };
+  return {
+    cart: node.use("cart", map<string>(options)),
+    visits: node.use("visits", counter(options)),
+  };
 }
