@@ -122,7 +122,8 @@ function isSame(
   return true;
 }
 
-function textAt(source: Uint8Array, at: number, length: number): string {
+/** Reads a text. */
+export function textAt(source: Uint8Array, at: number, length: number): string {
   const codes = units[length];
   if (codes === undefined) {
     return decoder.decode(source.subarray(at, at + length));

@@ -17,8 +17,9 @@
 
 import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE } from "msgpackr/pack";
 import { checkData } from "./data.ts";
-import { isFlat, readFlat } from "./_flat.ts";
+import { isFlat, readFlat, textAt } from "./_flat.ts";
 import { judge, view } from "./_msgpack.ts";
+import { shortTextAt, writeShortText } from "./_short_text.ts";
 import { scan } from "./scan.ts";
 import type { BufferCodec, ViewCount } from "./types.ts";
 
@@ -145,6 +146,10 @@ function encodeInto(
     writeBytes(value, target, offset);
     return end;
   }
+  if (typeof value === "string") {
+    const end = writeShortText(value, target, offset);
+    if (end > 0) return end;
+  }
   const doubts = strict.doubts;
   const scratch = pack(value);
   const end = offset + scratch.end - scratch.start;
@@ -238,6 +243,8 @@ function decodeAt(source: Uint8Array, start: number, end: number): unknown {
     views++;
     return view(source, at, end);
   }
+  const text = shortTextAt(source, start, end);
+  if (text > start) return textAt(source, text, end - text);
   // Short strings and repeated keys are what `msgpackr` reads slowly in a long source.
   if (isFlat(source, start, end)) return readFlat(source, start);
   // Also keeps `msgpackr` from looking past the end.
