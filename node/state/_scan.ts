@@ -187,6 +187,7 @@ export class Scan {
     if (!isBehind(next, range)) {
       throw malformed("a page ends before it begins, or after what was asked");
     }
+    if (!isDone && reader.done) throw malformed("a page has nothing in it");
     if (take(page) > 0) this.isPartial = true;
     this.#note(head);
     this.movedAt = now();

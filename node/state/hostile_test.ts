@@ -3,7 +3,15 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { Reader, ValueCodec, Writer } from "./_bytes.ts";
-import { EMPTY, type Head, readHead, writeEntry, writeHead } from "./_page.ts";
+import {
+  EMPTY,
+  type Head,
+  readHead,
+  SCAN,
+  writeEntry,
+  writeHead,
+} from "./_page.ts";
+import { type Place, Scan, writePlace } from "./_scan.ts";
 import { DriftError, Store } from "./_store.ts";
 
 const codec = msgpackr();
@@ -106,6 +114,38 @@ Deno.test("Store.takePage() refuses a snapshot that lies, whole", () => {
   ];
   for (const [bytes, why] of lies) {
     assertThrows(() => take(victim, bytes), SyntaxError, why);
+    assertUntouched(victim);
+  }
+});
+
+Deno.test("Scan.run() refuses pages that go back, or on beyond what was asked, and asks their node no more", async () => {
+  const places: Place[] = [
+    { hash: 0, after: null },
+    { hash: 2 ** 32 - 1, after: null },
+    { hash: 7, after: "" },
+  ];
+  const spans = [{ id: "b@1", from: 0, to: 2 }];
+  for (const place of places) {
+    const victim = store("a@1");
+    const refused: string[] = [];
+    let asked = 0;
+    const scan = new Scan({
+      ask: () => {
+        asked++;
+        const writer = new Writer(256);
+        writeHead(writer, { ...EMPTY, flags: SCAN, spans });
+        writePlace(writer, place);
+        const bytes = writer.copy();
+        const reader = new Reader(bytes);
+        return Promise.resolve({ bytes, reader, head: readHead(reader) });
+      },
+      take: ({ bytes, reader, head }) => victim.takePage(bytes, reader, head),
+      refused: (id) => void refused.push(id),
+      now: () => 0,
+    });
+    assertEquals(await scan.run(["b"]), false);
+    assertEquals(refused, ["b"]);
+    assert(asked < 10);
     assertUntouched(victim);
   }
 });

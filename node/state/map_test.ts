@@ -1,7 +1,12 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { json } from "@devts/protocol/json";
 import { pass, passFor, passUntil } from "../_support_test.ts";
-import { type Tested, virtualWorld, type World } from "../_world_test.ts";
+import {
+  delayed,
+  type Tested,
+  virtualWorld,
+  type World,
+} from "../_world_test.ts";
 import { START } from "../_support_test.ts";
 import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
@@ -146,6 +151,40 @@ Deno.test("map() gives newcomers everything, and loses no write meanwhile", asyn
   await pass(world.clock, 5_000);
   assertEquals(newcomer.cart.size, 4_700);
   assertSame(nodes);
+});
+
+Deno.test("map() goes on with a transfer at another node where one is gone in the middle", async () => {
+  await using world = virtualWorld();
+  const { clock } = world;
+  const nodes = await cluster(world, 3);
+  const [a] = nodes;
+  assert(a);
+  for (let i = 0; i < 20_000; i++) {
+    a.cart.set(`key ${i}`, "x".repeat(400));
+    if (i % 2_000 === 0) await pass(clock, 10);
+  }
+  await pass(clock, 5_000);
+  const whole = await add(world, "whole");
+  await passUntil(clock, () => whole.cart.size === 20_000);
+  // What it asks takes 5 ms to arrive.
+  const transport = delayed(world.network, clock, () => 5);
+  const { node } = world.add<object>("d", { transport });
+  const newcomer = { cart: node.use("cart", map<Value>()) };
+  await passFor(clock, node.listen("memory://d"));
+  const joined = node.join("memory://a");
+  await passUntil(clock, () => newcomer.cart.size > 0);
+  assert(newcomer.cart.size < 10_000);
+  // Of four sources, two are gone at once, with what they had on its way.
+  world.cut("a");
+  world.cut("b");
+  await passUntil(clock, () => newcomer.cart.size === 20_000);
+  await passFor(clock, joined);
+  await passFor(clock, newcomer.cart.sync());
+  const once = whole.cart.counters.pageBytes;
+  const { pageBytes, divergences } = newcomer.cart.counters;
+  assert(pageBytes <= 1.1 * once, `${pageBytes} bytes; once: ${once}`);
+  assertEquals(divergences, 0);
+  assertEquals(newcomer.cart.hash(), whole.cart.hash());
 });
 
 Deno.test("map() asks again for what was lost on its way", async () => {
