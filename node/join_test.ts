@@ -435,6 +435,22 @@ for (
   });
 }
 
+Deno.test("Node that has just changed and is dialled again is no other program", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  await pass(world.clock, 10_000);
+  const address = await one.node.listen("memory://ada-too");
+  // What changed travels as news, and takes longer than the dial.
+  assertEquals(await passFor(world.clock, two.node.join(address)), 1);
+  one.node.update({ changed: true });
+  two.node.update({ changed: true });
+  assertEquals(await passFor(world.clock, two.node.join(address)), 1);
+  await pass(world.clock, 1_000);
+  for (const { told } of [one, two]) {
+    assertEquals([conflictsOf(told), tally(told)["leave"]], [[], undefined]);
+  }
+});
+
 Deno.test("Node that joins a node of its own id is refused as a conflict", async () => {
   await using world = virtualWorld();
   const { two } = await pair(world);

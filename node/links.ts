@@ -43,6 +43,8 @@ export interface LinksOwner extends LinkOwner {
   introduce(remote: Address): Introduction;
   /** The incarnation under which the membership knows a node. */
   knownIncarnation(id: NodeId): number | undefined;
+  /** Whether two incarnations of a node are of one start. */
+  isOneStart(one: number, other: number): boolean;
   /** Whether guests can be held to their rights here. */
   takesGuests(): boolean;
   /** A later incarnation of this node is known elsewhere: continue above it. */
@@ -372,11 +374,9 @@ export class Links {
       return null;
     }
     if (await link.answers(PROBE_TIMEOUT)) {
-      // What it has told since it was linked came before its answer.
-      const present = this.#owner.knownIncarnation(id);
-      const isSame = incarnation === link.peer.incarnation ||
-        incarnation === present;
-      return isSame ? duplicate(id) : conflict(id, link.connection.remote);
+      return this.#owner.isOneStart(incarnation, link.peer.incarnation)
+        ? duplicate(id)
+        : conflict(id, link.connection.remote);
     }
     if (this.#links.get(id) === link) {
       link.end("it gave no sign of life, and its node came again");
@@ -404,7 +404,9 @@ export class Links {
         this.#crowded(remote);
     }
     if (current.peer.incarnation > peer.incarnation) {
-      return conflict(peer.id);
+      return this.#owner.isOneStart(current.peer.incarnation, peer.incarnation)
+        ? duplicate(peer.id)
+        : conflict(peer.id);
     }
     // Our old link may be dead without our knowing, so a peer that dials again is
     // believed; but not while the losing half of a simultaneous dial may still arrive.
@@ -551,12 +553,11 @@ export class Links {
   ): Promise<Refusal | null> {
     const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
     if (!current) return null;
-    const { peer: { incarnation }, since } = current;
-    const isYoung = this.#options.clock.now() - since < SIMULTANEOUS;
-    // It may have said so before it changed, and linked since.
-    if (incarnation > peer.incarnation && isYoung) return duplicate(peer.id);
-    if (incarnation === peer.incarnation) return duplicate(peer.id);
-    return await this.#refuseTwin(peer, remote);
+    const { incarnation } = current.peer;
+    // What it said here may be older than what it said there, or newer.
+    return this.#owner.isOneStart(incarnation, peer.incarnation)
+      ? duplicate(peer.id)
+      : await this.#refuseTwin(peer, remote);
   }
 
   /** Whether a node that was dialled by an address alone must be dialled by its name. */

@@ -1110,6 +1110,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       takesGuests: () => this.#guests.areTaken,
       introduce: (remote) => this.#self.introduction(remote),
       knownIncarnation: (id) => this.#membership.members.get(id)?.incarnation,
+      isOneStart: (one, other) => this.#self.isOneStart(one, other),
       outrank: (known) => this.#outrank(known),
       up: (link) => this.#linkUp(link),
       unreachable: (id, reason) => this.#linkUnreachable(id, reason),

@@ -103,6 +103,14 @@ export class Self {
     return true;
   }
 
+  /** Whether two incarnations of a node are of one start: then they are counted up. */
+  isOneStart(one: number, other: number): boolean {
+    const [low, high] = one < other ? [one, other] : [other, one];
+    if (low === high) return true;
+    const { next } = this.#options.incarnations;
+    return this.#above(low, high) === next(high);
+  }
+
   /** Where to continue; null: what others know can be no start of this node. */
   #above(incarnation: number, known: number): number | null {
     try {
