@@ -1,5 +1,6 @@
 import type { Codec } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
+import { drainTime } from "./draining.ts";
 import { reasonOf } from "./errors.ts";
 import type { Feed } from "./feed.ts";
 import type { Gathering } from "./gathering.ts";
@@ -12,6 +13,7 @@ import type {
   DataArgs,
   DeliverOptions,
   DeliveryOutcome,
+  DrainOptions,
   EmitOptions,
   EventName,
   EventsOptions,
@@ -194,6 +196,15 @@ export interface Scope<E extends object = AnyEvents> {
   defer(cleanup: () => unknown): void;
   /** Tells of a failure outside any call: logged, and told as the system event `error`. */
   fault(error: unknown, message: string): void;
+  /**
+   * Ends the behaviour once its work is done, as {@linkcode Node.drain} ends a node: the
+   * others go on without it, what they had sent to it before is handled, its streams,
+   * requests and deliveries come to their end, and it is closed. Idempotent.
+   *
+   * @returns Resolves once it is closed: to whether everything had ended by then.
+   * @throws {RangeError} If the timeout is out of its range.
+   */
+  drain(options?: DrainOptions): Promise<boolean>;
   /** Ends the behaviour: handlers, then what was deferred. Idempotent. */
   close(): Promise<void>;
 }
@@ -241,6 +252,13 @@ export interface ScopeHost {
   ): Feed<unknown>;
   open(to: string, name: string, options?: OpenOptions): Promise<Stream>;
   onOpen(name: string, handler: StreamHandler): Disposable;
+  /** Drains what concerns names that begin with a prefix, then calls `close`. */
+  drain(
+    prefix: string,
+    timeout: number,
+    signal: AbortSignal,
+    close: () => Promise<void>,
+  ): Promise<boolean>;
   fault(error: unknown, message: string): void;
 }
 
@@ -310,6 +328,7 @@ class NodeScope<E extends object> implements Scope<E> {
   readonly #abort = new AbortController();
   // Only the behaviour adds names, so the table needs no bound.
   readonly #names = new Map<string, string>();
+  #drained: Promise<boolean> | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(
@@ -499,6 +518,26 @@ class NodeScope<E extends object> implements Scope<E> {
 
   fault(error: unknown, message: string): void {
     this.#host.fault(error, `"${this.name}": ${message}`);
+  }
+
+  drain(options?: DrainOptions): Promise<boolean> {
+    const timeout = drainTime(options);
+    this.#drained ??= this.#drain(timeout);
+    return this.#drained;
+  }
+
+  async #drain(timeout: number): Promise<boolean> {
+    if (!this.#closing) {
+      const prefix = this.name + SEPARATOR;
+      return this.#host.drain(
+        prefix,
+        timeout,
+        this.signal,
+        () => this.close(),
+      );
+    }
+    await this.#closing;
+    return true;
   }
 
   close(): Promise<void> {

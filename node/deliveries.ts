@@ -216,6 +216,14 @@ export class Deliveries {
     return this.#deliveries.size;
   }
 
+  /** Whether one of a name that begins with a prefix is not settled. */
+  busy(prefix: string): boolean {
+    for (const { order: { topic } } of this.#deliveries) {
+      if (topic.name.startsWith(prefix)) return true;
+    }
+    return false;
+  }
+
   /** Takes a call. Its promise rejects where fewer acknowledge than are to. */
   deliver(order: Order): Promise<DeliveryOutcome> {
     const { limit, maxBytes, met, clock } = this.#options;

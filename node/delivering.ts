@@ -110,6 +110,11 @@ export class Delivering {
     return this.#deliveries.size;
   }
 
+  /** Whether one of a name that begins with a prefix is not settled. */
+  busy(prefix: string): boolean {
+    return this.#deliveries.busy(prefix);
+  }
+
   /**
    * Delivers an event; `sent` is its data as it is to be encoded.
    *

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Behaviour, Scope } from "./behaviour.ts";
+import { StreamError } from "./errors.ts";
 import type { DeadLetter } from "./types.ts";
 import { isSettled, pass, passFor } from "./_support_test.ts";
 import { pair, virtualWorld } from "./_world_test.ts";
@@ -120,4 +122,47 @@ Deno.test("Node tells of dead letters, and why they are", async () => {
   one.node.send("bob", "nobody");
   await pass(world.clock, 100);
   assertEquals(letters.at(-1)?.skipped, 900);
+});
+
+Deno.test("Scope.drain() ends a behaviour without a loss, and its node goes on", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair(world);
+  const done: unknown[] = [];
+  /** Works on jobs, one of a group, and says that it has ended. */
+  const worker: Behaviour<Scope> = (scope) => {
+    scope.on("job", async (number) => {
+      await new Promise<void>((resolve) => scope.clock.after(50, resolve));
+      done.push(number);
+    }, { group: "workers" });
+    scope.onOpen("talk", () => {});
+    scope.defer(() => done.push("ended"));
+    return scope;
+  };
+  two.node.on("other", () => 7);
+  const scope = two.node.use("work", worker);
+  const mine = one.node.use("work", (own: Scope) => own);
+  await pass(world.clock, 2_000);
+  for (let number = 0; number < 10; number++) mine.emit("job", number);
+  await pass(world.clock, 1);
+  const drained = scope.drain();
+  assertEquals(scope.drain(), drained);
+  mine.emit("job", "on its way"); // before it is known that nobody takes it
+  await pass(world.clock, 10);
+  assertEquals((await mine.emit("job", "late")).nodes, 0);
+  await assertRejects(
+    () => passFor(world.clock, mine.open("bob", "talk")),
+    StreamError,
+    "does not handle",
+  );
+  assertEquals(await passFor(world.clock, drained), true);
+  assertEquals(done, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "on its way", "ended"]);
+  // The node goes on, and so does the next behaviour of that name.
+  const reply = one.node.request("bob", "other");
+  assertEquals(await passFor(world.clock, reply), 7);
+  two.node.use("work", worker);
+  await pass(world.clock, 100);
+  assertEquals((await mine.emit("job", "again")).nodes, 1);
+  await passFor(world.clock, mine.open("bob", "talk"));
+  await pass(world.clock, 100);
+  assertEquals(done.at(-1), "again");
 });

@@ -211,9 +211,12 @@ export class Inbound implements BundleVisitor<Resolved> {
     return origin.room.promise;
   }
 
-  /** How many asynchronous handlers run. */
-  get running(): number {
-    return this.#running.size;
+  /** Whether an asynchronous handler of a name that begins with a prefix runs. */
+  busy(prefix: string): boolean {
+    for (const { name } of this.#running) {
+      if (name.startsWith(prefix)) return true;
+    }
+    return false;
   }
 
   /** A node is gone: forgets what no running handler needs. */

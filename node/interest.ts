@@ -101,7 +101,8 @@ export class Interest {
   #pause = FIRST_DIGEST;
   #cancel: (() => void) | null = null;
   #closed = false;
-  #withdrawn = false;
+  /** The others are not told of names that begin with these. */
+  readonly #withdrawn = new Set<string>();
   readonly #announce = (): void => this.#tellChange();
 
   constructor(options: InterestOptions) {
@@ -140,17 +141,40 @@ export class Interest {
       );
     }
     this.#own.set(key, { ...subscription, count: 1 });
-    if (this.#withdrawn) return;
+    if (this.#isWithdrawn(subscription.name)) return;
     this.table.add(id, subscription);
     this.#changedOwn();
   }
 
-  /** From now on, the others are told that this node handles nothing. */
-  withdraw(): void {
-    this.#withdrawn = true;
-    this.table.set(this.#options.id, []);
+  /**
+   * From now on, the others are told that this node handles nothing of a name that begins
+   * with a prefix; until that is disposed.
+   */
+  withdraw(prefix: string): Disposable {
+    this.#withdrawn.add(prefix);
+    const { id } = this.#options;
+    for (const one of this.#own.values()) {
+      if (one.name.startsWith(prefix)) this.table.remove(id, one);
+    }
     this.#changed();
     this.#tellChange();
+    return { [Symbol.dispose]: (): void => this.#restore(prefix) };
+  }
+
+  #restore(prefix: string): void {
+    this.#withdrawn.delete(prefix);
+    for (const one of this.#own.values()) {
+      if (this.#isWithdrawn(one.name)) continue;
+      if (one.name.startsWith(prefix)) this.table.add(this.#options.id, one);
+    }
+    this.#changedOwn();
+  }
+
+  #isWithdrawn(name: string): boolean {
+    for (const prefix of this.#withdrawn) {
+      if (name.startsWith(prefix)) return true;
+    }
+    return false;
   }
 
   /** It does so once less. */
@@ -172,8 +196,8 @@ export class Interest {
 
   /** What the others are told: of too many names, that it handles all. */
   #toTell(): Map<string, Subscription> {
-    if (this.#withdrawn) return new Map();
     const own = [...this.#own.values()]
+      .filter(({ name }) => !this.#isWithdrawn(name))
       .map(({ name, group }): Subscription => ({ name, group }));
     if (own.length <= this.#options.limit) {
       return new Map(own.map((one) => [keyOf(one), one]));

@@ -34,6 +34,7 @@ import { Doors } from "./doors.ts";
 import { takingEncoded } from "./encoded.ts";
 import { ClosedError, isViolation, JoinError, reasonOf } from "./errors.ts";
 import { Explainer, type Explanation } from "./explain.ts";
+import { Draining, drainTime, within } from "./draining.ts";
 import { EventFeed, type Feed } from "./feed.ts";
 import { FRAMING_ROOM } from "./frame.ts";
 import type { Gathering } from "./gathering.ts";
@@ -110,11 +111,6 @@ import type {
 } from "./types.ts";
 
 const OPEN_TIMEOUT = 10_000;
-// How long `drain` waits for what is under way; for the others to say that they know, and
-// how often it looks, in ms.
-const DRAIN_TIMEOUT = 10_000;
-const ECHO_TIMEOUT = 1_000;
-const DRAIN_LOOK = 10;
 // Whatever hangs, `close` ends after this long, in ms.
 const CLOSE_TIMEOUT = 4_500;
 // The same for the links that a router brings: with the others, within 5 s.
@@ -156,7 +152,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   /** The router, where its network chooses members of groups. */
   readonly #queueing: QueueingRouter | null;
   /** What this node waits for in groups. */
-  readonly #waiting = new Set<Disposable>();
+  readonly #waiting = new Map<Disposable, string>();
   readonly #membership: Membership & Partial<Counted>;
   readonly #doors: Doors;
   readonly #joining: Joining;
@@ -183,6 +179,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #delivering: Delivering;
   readonly #deadLetters: DeadLetters;
   readonly #streams: Streams;
+  readonly #draining: Draining;
   readonly #roster: Roster;
   readonly #targets: Targets;
   readonly #sending: Sending;
@@ -222,7 +219,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   readonly #met = noneMet();
   #ready = false;
   #closing = false;
-  #draining: Promise<boolean> | null = null;
+  #drained: Promise<boolean> | null = null;
 
   /**
    * Makes a node of parts. No I/O: it lives from `listen` or `join` on.
@@ -315,6 +312,16 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#delivering = this.#makeDelivering(limits);
     this.#inbound = this.#makeInbound(limits.running);
     this.#streams = this.#makeStreams(limits.streams, limits.streamMessage);
+    this.#draining = new Draining({
+      clock,
+      interest: this.#interest,
+      streams: this.#streams,
+      delivering: this.#delivering,
+      inbound: this.#inbound,
+      requests: this.#requests,
+      nodes: () => this.#router.nodes,
+      leaveQueues: (prefix) => this.#leaveQueues(prefix),
+    });
     this.#links = new Links(this.#linksOwner(), {
       id: parts.id,
       transport,
@@ -897,14 +904,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @throws {RangeError} If the timeout is out of its range.
    */
   drain(options?: DrainOptions): Promise<boolean> {
-    const { timeout = DRAIN_TIMEOUT } = options ?? {};
-    if (!(timeout >= 1 && timeout < 2 ** 31)) {
-      throw new RangeError(
-        `Cannot drain: the timeout ${timeout} is not 1 to 2^31 - 1 ms`,
-      );
-    }
-    this.#draining ??= this.#drain(timeout);
-    return this.#draining;
+    const timeout = drainTime(options);
+    this.#drained ??= this.#drain(timeout);
+    return this.#drained;
   }
 
   /**
@@ -954,7 +956,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     const subscription = { name, group };
     this.#interest.add(subscription);
     const waiting = group && this.#queueing?.wait(group.name, name);
-    if (waiting) this.#waiting.add(waiting);
+    if (waiting) this.#waiting.set(waiting, name);
     const layered = this.#layers.around(handler, name, "event");
     return this.#handlers.add(name, layered, group?.name ?? null, () => {
       if (waiting && this.#waiting.delete(waiting)) waiting[Symbol.dispose]();
@@ -1648,6 +1650,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       events: (name, options, signal) => this.#feed(name, options, signal),
       open: (to, name, options) => this.#openStream(to, name, options),
       onOpen: (name, handler) => this.#handleStreams(name, handler),
+      drain: (prefix, timeout, signal, close) =>
+        this.#draining.run(prefix, timeout, signal, close),
       fault: (error, message) =>
         this.#journal.fault("behaviour", error, message),
     };
@@ -1718,39 +1722,26 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
   }
 
   async #drain(timeout: number): Promise<boolean> {
-    const { clock } = this.#parts;
-    const end = clock.now() + timeout;
-    if (this.#closing) return this.closed.then(() => this.#isIdle);
-    this.#interest.withdraw();
-    this.#leaveQueues();
-    this.#streams.refuse();
-    await this.#within(
-      this.#delivering.echo(this.#router.nodes),
-      Math.min(ECHO_TIMEOUT, timeout),
-    );
-    while (!this.#isIdle && !this.#closing && clock.now() < end) {
-      await new Promise<void>((resolve) => clock.after(DRAIN_LOOK, resolve));
+    if (!this.#closing) {
+      const { signal } = this.#abort;
+      return this.#draining.run("", timeout, signal, () => this.close());
     }
-    const isIdle = this.#isIdle;
-    await this.close();
-    return isIdle;
+    await this.closed;
+    return true;
   }
 
   /** What comes from now on is for the other members of groups. */
-  #leaveQueues(): void {
-    for (const waiting of this.#waiting) waiting[Symbol.dispose]();
-    this.#waiting.clear();
-  }
-
-  /** Whether nothing is under way. */
-  get #isIdle(): boolean {
-    return this.#inbound.running + this.#requests.size + this.#streams.size +
-        this.#delivering.size === 0;
+  #leaveQueues(prefix: string): void {
+    for (const [waiting, name] of this.#waiting) {
+      if (!name.startsWith(prefix)) continue;
+      this.#waiting.delete(waiting);
+      waiting[Symbol.dispose]();
+    }
   }
 
   async #shutDown(behaviours: Promise<void>): Promise<void> {
     this.#joining.close();
-    this.#leaveQueues();
+    this.#leaveQueues("");
     this.#interest.close();
     this.#readiness.close(new ClosedError("the node is closing"));
     this.#outbound.close();
@@ -1763,7 +1754,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#requests.close();
     this.#delivering.close();
     this.#abort.abort(new ClosedError("the node is closing"));
-    await this.#within(
+    const { clock } = this.#parts;
+    await within(
+      clock,
       Promise.allSettled([
         this.#doors.close(),
         this.#links.close("the node leaves the cluster"),
@@ -1773,7 +1766,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     );
     this.#guard("the router failed to close", () => this.#router.close());
     if (this.#linking) {
-      await this.#within(this.#linking.closed, ROUTER_CLOSE_TIMEOUT);
+      await within(clock, this.#linking.closed, ROUTER_CLOSE_TIMEOUT);
     }
     this.#inbound.close();
     // What was put off until the next turn of the event loop has had its turn then.
@@ -1781,14 +1774,6 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#roster.clear();
     this.#journal.tell("close", { id: this.id });
     this.#journal.close();
-  }
-
-  async #within(work: Promise<unknown>, timeout: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#parts.clock.after(timeout, resolve);
-    work.then(() => resolve(), () => resolve());
-    await promise;
-    cancel();
   }
 }
 

@@ -53,6 +53,14 @@ export class Requests {
     return this.#pending.size;
   }
 
+  /** Whether one of a name that begins with a prefix waits. */
+  busy(prefix: string): boolean {
+    for (const { name } of this.#pending.values()) {
+      if (name.startsWith(prefix)) return true;
+    }
+    return false;
+  }
+
   /**
    * Opens a request.
    *

@@ -136,7 +136,8 @@ export class Streams implements StreamOwner {
   #cancelLook: (() => void) | null = null;
   #cancelAcknowledge: (() => void) | null = null;
   #isClosed = false;
-  #isRefusing = false;
+  /** None of a name that begins with these is accepted. */
+  readonly #refusing = new Set<string>();
   readonly #flush = (): void => {
     for (const stream of this.#dirty) {
       this.#dirty.delete(stream);
@@ -274,9 +275,19 @@ export class Streams implements StreamOwner {
     return this.#peers.size;
   }
 
-  /** Accepts no more streams of other nodes. */
-  refuse(): void {
-    this.#isRefusing = true;
+  /** Accepts no more streams of a name that begins with a prefix, until that is disposed. */
+  refuse(prefix: string): Disposable {
+    this.#refusing.add(prefix);
+    return {
+      [Symbol.dispose]: (): void => void this.#refusing.delete(prefix),
+    };
+  }
+
+  /** Whether there are streams of a name that begins with a prefix. */
+  busy(prefix: string): boolean {
+    if (prefix === "") return this.size > 0;
+    for (const { name } of this.#open) if (name.startsWith(prefix)) return true;
+    return false;
   }
 
   /** There may be room for what waits. */
@@ -423,7 +434,7 @@ export class Streams implements StreamOwner {
     const peer = this.#peerOf(from);
     if (peer.theirs.has(id)) throw malformed();
     const handler = this.#handlers.get(name);
-    const refusal = this.#refusal(peer, handler);
+    const refusal = this.#refusal(name, peer, handler);
     if (handler === undefined || refusal !== null) {
       this.#options.counts.streamsRefused++;
       if (refusal === "limit") this.#options.met.streams++;
@@ -448,10 +459,14 @@ export class Streams implements StreamOwner {
   }
 
   #refusal(
+    name: string,
     { taken }: Peer,
     handler: StreamHandler | undefined,
   ): ResetCode | null {
-    if (handler === undefined || this.#isRefusing) return "unhandled";
+    if (handler === undefined) return "unhandled";
+    for (const prefix of this.#refusing) {
+      if (name.startsWith(prefix)) return "unhandled";
+    }
     const { streams } = this.#options;
     return taken >= streams || this.#taken >= PEERS * streams ? "limit" : null;
   }

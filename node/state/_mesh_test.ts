@@ -140,6 +140,7 @@ export class Mesh {
       fault: (error) => {
         throw error;
       },
+      drain: () => Promise.resolve(true),
       close: () => Promise.resolve(),
     };
     return scope;
