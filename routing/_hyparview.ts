@@ -1,4 +1,5 @@
 import { type Reader, Writer } from "./_bytes.ts";
+import { withLinks } from "./_context.ts";
 import { Dialer } from "./_dialer.ts";
 import {
   FORWARD,
@@ -109,17 +110,12 @@ export class Views {
     this.#owner = owner;
     this.#self = context.self.id;
     this.#wanted = links;
-    const dialling: RouterContext = {
-      ...context,
-      links: {
-        send: () => false,
-        connect: (peer) => {
-          this.#dialled.add(peer.id);
-          context.links.connect(peer);
-        },
-        disconnect: () => {},
+    const dialling = withLinks(context, {
+      connect: (peer) => {
+        this.#dialled.add(peer.id);
+        context.links.connect(peer);
       },
-    };
+    });
     const linked = this.#linked;
     const leaves = this.#leaves;
     this.#dialer = new Dialer(dialling, links, {

@@ -1,4 +1,5 @@
 import { assert } from "@std/assert";
+import { withLinks } from "./_context.ts";
 import type {
   InspectingRouter,
   NodeId,
@@ -20,29 +21,19 @@ export function isInspecting(router: Router): router is InspectingRouter {
 export function knowing(make: RouterFactory, isDialling = true): RouterFactory {
   return (context) => {
     const { links } = context;
-    const router = make({
-      get self() {
-        return context.self;
-      },
-      clock: context.clock,
-      random: context.random,
-      up: context.up,
-      links: {
-        send: (id, packet, lane) => {
-          const { self } = context;
-          assert(isInspecting(router));
-          const read = router.inspect(self.id, packet);
-          assert(read !== null);
-          const isOwn = read.origin === self.id && read.own !== null;
-          if (isLeaf(self.id) && !isOwn) return true; // as if it had left
-          const isForOthers = read.to !== null && read.to !== id;
-          assert(!isLeaf(id) || read.payload === null || !isForOthers);
-          return links.send(id, packet, lane);
-        },
-        connect: (peer) => isDialling && links.connect(peer),
-        disconnect: (id, reason) => links.disconnect(id, reason),
-      },
-    });
+    const send: typeof links.send = (id, packet, lane) => {
+      const { self } = context;
+      assert(isInspecting(router));
+      const read = router.inspect(self.id, packet);
+      assert(read !== null);
+      const isOwn = read.origin === self.id && read.own !== null;
+      if (isLeaf(self.id) && !isOwn) return true; // as if it had left
+      const isForOthers = read.to !== null && read.to !== id;
+      assert(!isLeaf(id) || read.payload === null || !isForOthers);
+      return links.send(id, packet, lane);
+    };
+    const quiet = isDialling ? {} : { connect: () => {} };
+    const router = make(withLinks(context, { send, ...quiet }));
     const link = router.link.bind(router);
     router.link = (event) =>
       link(

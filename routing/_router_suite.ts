@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { withLinks } from "./_context.ts";
 import { isInspecting, knowing } from "./_leaves.ts";
 import { seededRandom } from "./_random.ts";
 import {
@@ -786,22 +787,11 @@ function altered(
 ): RouterFactory {
   return (context) => {
     const { links } = context;
-    return factory({
-      get self() {
-        return context.self;
-      },
-      clock: context.clock,
-      random: context.random,
-      up: context.up,
-      links: {
-        send: (to, packet, lane) => {
-          const altered = alter({ by: context.self.id, packet, lane });
-          return links.send(to, altered, lane);
-        },
-        connect: (peer) => links.connect(peer),
-        disconnect: (id, reason) => links.disconnect(id, reason),
-      },
-    });
+    const send: typeof links.send = (to, packet, lane) => {
+      const altered = alter({ by: context.self.id, packet, lane });
+      return links.send(to, altered, lane);
+    };
+    return factory(withLinks(context, { send }));
   };
 }
 

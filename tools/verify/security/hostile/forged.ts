@@ -113,9 +113,15 @@ function forger(
         isForging() && lane === "data" ? replaced(packet, own, other) : packet,
         lane,
       );
-    const router = make(
-      Object.create(context, { links: { value: { ...links, send } } }),
-    );
+    const router = make({
+      get self() {
+        return context.self;
+      },
+      clock: context.clock,
+      random: context.random,
+      up: context.up,
+      links: { ...links, send },
+    });
     return Object.assign(router, { inspect: undefined });
   };
 }
