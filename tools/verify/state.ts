@@ -7,7 +7,7 @@ import { naive } from "./state/naive.ts";
 import { partitions } from "./state/partitions.ts";
 import { size } from "./state/size.ts";
 import { throughput } from "./state/throughput.ts";
-import { transfer } from "./state/transfer.ts";
+import { transfers } from "./state/transfer.ts";
 import { split } from "./state/split.ts";
 import { setClock } from "./state/set_clock.ts";
 import { wrongClock } from "./state/wrong_clock.ts";
@@ -18,7 +18,7 @@ export const rows: readonly Row[] = [
   ...storage,
   ...size,
   ...throughput,
-  transfer,
+  ...transfers,
   partitions,
   wrongClock,
   setClock,

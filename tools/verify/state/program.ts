@@ -189,6 +189,7 @@ await serve({
     });
   },
   size: () => ({ size: cart.size, plain: plain.size, hash: cart.hash() }),
+  taken: () => ({ size: cart.size, bytes: cart.counters.pageBytes }),
   fill: (args) => {
     for (let i = 0; i < args.number("count"); i++) cart.set(keyOf(i), VALUE);
     return {};

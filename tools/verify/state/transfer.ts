@@ -1,11 +1,16 @@
+import { pause } from "../../../bench/serve.ts";
 import type { Row } from "../runner.ts";
 import { IN_SHORT, inTurn, reaches, start } from "./shared.ts";
 
 const WITH_GC = ["-A", "--v8-flags=--expose-gc"];
 const MIB = 1_048_576;
+/** A transfer that takes longer has come to a halt, in ms. */
+const LIMIT = 120_000;
+
+type Program = ReturnType<typeof start>;
 
 /** How a newcomer takes over everything, against a stream of the same. */
-export const transfer: Row = {
+const whole: Row = {
   what: "a newcomer takes over 1,000,000 keys with values of 100 bytes",
   target:
     `at least 0.5 of raw TCP decoded into a \`Map\` ${IN_SHORT}; the sender's heap +64 MiB at most; no live write lost`,
@@ -44,8 +49,73 @@ export const transfer: Row = {
   },
 };
 
+/** A transfer whose sources are killed. */
+const cut: Row = {
+  what:
+    "a newcomer takes over everything from three nodes, of which two are killed in the middle",
+  target: "at most 1.1 of the bytes of an uncut transfer; nothing missing",
+  async measure({ short, progress }) {
+    const count = short ? 100_000 : 1_000_000;
+    await using first = start();
+    await using second = start();
+    await using third = start();
+    await first.ask("fill", { count });
+    const address = (await first.ask("listen")).text("address");
+    for (const other of [second, third]) {
+      await other.ask("listen");
+      await other.ask("join", { address });
+    }
+    const { bytes: once } = await taken(second, count);
+    await taken(third, count);
+    progress(`three nodes hold ${count} keys`);
+    await using newcomer = start();
+    await newcomer.ask("join", { address });
+    const { size: one } = await taken(newcomer, count / 4);
+    await second.kill();
+    const { size: other } = await taken(newcomer, count / 2);
+    await first.kill();
+    const { bytes } = await taken(newcomer, count);
+    await newcomer.ask("sync");
+    const hashes = await Promise.all(
+      [third, newcomer].map(async (child) =>
+        (await child.ask("size")).text("hash")
+      ),
+    );
+    const isSame = hashes[0] === hashes[1];
+    const ratio = bytes / once;
+    return {
+      figure: `${
+        ratio.toFixed(3)
+      } of the bytes; killed at ${one} and ${other} of ${count} keys${
+        isSame ? "" : "; the maps differ"
+      }`,
+      held: isSame && ratio <= 1.1 && other < count,
+    };
+  },
+};
+
+/** Transfers to newcomers. */
+export const transfers: readonly Row[] = [whole, cut];
+
+/** Waits until a newcomer has so many keys. */
+async function taken(
+  newcomer: Program,
+  count: number,
+): Promise<{ size: number; bytes: number }> {
+  const end = performance.now() + LIMIT;
+  for (;;) {
+    const answer = await newcomer.ask("taken");
+    const size = answer.number("size");
+    if (size >= count) return { size, bytes: answer.number("bytes") };
+    if (performance.now() > end) {
+      throw new Error(`It has ${size} of ${count} keys after ${LIMIT} ms`);
+    }
+    await pause(5);
+  }
+}
+
 async function ended(
-  source: ReturnType<typeof start>,
+  source: Program,
 ): Promise<{ written: number; bytes: number }> {
   const answer = await source.ask("ended");
   return { written: answer.number("written"), bytes: answer.number("bytes") };
