@@ -219,6 +219,7 @@ export class QuicPort {
     this.#shaking.add(shaking);
     const timer = setTimeout(giveUp, HANDSHAKE_TIMEOUT);
     try {
+      // It also resolves where the handshake fails: then there are no streams.
       await Promise.race([conn.handshake, ended.promise]);
       this.#shaking.delete(shaking);
       return true;
@@ -275,8 +276,9 @@ export class QuicPort {
         if (place === undefined) giveUp(opened);
         else this.#take(session.adopt(opened), conn, place);
       }
-    } catch {
-      // Silent for too long: as good as closed.
+    } catch (error) {
+      // It failed in the handshake, or was silent for too long: as good as closed.
+      if (kept) this.#context.encryption.refused(error);
     }
     clearTimeout(timer);
     kept?.release();

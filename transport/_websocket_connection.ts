@@ -1,7 +1,10 @@
 import { closedFor, messagesOf } from "./_connection.ts";
+import type { ServerSocket } from "./_server_socket.ts";
 import { handled, handledResolvers, rejected } from "./_promise.ts";
 import {
   type Address,
+  type Arriving,
+  type ArrivingConnection,
   type Connection,
   ConnectionError,
   type ReceiveOptions,
@@ -45,6 +48,9 @@ interface Outgoing {
   readonly left: PromiseWithResolvers<void>;
 }
 
+/** How a socket was closed. */
+type CloseOf = Pick<CloseEvent, "code" | "wasClean">;
+
 interface Waiter {
   readonly limit: number;
   resolve(message: Uint8Array | null): void;
@@ -59,10 +65,10 @@ interface Waiter {
  * twice the longest message, so that the half that may not have been granted anew
  * never holds one up.
  */
-export class WebSocketConnection implements Connection {
+export class WebSocketConnection implements Connection, ArrivingConnection {
   readonly remote: Address;
   readonly carrier = "websocket";
-  readonly #socket: WebSocket;
+  readonly #socket: WebSocket | ServerSocket;
   readonly #maxMessage: number;
   readonly #window: number;
   readonly #ended: () => Promise<void>;
@@ -96,17 +102,29 @@ export class WebSocketConnection implements Connection {
   /** Settles once the socket is closed. */
   readonly #gone = Promise.withResolvers<void>();
 
-  constructor(socket: WebSocket, options: WebSocketConnectionOptions) {
+  constructor(
+    socket: WebSocket | ServerSocket,
+    options: WebSocketConnectionOptions,
+  ) {
     this.remote = options.remote;
     this.#socket = socket;
     this.#maxMessage = options.maxMessage;
     this.#window = windowFor(options.maxMessage);
     this.#ended = options.ended ?? (() => DONE);
-    socket.onmessage = ({ data }) => this.#arrive(data);
-    socket.onclose = (event) => this.#end(event);
+    socket.onmessage = ({ data }: { readonly data: unknown }) =>
+      this.#arrive(data);
+    socket.onclose = (event: CloseOf) => this.#end(event);
     // What follows is the end, which says the same.
-    socket.onerror = (event) => event.preventDefault();
+    socket.onerror = (event: Event) => event.preventDefault();
+    if ("ontoolong" in socket) {
+      socket.ontoolong = (length) =>
+        this.#abort(this.#tooLong(length - 1, this.#maxMessage));
+    }
     if (options.role === "dialer") this.#grantWindow();
+  }
+
+  get arriving(): Arriving | null {
+    return "arriving" in this.#socket ? this.#socket.arriving : null;
   }
 
   send(message: Uint8Array): Promise<void> {
@@ -352,7 +370,7 @@ export class WebSocketConnection implements Connection {
   }
 
   /** The socket is closed, by whomever. */
-  #end(event: CloseEvent): void {
+  #end(event: CloseOf): void {
     const inOrder = event.wasClean && event.code === CLEAN;
     const error = new ConnectionError(
       inOrder
@@ -410,6 +428,11 @@ export class WebSocketConnection implements Connection {
       `Cannot receive ${size} bytes from "${this.remote}": a message has at most ${limit}`;
     return new ConnectionError(message, { cause: new RangeError(message) });
   }
+}
+
+/** The longest message of a WebSocket that makes sense, for messages of so many bytes. */
+export function longestPacket(maxMessage: number): number {
+  return 1 + Math.max(maxMessage, 4);
 }
 
 function windowFor(maxMessage: number): number {

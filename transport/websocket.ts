@@ -32,7 +32,8 @@
  */
 
 import { Backlog } from "./_backlog.ts";
-import { WebSocketConnection } from "./_websocket_connection.ts";
+import type { ServerSocket } from "./_server_socket.ts";
+import { longestPacket, WebSocketConnection } from "./_websocket_connection.ts";
 import {
   type Address,
   type Connection,
@@ -90,10 +91,11 @@ const ABORTED = 4000;
  *   other end proves the host of the address, whatever `serverName` says.
  * - `listen` needs Deno, and takes `ws` only: TLS is ended by a web server, whose
  *   requests a {@linkcode webSocketListener} takes.
- * - The platform puts a message together before its length can be checked, up to
- *   a limit of its own (64 MiB in Deno).
- * - The web server of a closed listener refuses all requests, and stops once the
- *   connections that it has accepted have ended: it would close them.
+ * - `listen` takes no more of a message than its limit, in how many parts ever. Where the
+ *   platform has the socket (dialling, and {@linkcode webSocketListener}), it puts a
+ *   message together before its length can be checked: Deno up to 64 MiB in one part, and
+ *   without a limit in several.
+ * - A closed listener takes no more; connections that it accepted stay.
  *
  * @param options Limits.
  * @throws {RangeError} If a limit is out of range.
@@ -104,7 +106,8 @@ export function websocket(options: WebSocketOptions = {}): Transport {
 
 /**
  * Makes a listener for connections that a web server receives: hand the requests
- * to its `upgrade`.
+ * to its `upgrade`. Only where whoever can connect is trusted not to send without end: see
+ * {@linkcode websocket}.
  *
  * @param address What others can connect to: `"wss://example.com/cluster"`.
  * @param options Limits.
@@ -142,7 +145,6 @@ class WebSocketTransport implements Transport {
     return await opened(socket, address, this.#maxMessage, options.signal);
   }
 
-  // deno-lint-ignore require-await -- it rejects, as the contract says, instead of throwing
   async listen(address: Address): Promise<Listener> {
     const { protocol, hostname, pathname, port, search } = parse(address);
     if (protocol !== "ws:" || search !== "") {
@@ -151,7 +153,7 @@ class WebSocketTransport implements Transport {
       );
     }
     const path = pathname === "/" ? "" : pathname;
-    return serve(
+    return await serve(
       { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) },
       (chosen) => `ws://${hostname}:${chosen}${path}`,
       pathname,
@@ -165,20 +167,18 @@ class UpgradingListener implements WebSocketListener {
   readonly address: Address;
   readonly #maxMessage: number;
   readonly #backlog = new Backlog(BACKLOG);
-  /** Called once it is closed and none of its sockets is open. */
-  readonly #unused: () => Promise<void>;
-  /** Sockets that are open, or about to. */
-  #sockets = 0;
+  /** Called once it is closed. */
+  readonly #stop: () => Promise<void>;
   #closed: Promise<void> | undefined;
 
   constructor(
     address: Address,
     maxMessage: number,
-    unused: () => Promise<void> = () => Promise.resolve(),
+    stop: () => Promise<void> = () => Promise.resolve(),
   ) {
     this.address = address;
     this.#maxMessage = maxMessage;
-    this.#unused = unused;
+    this.#stop = stop;
   }
 
   upgrade(request: Request, remote: Address = UNKNOWN): Response {
@@ -212,82 +212,75 @@ class UpgradingListener implements WebSocketListener {
     return this.close();
   }
 
-  /** Makes a connection of the socket once it is open. */
-  #await(socket: WebSocket, remote: Address): void {
-    this.#sockets++;
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      const connection = new WebSocketConnection(socket, {
-        role: "acceptor",
-        remote,
-        maxMessage: this.#maxMessage,
-        ended: () => this.#release(),
-      });
-      if (this.#backlog.fill(connection)) return;
-      connection.close(new Error("Nobody listens"));
-    };
-    socket.onerror = (event) => event.preventDefault();
-    socket.onclose = () => {
-      this.#backlog.release();
-      this.#release();
-    };
+  /** Keeps a place for a socket that is about to open. False: none is free. */
+  reserve(): boolean {
+    return this.#backlog.reserve();
   }
 
-  async #release(): Promise<void> {
-    this.#sockets--;
-    if (this.#closed !== undefined && this.#sockets === 0) await this.#unused();
+  /** Gives it back. */
+  release(): void {
+    this.#backlog.release();
+  }
+
+  /** Makes a connection of a socket that is open, in the place that was kept for it. */
+  take(socket: WebSocket | ServerSocket, remote: Address): void {
+    const connection = new WebSocketConnection(socket, {
+      role: "acceptor",
+      remote,
+      maxMessage: this.#maxMessage,
+      ...("gone" in socket && { ended: () => socket.gone }),
+    });
+    if (this.#backlog.fill(connection)) return;
+    connection.close(new Error("Nobody listens"));
+  }
+
+  #await(socket: WebSocket, remote: Address): void {
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.take(socket, remote);
+    socket.onerror = (event) => event.preventDefault();
+    socket.onclose = () => this.release();
   }
 
   async #close(): Promise<void> {
     const reason = new Error("Nobody listens");
     const untaken = this.#backlog.close();
-    if (this.#sockets === 0) await this.#unused();
+    await this.#stop();
     await Promise.all(untaken.map((connection) => connection.close(reason)));
   }
 }
 
 /** Starts a web server that does nothing but feed a listener. */
-function serve(
+async function serve(
   where: { readonly hostname: string; readonly port: number },
   addressOf: (port: number) => Address,
   pathname: string,
   maxMessage: number,
-): Listener {
+): Promise<Listener> {
   if (typeof Deno === "undefined") {
     throw new TypeError(
       `Cannot listen on "${addressOf(where.port)}": only Deno can`,
     );
   }
-  const handler = (
-    request: Request,
-    { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>,
-  ): Response => {
-    const { hostname, port } = remoteAddr;
-    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    if (new URL(request.url).pathname !== pathname) {
-      return refusal(404, "Nothing is here");
-    }
-    return listener.upgrade(request, `ws://${host}:${port}`);
-  };
-  const server = start({ ...where, onListen: () => {} }, handler, addressOf);
-  const listener = new UpgradingListener(
-    addressOf(server.addr.port),
-    maxMessage,
-    () => server.shutdown(),
-  );
-  return listener;
-}
-
-function start(
-  options: Deno.ServeTcpOptions,
-  handler: Deno.ServeHandler<Deno.NetAddr>,
-  addressOf: (port: number) => Address,
-): Deno.HttpServer<Deno.NetAddr> {
+  const { SocketServer } = await import("./_websocket_server.ts");
   try {
-    return Deno.serve(options, handler);
+    const server = new SocketServer({
+      ...where,
+      pathname,
+      protocol: PROTOCOL,
+      limit: longestPacket(maxMessage),
+      reserve: () => listener.reserve(),
+      release: () => listener.release(),
+      opened: (socket, remote) => listener.take(socket, remote),
+    });
+    const listener: UpgradingListener = new UpgradingListener(
+      addressOf(server.port),
+      maxMessage,
+      () => server.close(),
+    );
+    return listener;
   } catch (cause) {
     throw new ConnectionError(
-      `Cannot listen on "${addressOf(options.port ?? 0)}": ${messageOf(cause)}`,
+      `Cannot listen on "${addressOf(where.port)}": ${messageOf(cause)}`,
       { cause },
     );
   }

@@ -99,7 +99,8 @@ function cases(): readonly Case[] {
       member: { options: { secret }, says: /it does not encrypt/ },
       stranger: {
         options: {},
-        says: /connection ended|connection broke|reset/,
+        says:
+          /it encrypts, and this node does not; create this node with the `secret`/,
       },
     },
     {
@@ -108,7 +109,7 @@ function cases(): readonly Case[] {
       member: { options: { secret, ...inLocal }, says: unknown },
       stranger: {
         options: { ...inLocal },
-        says: /the connection (?:ended|broke)/,
+        says: /without a word: its cluster may have a `secret`/,
       },
     },
     {
