@@ -1,6 +1,6 @@
 import type { Row } from "../runner.ts";
-import { all, rowOf } from "./hostile/attack.ts";
-import { memberAttacks } from "./hostile/member_attacks.ts";
+import { all, rowOf, trialRows } from "./hostile/attack.ts";
+import { memberAttacks, memberTrials } from "./hostile/member_attacks.ts";
 import { siegeRow } from "./hostile/siege.ts";
 
 /** Links with nodes of one address, by default. */
@@ -16,6 +16,7 @@ export const hostileMember: readonly Row[] = [
   ...memberAttacks.map((attack) =>
     rowOf("hostile member", attack, { memory: 128, latency: 250 })
   ),
+  ...trialRows("hostile member", memberTrials),
   siegeRow({
     what:
       "hostile members, 21 and 22 at once: 100 nodes from each of two hosts, who tell of 20 others each at a machine that has none",

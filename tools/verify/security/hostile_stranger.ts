@@ -1,5 +1,6 @@
 import type { Row } from "../runner.ts";
-import { all, rowOf } from "./hostile/attack.ts";
+import { all, rowOf, trialRows } from "./hostile/attack.ts";
+import { unreadStreams } from "./hostile/network_attacks.ts";
 import { siegeRow } from "./hostile/siege.ts";
 import { strangerAttacks } from "./hostile/stranger_attacks.ts";
 
@@ -8,6 +9,7 @@ export const hostileStranger: readonly Row[] = [
   ...strangerAttacks.map((attack) =>
     rowOf("hostile stranger", attack, { memory: 64, latency: 250 })
   ),
+  ...trialRows("hostile stranger", [unreadStreams]),
   siegeRow({
     what:
       "hostile strangers, 3, 4, 6, 7 and 8 at once: stalled sockets, floods of connections, garbage in place of handshakes, noise and first packets to the port of QUIC",

@@ -2,6 +2,8 @@
 export class LossyNetwork implements AsyncDisposable {
   /** The addresses of the two hosts. */
   static readonly ADDRESSES = ["10.78.0.1", "10.78.0.2"] as const;
+  /** How many this process has made. */
+  static #made = 0;
 
   readonly #hosts: readonly [string, string];
   readonly #relay: Deno.ChildProcess;
@@ -22,8 +24,8 @@ export class LossyNetwork implements AsyncDisposable {
    * @throws {Error} If this machine cannot; the message says why.
    */
   static async make(delay: number): Promise<LossyNetwork> {
-    const hosts = [`devts-lossy-${Deno.pid}-a`, `devts-lossy-${Deno.pid}-b`];
-    const [a = "", b = ""] = hosts;
+    const name = `devts-lossy-${Deno.pid}-${LossyNetwork.#made++}`;
+    const [a, b] = [`${name}-a`, `${name}-b`];
     await run(["ip", "netns", "add", a]);
     await run(["ip", "netns", "add", b]);
     const program = new URL("relay.py", import.meta.url).pathname;

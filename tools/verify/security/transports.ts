@@ -6,6 +6,7 @@ import { rawOver } from "../../../bench/raw_peer.ts";
 import { now, pause } from "../../../bench/serve.ts";
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 import { shared } from "../speed/shared.ts";
+import { together } from "../together.ts";
 import { LossyNetwork } from "./lossy.ts";
 
 const CHURN = new URL("churn.ts", import.meta.url);
@@ -44,7 +45,7 @@ const REQUESTS = 10_000;
 export const transports: readonly Row[] = [
   ...["tcp", "tls", "quic", "websocket"].map(churned),
   ...IDLES.flatMap((idle) => SIGNALS.map((signal) => signalled(signal, idle))),
-  ...["tcp", "quic"].map(lossy),
+  ...together(["tcp", "quic"].map(lossy)),
   ...(["tls", "quic"] as const).flatMap((carrier) => [
     compared(carrier, {
       type: "broadcast",

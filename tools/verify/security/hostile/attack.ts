@@ -1,4 +1,5 @@
 import type { Row } from "../../runner.ts";
+import { together } from "../../together.ts";
 import { type Outcome, Scene, SLOWER, type VictimOptions } from "./scene.ts";
 
 /** An attack of the catalogue, on its own. */
@@ -13,6 +14,24 @@ export interface Attack {
   readonly victim?: VictimOptions;
   /** Does it, and says whether the node behaved as it must. */
   run(scene: Scene, short: boolean): Promise<Outcome>;
+}
+
+/** An attack of the catalogue on nodes of its own, which serve nobody meanwhile. */
+export interface Trial extends Pick<Attack, "row" | "what" | "target"> {
+  /** Does it, and says whether the nodes behaved as they must. */
+  run(): Promise<Outcome>;
+}
+
+/** Attacks on nodes of their own as rows, all at the same time. */
+export function trialRows(
+  who: string,
+  trials: readonly Trial[],
+): readonly Row[] {
+  return together(trials.map(({ row, what, target, run }) => ({
+    what: `${who}, ${row}: ${what}`,
+    target,
+    measure: () => run(),
+  })));
 }
 
 /** What a node may need more, and how long an honest request may take meanwhile. */

@@ -9,7 +9,7 @@ import {
 } from "@devts/transport";
 import { memory } from "@devts/transport/memory";
 import { pause, silent, until } from "../../../../bench/serve.ts";
-import { all, type Attack } from "./attack.ts";
+import { all, type Trial } from "./attack.ts";
 import type { Events } from "./events.ts";
 import { Recorder, replay } from "./recorder.ts";
 
@@ -19,7 +19,7 @@ const DATA = 0x10;
 const EVENTS = 100;
 
 /** A relay that puts other names on what it passes on, where nodes have keys. */
-export const forgedRelay: Attack = {
+export const forgedRelay: Trial = {
   row: 18,
   what:
     "a relay puts another name on 100 events that it passes on, hopRouter() with identities",
@@ -81,7 +81,7 @@ export const forgedRelay: Attack = {
 };
 
 /** All that passed over a link, once more. */
-export const replayedLink: Attack = {
+export const replayedLink: Trial = {
   row: 19,
   what:
     "all that one end of a link sent is sent again, on another link, once the first is gone, after a restart, and to who dials; with a secret, over TLS and over plain TCP",

@@ -3,7 +3,7 @@ import { quic } from "@devts/transport/quic";
 import { Child } from "../../../../bench/child.ts";
 import { pause, silent, until } from "../../../../bench/serve.ts";
 import { Stranger } from "../../cluster/stranger.ts";
-import { all, type Attack } from "./attack.ts";
+import { all, type Attack, type Trial } from "./attack.ts";
 import type { Events } from "./events.ts";
 import { firstPackets } from "./initials.ts";
 import { Memory, type Scene } from "./scene.ts";
@@ -105,7 +105,7 @@ export const spoofing: Attack = {
 };
 
 /** Streams of QUIC that nobody reads. */
-export const unreadStreams: Attack = {
+export const unreadStreams: Trial = {
   row: 9,
   what:
     "as many streams of QUIC as there may be, each with as much as it takes, to a program that reads none",

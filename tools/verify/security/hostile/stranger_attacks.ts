@@ -3,7 +3,7 @@ import { eventFrame } from "../../cluster/mutate.ts";
 import { framed, type Stranger } from "../../cluster/stranger.ts";
 import { pause } from "../../../../bench/serve.ts";
 import { all, type Attack } from "./attack.ts";
-import { spoofing, starvation, unreadStreams } from "./network_attacks.ts";
+import { spoofing, starvation } from "./network_attacks.ts";
 import { bundle } from "./bundles.ts";
 import { helloOf, introductionOf, type Scene } from "./scene.ts";
 
@@ -115,7 +115,6 @@ export const strangerAttacks: readonly Attack[] = [
   },
   starvation,
   spoofing,
-  unreadStreams,
   {
     row: 10,
     what: "nested, wide and lying MessagePack",
