@@ -130,7 +130,8 @@ export class Scan {
     const range = this.#todo.shift();
     if (!range) return;
     const start = range.from.hash;
-    await this.#during(id, sources, range, () => this.#page(id, range));
+    const work = (): Promise<void> => this.#page(id, range);
+    if (!await this.#during(id, sources, range, work)) return;
     const width = Math.max(1, range.from.hash - start);
     const left = range.to - range.from.hash;
     if (left === 0) return;
@@ -160,19 +161,21 @@ export class Scan {
     }
   }
 
-  /** What is not done of a range when a node fails is left to others. */
+  /** Resolves to whether a node did what it was asked for; where not, others do the rest. */
   async #during(
     id: string,
     sources: Set<string>,
     range: Open,
     work: () => Promise<void>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (error) {
       this.#todo.unshift(range);
       const isLie = error instanceof SyntaxError || isDrift(error);
       if (sources.delete(id) && isLie) this.#options.refused(id, error);
+      return false;
     }
   }
 

@@ -70,16 +70,18 @@ export class Transfers {
    *
    * @throws {SyntaxError} If it tells nonsense; then nothing of that page is merged.
    * @throws {DriftError} If it tells of what is from too far in the future; likewise.
-   * @throws {Error} If a transfer of everything cannot go on: the next call does.
+   * @throws {Error} If it cannot be reached: the next call goes on.
    */
   async takeOver(id: string): Promise<void> {
     if (this.#scan) await this.#takeAll(id, this.#scan);
-    if (await this.#pull(id)) {
-      this.#scan ??= this.#newScan();
-      await this.#takeAll(id, this.#scan);
-      await this.#pull(id);
+    const isMuch = await this.#pull(id, this.#scan === null);
+    if (isMuch) {
+      const scan = this.#newScan();
+      this.#scan = scan;
+      await this.#takeAll(id, scan);
+      await this.#pull(id, false);
     }
-    this.#hasMet = true;
+    if (!this.#scan) this.#hasMet = true;
   }
 
   /**
@@ -112,19 +114,22 @@ export class Transfers {
     const others = [...members()].filter((one) => one !== id);
     const isDone = await scan.run([id, ...others.slice(0, SCANNED - 1)]);
     if (isDone) this.#store.complete(scan.marks, [...scan.settled]);
-    else if (now() - scan.movedAt < PATIENCE) {
-      throw new Error("No node can go on with a transfer of everything");
-    }
-    // What nobody had whole comes by lists, and by comparisons.
-    this.#scan = null;
+    // What nobody has whole comes by lists, and by comparisons.
+    const isOver = isDone || now() - scan.movedAt >= PATIENCE;
+    if (isOver) this.#scan = null;
   }
 
-  /** Takes over what follows what is known here; true: that is too much for lists. */
-  async #pull(id: string): Promise<boolean> {
+  /**
+   * Takes over what follows what is known here.
+   *
+   * @param mayBeMuch Whether it takes no list where everything is told faster.
+   * @returns Whether that is so.
+   */
+  async #pull(id: string, mayBeMuch: boolean): Promise<boolean> {
     const store = this.#store;
     const asked = store.marks();
     const cursor = new Map(asked);
-    const isNew = this.#hasNothing();
+    const isNew = mayBeMuch && this.#hasNothing();
     let next = this.#options.ask(id, "pull", store.askPull(cursor, isNew));
     for (;;) {
       const page = await next;

@@ -141,7 +141,7 @@ Deno.test("Transfers.takeOver() goes on where it was when all nodes are gone and
     if (++count === 8) { for (const id of "abc") cluster.gone.add(id); }
   };
   const cut = cluster.transfers.takeOver("a");
-  await assertRejects(() => cut, Error, "No node can go on");
+  await assertRejects(() => cut, Error, "is gone");
   assert(cluster.transfers.isNew && cluster.newcomer.isPartial);
   const { size } = cluster.newcomer.entries.live;
   assert(size > 0 && size < COUNT / 2);
@@ -180,6 +180,22 @@ Deno.test("Transfers.takeOver() refuses a node that lies, says so, and goes on w
   await cluster.transfers.takeOver("a");
   cluster.assertWhole();
   assertEquals(cluster.refused, ["b"]);
+});
+
+Deno.test("Transfers.takeOver() brings two nodes together that both have much of their own", async () => {
+  const cluster = new Cluster(["a"]);
+  const a = cluster.sources.get("a");
+  assert(a);
+  for (let i = 0; i < COUNT; i++) {
+    cluster.newcomer.write(`own ${i}`, VALUE, false);
+  }
+  // Both have begun: neither is whole, and neither goes on.
+  const answer = a.answerScan.bind(a);
+  let count = 0;
+  a.answerScan = (bytes) => answer(bytes, ++count < 3);
+  await cluster.transfers.takeOver("a");
+  assertEquals(cluster.newcomer.marks().get("a@1"), COUNT + 100);
+  assertEquals(cluster.newcomer.entries.live.size, 2 * COUNT - 100);
 });
 
 Deno.test("Transfers.takeOver() loses nothing that is written or deleted at the sources meanwhile", async () => {
