@@ -162,17 +162,24 @@ export class BundleWriter {
     this.#names = other.#names.slice();
   }
 
+  /** Whether its slab has grown. */
+  get isLarge(): boolean {
+    return this.#slab.length > this.#firstSlab + this.#headroom;
+  }
+
   /**
-   * The load is over, while it is empty: lets go of a large slab. A small one is written
-   * again from its beginning, where all have let go of what was cut out of it: requests
-   * and replies that come one after the other need no memory.
+   * Writes its slab again from the beginning, while it is empty, where all have let go of
+   * what was cut out of it: requests and replies that come one after the other need no
+   * memory.
    */
+  rewind(): void {
+    if (this.#memory?.isShared === false) this.#start = this.#headroom;
+  }
+
+  /** The load is over, while it is empty: lets go of a large slab. */
   rest(): void {
     this.#nextSlab = this.#firstSlab;
-    if (this.#slab.length <= this.#nextSlab + this.#headroom) {
-      if (this.#memory?.isShared === false) this.#start = this.#headroom;
-      return;
-    }
+    if (!this.isLarge) return;
     this.#memory?.release();
     this.#memory = null;
     this.#slab = NOTHING;

@@ -558,7 +558,7 @@ Deno.test("BundleWriter.rest() lets go of a slab that has grown, and begins smal
   assertStrictEquals(pool.take(1_048_580), large);
 });
 
-Deno.test("BundleWriter.rest() begins a small slab again once all have let go of its bundles", () => {
+Deno.test("BundleWriter.rewind() begins its slab again once all have let go of its bundles", () => {
   const writer = new BundleWriter(codec, 4, { firstSlab: 4_096 });
   const send = (): Bundle => {
     writer.add(EVENT, utf8("n"), 0, 1);
@@ -566,11 +566,11 @@ Deno.test("BundleWriter.rest() begins a small slab again once all have let go of
   };
   const first = send();
   first.slab?.release();
-  writer.rest();
+  writer.rewind();
   const second = send();
   assertStrictEquals(second.slab, first.slab);
   assertEquals(second.message.byteOffset, first.message.byteOffset);
-  writer.rest();
+  writer.rewind();
   assert(send().slab !== first.slab, "somebody has a bundle of it");
 });
 

@@ -42,6 +42,9 @@ const PARTS = 64;
 // Of these, what an idle node keeps: requests and replies come and go.
 const KEPT_PARTS = 2;
 const PART_SLABS = { firstSlab: 4_096, largestSlab: 262_144 };
+// How long nothing leaves before memory for load is let go of, in ms: whoever waits for a
+// link that is behind goes on in between.
+const REST_AFTER = 1_000;
 // What leaves in one turn of the event loop before senders who wait let it go on: an
 // event costs as much as so many bytes of a long one.
 const TURN = 1_048_576;
@@ -106,6 +109,10 @@ export class Outbound {
   #busy = false;
   readonly #flush = (): void => this.flush();
   readonly #nextTurn = (): void => this.#turn();
+  /** Cancels the look whether the load is over. */
+  #cancelRest: (() => void) | null = null;
+  /** Whether something has left since that was planned. */
+  #used = false;
   /** Whether the codec is at work: it calls the value's own code, which must not add. */
   #encoding = false;
   #closed = false;
@@ -219,6 +226,7 @@ export class Outbound {
   close(): void {
     this.flush();
     this.#closed = true;
+    this.#cancelRest?.();
   }
 
   /** The bundle of one node; lets go what must leave before. */
@@ -471,6 +479,31 @@ export class Outbound {
       return this.#options.clock.soon(this.#nextTurn);
     }
     this.#busy = false;
+    this.#shared.rewind();
+    this.#own.rewind();
+    for (const writer of this.#spare) writer.rewind();
+    if (this.#isLarge()) this.#restLater();
+  }
+
+  /** Whether it holds memory that is for load. */
+  #isLarge(): boolean {
+    return !this.#pool.isEmpty || this.#shared.isLarge || this.#own.isLarge ||
+      this.#spare.length > KEPT_PARTS ||
+      this.#spare.some(({ isLarge }) => isLarge);
+  }
+
+  #restLater(): void {
+    this.#used = this.#cancelRest !== null;
+    this.#cancelRest ??= this.#options.clock.after(REST_AFTER, () => {
+      this.#cancelRest = null;
+      // The next turn without an event plans another look.
+      if (this.#busy) return;
+      if (this.#used) this.#restLater();
+      else this.#letGo();
+    });
+  }
+
+  #letGo(): void {
     this.#shared.rest();
     this.#own.rest();
     this.#spare.length = Math.min(this.#spare.length, KEPT_PARTS);

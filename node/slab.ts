@@ -43,6 +43,11 @@ export class SlabPool {
     this.#free.push(slab);
   };
 
+  /** Whether it keeps none. */
+  get isEmpty(): boolean {
+    return this.#size === 0;
+  }
+
   /** A slab of so many bytes, retained once. */
   take(size: number): Slab {
     this.#resting = false;
