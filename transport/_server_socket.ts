@@ -19,6 +19,8 @@ const NO_CODE = 1005;
 const BROKEN = 1006;
 
 const READ = 64 * 1024;
+/** From so many bytes on, unmasking four at a time is worth its preparation. */
+const WORTH_WORDS = 512;
 /** How long the other end may take to answer a close, in ms. */
 const CLOSE_TIMEOUT = 2_000;
 /** Frames that wait above which pings get no answer. */
@@ -66,11 +68,11 @@ export class ServerSocket {
   #headBytes = EMPTY;
   /** The frame that is arriving, what has arrived of it, and how long that is. */
   #head: Head | null = null;
-  #payload: Uint8Array[] = [];
+  #payload: Uint8Array<ArrayBuffer>[] = [];
   #arrived = 0;
   /** The frames before it of the same message, and how long they are together. */
   #opcode = CONTINUATION;
-  #parts: Uint8Array[] = [];
+  #parts: Uint8Array<ArrayBuffer>[] = [];
   #length = 0;
   /** Messages that have arrived. */
   #taken = 0;
@@ -137,13 +139,11 @@ export class ServerSocket {
   /** Takes bytes until the head is whole; returns what is left. */
   #takeHead(bytes: Uint8Array): Uint8Array {
     const start = this.#headBytes.length;
-    const known = joined([
-      this.#headBytes,
-      bytes.subarray(0, MAX_HEAD - start),
-    ]);
+    const more = bytes.subarray(0, MAX_HEAD - start);
+    const known = start === 0 ? more : joined([this.#headBytes, more]);
     const size = headSize(known);
     if (known.length < size) {
-      this.#headBytes = known;
+      this.#headBytes = known.slice();
       return EMPTY;
     }
     const head = headOf(known.subarray(0, size));
@@ -168,10 +168,10 @@ export class ServerSocket {
   }
 
   #takePayload(head: Head, bytes: Uint8Array): Uint8Array {
-    const part = bytes.slice(0, head.length - this.#arrived);
-    for (let i = 0; i < part.length; i++) {
-      part[i] = (part[i] ?? 0) ^ (head.mask[(this.#arrived + i) & 3] ?? 0);
-    }
+    const part = new Uint8Array(
+      bytes.subarray(0, head.length - this.#arrived),
+    );
+    unmask(part, head.mask, this.#arrived);
     this.#payload.push(part);
     this.#arrived += part.length;
     if (this.#arrived === head.length) this.#finishFrame(head);
@@ -190,7 +190,10 @@ export class ServerSocket {
     this.#parts.push(...parts);
     this.#length += head.length;
     if (!head.isFinal) return;
-    const message = joined(this.#parts);
+    const [only] = this.#parts;
+    const message = only && this.#parts.length === 1
+      ? only
+      : joined(this.#parts);
     const isText = this.#opcode === TEXT;
     this.#opcode = CONTINUATION;
     this.#parts = [];
@@ -232,11 +235,27 @@ export class ServerSocket {
     this.#flush();
   }
 
+  /** What is written next: small frames that wait leave together. */
+  #nextWrite(): Uint8Array | null {
+    let count = 0;
+    let length = 0;
+    for (const frame of this.#outgoing) {
+      if (count > 0 && length + frame.length > READ) break;
+      count++;
+      length += frame.length;
+    }
+    const frames = this.#outgoing.splice(0, count);
+    const [only] = frames;
+    if (!only) return null;
+    return frames.length === 1 ? only : joined(frames);
+  }
+
   async #flush(): Promise<void> {
     if (this.#writing) return;
     this.#writing = true;
+    await null; // what is sent in the same turn leaves with it
     try {
-      for (let bytes; (bytes = this.#outgoing.shift()) !== undefined;) {
+      for (let bytes; (bytes = this.#nextWrite()) !== null;) {
         for (let at = 0; at < bytes.length;) {
           at += await this.#conn.write(bytes.subarray(at));
         }
@@ -328,6 +347,25 @@ function frameOf(opcode: number, payload: Uint8Array): Uint8Array {
   if (size === 10) view.setBigUint64(2, BigInt(length));
   frame.set(payload, size);
   return frame;
+}
+
+/** Unmasks a part that begins so many bytes behind the start of its frame. */
+function unmask(
+  part: Uint8Array<ArrayBuffer>,
+  mask: Uint8Array,
+  start: number,
+): void {
+  let done = 0;
+  if (part.length >= WORTH_WORDS) {
+    const turned = Uint8Array.from(mask, (_, i) => mask[(start + i) & 3] ?? 0);
+    const [word = 0] = new Uint32Array(turned.buffer);
+    const words = new Uint32Array(part.buffer, 0, part.length >> 2);
+    for (let i = 0; i < words.length; i++) words[i] = (words[i] ?? 0) ^ word;
+    done = 4 * words.length;
+  }
+  for (let i = done; i < part.length; i++) {
+    part[i] = (part[i] ?? 0) ^ (mask[(start + i) & 3] ?? 0);
+  }
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

@@ -66,13 +66,13 @@ export const spoofing: Attack = {
   target: "a node joins over QUIC meanwhile, as many places taken as there are",
   victim: { isSecret: true },
   async run(scene, short) {
-    const packets = await firstPackets(short ? 600 : 4_000);
+    const packets = await firstPackets(short ? 600 : 2_000);
     const listening = await scene.victim.ask("listen", {
       address: "quic://127.0.0.1:0",
     });
     const address = listening.text("address");
     const port = Number(address.split(":").at(-1));
-    const end = performance.now() + (short ? 4_000 : 30_000);
+    const end = performance.now() + (short ? 4_000 : 12_000);
     let sent = 0;
     const flooding = (async () => {
       for (; performance.now() < end; sent++) {
