@@ -116,7 +116,8 @@ export class Delivering {
   }
 
   /**
-   * Delivers an event; `sent` is its data as it is to be encoded.
+   * Delivers an event; `sent` is its data as it is to be encoded, `acks` how many are
+   * asked for in the end.
    *
    * @throws {TypeError} If the data cannot be encoded.
    * @throws {RangeError} If it is too long, or an option out of its range.
@@ -124,13 +125,13 @@ export class Delivering {
   deliver(
     topic: Topic,
     data: unknown,
-    options: DeliverOptions & { readonly acks: Acks },
+    options: DeliverOptions,
+    acks: Acks,
     extras: Uint8Array | null,
     sent: unknown,
   ): Promise<DeliveryOutcome> {
     const {
       to,
-      acks,
       timeout = TIMEOUT,
       patience = PATIENCE,
       signal,

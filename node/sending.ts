@@ -380,11 +380,11 @@ export class Sending {
       const rule = this.#checks.rule(name);
       const sent = rule === null ? data : this.#checks.sent(rule, data);
       const extras = rule === null ? headers : joinExtras(rule.extras, headers);
-      const acks = options.acks ?? rule?.event.acks ?? "all";
       promise = this.#options.delivering.deliver(
         topic,
         data,
-        { ...options, acks },
+        options,
+        options.acks ?? rule?.event.acks ?? "all",
         extras,
         sent,
       );
