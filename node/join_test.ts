@@ -9,7 +9,11 @@ import { incarnationAt } from "@devts/routing";
 import { json } from "@devts/protocol/json";
 import { v1 } from "@devts/protocol/v1";
 import { memory } from "@devts/transport/memory";
-import { ConnectionError, wrapTransport } from "@devts/transport";
+import {
+  ConnectionError,
+  wrapConnection,
+  wrapTransport,
+} from "@devts/transport";
 import { ClosedError, JoinError } from "./errors.ts";
 import { isSettled, pass, passFor, passUntil, START } from "./_support_test.ts";
 import {
@@ -130,6 +134,33 @@ Deno.test("Node.join() waits for the way to every member where messages take the
     assertEquals(node.members.size, i + 1);
     assertEquals(await node.emit("x"), { nodes: i + 1, dropped: 0 });
   }
+});
+
+Deno.test("Node.join() of several entry nodes does not wait long for one that tells nothing", async () => {
+  await using world = virtualWorld();
+  const mute = wrapTransport(memory(world.network), {
+    connection(connection) {
+      // What it says to introduce itself, and no more.
+      let left = 2;
+      return wrapConnection(connection, {
+        send: (message) =>
+          left-- > 0 ? connection.send(message) : Promise.resolve(),
+      });
+    },
+  });
+  const { node: ada } = world.add("ada");
+  const { node: bob } = world.add("bob", { transport: mute });
+  await ada.listen("memory://ada");
+  await bob.listen("memory://bob");
+  const took: number[] = [];
+  for (const entries of [["memory://ada", "memory://bob"], ["memory://bob"]]) {
+    const { node } = world.add(`to-${entries.length}`);
+    const start = world.clock.now();
+    const count = await passFor(world.clock, node.join(...entries), 2_000);
+    assertEquals(count, entries.length);
+    took.push(world.clock.now() - start);
+  }
+  assertEquals(took, [400, 1_500]);
 });
 
 Deno.test("Node.join() does not wait for members that neither side can dial", async () => {

@@ -15,6 +15,9 @@ import { Seeds } from "./seeds.ts";
 // `join` resolves once the members that it learned of have a link or cannot be
 // reached, and after this long, in ms, at the latest.
 const SETTLE_TIMEOUT = 1_500;
+// One entry node that tells what it knows is enough where the others take longer than
+// this, in ms: of many, a membership need not ask all.
+const PATIENCE = 400;
 
 /** What joining needs. */
 export interface JoiningOptions {
@@ -74,8 +77,18 @@ export class Joining {
       if (result.type === "linked") entries.add(result.id);
     }
     if (entries.size === 0) this.#nobodyAnswered(addresses, results);
-    else await this.#until(() => this.#isSettled(entries));
+    else await this.#settle(entries);
     return entries.size;
+  }
+
+  async #settle(entries: ReadonlySet<NodeId>): Promise<void> {
+    let isPatient = true;
+    const cancel = this.#options.clock.after(PATIENCE, () => {
+      isPatient = false;
+      this.changed();
+    });
+    await this.#until(() => this.#isSettled(entries, isPatient));
+    cancel();
   }
 
   /** Entry nodes to which no link leads, and what the last dial brought. */
@@ -168,12 +181,12 @@ export class Joining {
     );
   }
 
-  #isSettled(entries: ReadonlySet<NodeId>): boolean {
-    for (const id of entries) {
-      if (this.#options.links.get(id) && !this.#informants.has(id)) {
-        return false;
-      }
-    }
+  #isSettled(entries: ReadonlySet<NodeId>, isPatient: boolean): boolean {
+    const linked = [...entries].filter((id) => this.#options.links.get(id));
+    const informed = linked.filter((id) => this.#informants.has(id));
+    const isEnough = informed.length === linked.length ||
+      !isPatient && informed.length > 0;
+    if (!isEnough) return false;
     const { members, candidates } = this.#options;
     for (const peer of members()) if (!this.#isTried(peer)) return false;
     for (const peer of candidates().values()) {
