@@ -48,8 +48,8 @@ const SCHEME = "tls";
  *   One that stalls holds up nobody: a listener gives each connection as soon as it
  *   was accepted, and whoever receives from it waits for the handshake.
  *   (Deno keeps the socket of one that is given up until the other end closes its own.
- *   A listener that has given up 64 goes on over `node:tls`, which does not, and takes
- *   in data about half as fast.)
+ *   A listener with 64 that were given up, or do not go on, continues over `node:tls`,
+ *   which does not, and takes in data about half as fast.)
  * - Deno offers no way to turn off Nagle's algorithm on the side that accepts: the
  *   second of two messages that it sends without an answer between them can wait for
  *   up to 40 ms. The side that dials has it off.

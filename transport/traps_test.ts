@@ -107,6 +107,20 @@ testTrap(
 );
 
 testTrap(
+  "the handshake of a Deno.QuicConn that was accepted early resolves where it fails",
+  "_quic_port.ts can tell of it where that rejects, instead of where there are no streams",
+  async () => {
+    using server = listenQuic();
+    const dialling = settled(dialQuic(server.port, { caCerts: [] }));
+    const incoming = await server.listener.incoming();
+    const accepted = incoming.accept({ alpnProtocols: ALPN, zeroRtt: true });
+    const { error } = await settled(accepted.handshake);
+    await Promise.all([dialling, settled(accepted.closed)]);
+    return error === undefined;
+  },
+);
+
+testTrap(
   "Deno.connectQuic() takes no signal",
   "quic.ts can pass its signal on, and need not close what opens too late",
   async () => {
@@ -271,6 +285,55 @@ Deno.test("Deno: a later listener of a QUIC endpoint shows its own certificate",
   server.endpoint.close();
   await Promise.all(serving);
 });
+
+// -- WebSocket --
+
+testTrap(
+  "a WebSocket puts the parts of a message together, however long it becomes",
+  "websocket() can listen with Deno.upgradeWebSocket() again, and the warning of webSocketListener() can go",
+  async () => {
+    const closed = Promise.withResolvers<void>();
+    await using server = Deno.serve(
+      { hostname: HOST, port: 0, onListen: () => {} },
+      (request) => {
+        const { socket, response } = Deno.upgradeWebSocket(request);
+        socket.onclose = () => closed.resolve();
+        socket.onerror = (event) => event.preventDefault();
+        return response;
+      },
+    );
+    const { port } = server.addr;
+    const conn = await Deno.connect({ hostname: HOST, port });
+    await writeAll(
+      conn,
+      new TextEncoder().encode(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n" +
+          "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      ),
+    );
+    await conn.read(new Uint8Array(1_024));
+    // The runtime's limit of a message is 64 MiB: this one has one part more.
+    const part = new Uint8Array(2 ** 20);
+    const head = Uint8Array.of(2, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0);
+    const { error } = await settled((async () => {
+      for (let sent = 0; sent < 65; sent++) {
+        await writeAll(conn, head);
+        await writeAll(conn, part);
+        head[0] = 0;
+      }
+    })());
+    conn.close();
+    await closed.promise;
+    return error === undefined;
+  },
+);
+
+async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += await conn.write(bytes.subarray(at));
+  }
+}
 
 interface QuicServer extends Disposable {
   readonly endpoint: Deno.QuicEndpoint;

@@ -36,7 +36,7 @@ export class Scene implements AsyncDisposable {
   readonly hostname: string;
   readonly port: number;
   /** What strangers do not know; none: there is none. */
-  secret: Uint8Array | undefined;
+  readonly secret: Uint8Array | undefined;
   readonly #calm: Served;
   readonly #service: Service;
   readonly #memory: Memory;
@@ -50,6 +50,7 @@ export class Scene implements AsyncDisposable {
     service: Service,
     memory: Memory,
     before: Values,
+    secret: Uint8Array | undefined,
   ) {
     this.victim = victim;
     this.honest = honest;
@@ -59,6 +60,7 @@ export class Scene implements AsyncDisposable {
     this.#service = service;
     this.#memory = memory;
     this.#before = before;
+    this.secret = secret;
   }
 
   /** Starts both, and lets them come to rest. */
@@ -97,7 +99,7 @@ export class Scene implements AsyncDisposable {
       const service = new Service(honest);
       const memory = new Memory(victim.pid);
       const url = new URL(address.replace("tcp:", "http:"));
-      const scene = new Scene(
+      return new Scene(
         victim,
         honest,
         url,
@@ -105,9 +107,8 @@ export class Scene implements AsyncDisposable {
         service,
         memory,
         before,
+        secret,
       );
-      scene.secret = secret;
-      return scene;
     } catch (error) {
       await honest.close();
       await victim[Symbol.asyncDispose]();
