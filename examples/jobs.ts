@@ -74,7 +74,8 @@ async function assign(node: Node<JobEvents>, number: number): Promise<string> {
 /**
  * Works until the node closes: one job after the other. A job is acknowledged when the
  * loop asks for the next one; if the process dies before, somebody else gets it. So a job
- * may be begun twice: do it in a way that bears that.
+ * may be begun twice, under the same id (`delivery`, beside `data`): do it in a way that
+ * bears that.
  */
 export async function work(
   node: Node<JobEvents>,
