@@ -4,6 +4,8 @@ import { Log } from "./_log.ts";
 
 /** How many replicas a store keeps apart: every start of a node makes one. */
 export const MAX_REPLICAS = 16_384;
+/** Nodes of which is remembered that they are gone: each answer names them. */
+export const MAX_SETTLED = 4_096;
 
 /** One life of a node, as the source of writes: what it wrote is numbered from 1 on. */
 export interface Replica {
@@ -127,7 +129,7 @@ export class Replicas {
     const known = this.settled.get(`n:${node}`);
     if (isOver(known, { incarnation }, mark)) return;
     this.settled.set(`n:${node}`, { incarnation, mark });
-    if (this.settled.size <= MAX_REPLICAS) return;
+    if (this.settled.size <= MAX_SETTLED) return;
     const [oldest] = this.settled.keys();
     if (oldest !== undefined) this.settled.delete(oldest);
   }
