@@ -12,6 +12,7 @@ import { Fifo } from "./_fifo.ts";
 import { placeOf, reachOfRemote } from "./address.ts";
 import { DialPace } from "./dial_pace.ts";
 import { isViolation, reasonOf } from "./errors.ts";
+import { Found } from "./found.ts";
 import { Gate } from "./gate.ts";
 import { Handshakes } from "./handshakes.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
@@ -161,6 +162,7 @@ export class Links {
   readonly #gate: Gate;
   readonly #handshakes: Handshakes;
   readonly #pace: DialPace;
+  readonly #found: Found;
   /** Bytes queued for all links. */
   readonly #queued = { bytes: 0 };
   readonly #waits = new Set<() => void>();
@@ -182,6 +184,11 @@ export class Links {
       fault: ({ remote }) => this.#gate.fault(remote),
     });
     this.#pace = new DialPace(options);
+    this.#found = new Found({
+      remote: (id) => this.#links.get(id)?.connection.remote ?? null,
+      answers: (address, id) => this.#answersAt(address, id),
+      dialable: (addresses) => this.#dialable(addresses),
+    });
   }
 
   /** The link to a node. */
@@ -255,6 +262,16 @@ export class Links {
     if (reason !== null && !this.#closed && !this.#links.has(peer.id)) {
       this.#owner.unreachable(peer.id, reason);
     }
+  }
+
+  /** Whether a node was found at an address. */
+  foundAt(id: NodeId, address: Address): boolean {
+    return this.#found.has(id, address);
+  }
+
+  /** Looks whether a node is where it says, unless there is no link to it. Never rejects. */
+  async look(peer: Peer): Promise<void> {
+    if (!this.#closed && this.#links.has(peer.id)) await this.#found.look(peer);
   }
 
   /** Makes the links anew that were proven by a secret that is accepted no more. */
@@ -489,6 +506,7 @@ export class Links {
         ...(expect === undefined ? {} : { expect }),
       });
       if ("peer" in introduced) {
+        this.#found.note(introduced.peer.id, address);
         this.#establish(connection, introduced);
         return { type: "linked", id: introduced.peer.id };
       }
@@ -697,10 +715,7 @@ export class Links {
   /** Null: there is a link. Otherwise why there is none. */
   async #connect(peer: Peer): Promise<string | null> {
     if (this.#links.has(peer.id)) return null;
-    const { schemes } = this.#options.transport;
-    const addresses = peer.addresses.filter((address) =>
-      schemes.includes(schemeOf(address))
-    ).slice(0, MAX_ADDRESSES);
+    const addresses = this.#dialable(peer.addresses);
     if (addresses.length === 0) {
       return "it has no address that this node can dial";
     }
@@ -716,6 +731,24 @@ export class Links {
       if (this.#closed || this.#links.has(peer.id)) return null;
     }
     return "it refused again and again";
+  }
+
+  #dialable(addresses: readonly Address[]): readonly Address[] {
+    const { schemes } = this.#options.transport;
+    return addresses.filter((address) => schemes.includes(schemeOf(address)))
+      .slice(0, MAX_ADDRESSES);
+  }
+
+  /** Whether the node of that id answers at an address; it ends at finding the link to it. */
+  async #answersAt(address: Address, id: NodeId): Promise<boolean> {
+    await this.#takeTurn();
+    try {
+      if (this.#closed || !this.#links.has(id)) return false;
+      const result = await this.#dialMember(address, id);
+      return result.type === "linked" && result.id === id;
+    } finally {
+      this.#giveTurn();
+    }
   }
 
   async #dialMember(address: Address, id: NodeId): Promise<DialResult> {

@@ -1143,6 +1143,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     if (isGuest) this.#guests.welcome(peer.id);
     this.#joining.linked(peer.id);
     this.#roster.tell(peer.id);
+    void this.#links.look(peer);
   }
 
   #linkUnreachable(id: NodeId, reason: string): void {
@@ -1495,6 +1496,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       send: (to, message) => this.#sendControl(to, message),
       mayTell: (to, address) => this.#mayTell(to, address),
       mayDial: (from, address) => this.#mayTell(from, address),
+      mayPass: (id, address) => this.#mayPass(id, address),
       reaches: (id) => this.#router.nodes.has(id),
       ...(isDirect(this.#router) && {
         meet: (peer: Peer) => this.#connect(peer),
@@ -1543,6 +1545,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     });
   }
 
+  /** What comes through relays, they have passed already. */
+  #mayPass(id: NodeId, address: Address): boolean {
+    return this.#links.foundAt(id, address) ||
+      (!isDirect(this.#router) && !this.#links.get(id));
+  }
+
   #outrank(known: number): void {
     if (this.#self.outrank(known)) this.#membership.update();
   }
@@ -1556,6 +1564,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       if (event.reason === "left") this.#audiences.left(member.id);
       this.#delivering.gone(member.id, event.reason);
     } else this.#audiences.joined(member.id);
+    if (event.type === "update") void this.#links.look(event.member);
     this.#roster.changed(event, member);
     this.#joining.changed();
   }

@@ -153,7 +153,7 @@ export class Beliefs {
     if (entry === undefined) return true;
     const known = entry.peer.incarnation;
     if (incarnation !== known) return incarnation > known;
-    return from === id && !entry.isFirsthand;
+    return !entry.met || (from === id && !entry.isFirsthand);
   }
 
   /**
@@ -356,10 +356,12 @@ export class Beliefs {
     else if (peer.incarnation > entry.peer.incarnation) {
       this.#later(entry, peer, source);
     } else if (peer.incarnation === entry.peer.incarnation) {
-      // Only what the node says itself is better than what is known.
-      if (source === "link" || (source === "itself" && !entry.isFirsthand)) {
-        this.#renew(entry, peer, source);
-      }
+      // Only what the node says itself is better than what is known, and of one that
+      // has said nothing so far, more is better than less.
+      const isBetter = source === "other"
+        ? !entry.met && peer.addresses.length > entry.peer.addresses.length
+        : source === "link" || !entry.isFirsthand;
+      if (isBetter) this.#renew(entry, peer, source);
     } else if (source === "link" && isEarlierLife(peer, entry.peer)) {
       // It starts anew with its clock set back: it must outrank its past.
       this.#counters.stale++;

@@ -192,7 +192,10 @@ export class Candidates {
     const { tellers, peer: known } = candidate;
     candidate.toldAt = this.#clock.now();
     if (tellers.length < VOUCHERS && !tellers.includes(id)) tellers.push(id);
-    if (peer.addresses.join() !== known.addresses.join()) {
+    if (known.addresses.length === 0 && peer.addresses.length > 0) {
+      this.#take(candidate, peer);
+      candidate.dueAt = this.#clock.now() + this.#turn(peer);
+    } else if (peer.addresses.join() !== known.addresses.join()) {
       candidate.rival = peer;
     } else if (peer.incarnation > known.incarnation) {
       this.#take(candidate, peer);

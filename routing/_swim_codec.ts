@@ -50,8 +50,8 @@ export interface Gone {
   readonly incarnation: number;
 }
 
-/** Whether an address may be told to a node. */
-export type MayTell = (to: NodeId, address: string) => boolean;
+/** Whether an address of a node may be told to another. */
+export type MayTell = (to: NodeId, address: string, of: NodeId) => boolean;
 
 /** Which news a reader wants; the rest is passed over. */
 export interface NewsFilter {
@@ -76,7 +76,7 @@ export class Item {
   bytesFor(to: NodeId, mayTell: MayTell): Uint8Array {
     const { news } = this;
     if (news.kind === ALIVE && !mayTellAll(news.peer, to, mayTell)) {
-      return encode(news, (address) => mayTell(to, address));
+      return encode(news, (address) => mayTell(to, address, news.id));
     }
     this.#bytes ??= encode(news, everything);
     return this.#bytes;
@@ -153,8 +153,12 @@ function skipHead(type: number, reader: Reader): boolean {
   return true;
 }
 
-function mayTellAll({ addresses }: Peer, to: NodeId, may: MayTell): boolean {
-  for (const address of addresses) if (!may(to, address)) return false;
+function mayTellAll(
+  { id, addresses }: Peer,
+  to: NodeId,
+  may: MayTell,
+): boolean {
+  for (const address of addresses) if (!may(to, address, id)) return false;
   return true;
 }
 

@@ -56,7 +56,10 @@ export class Post {
     this.#counters = counters;
     this.#roster = roster;
     this.#gossip = gossip;
-    this.#mayTell = (to, address) => context.mayTell(to, address);
+    this.#mayTell = (to, address, of) =>
+      context.mayTell(to, address) &&
+      (of === to || of === context.self.id ||
+        (context.mayPass?.(of, address) ?? true));
   }
 
   /** `known`: the incarnation under which it is known, 0 to be told again. */

@@ -334,6 +334,11 @@ export interface MembershipContext {
    */
   mayDial?(from: NodeId, address: string): boolean;
   /**
+   * Whether an address of a node may be told to third nodes: one at which it was found,
+   * for example. One that is left out: every address.
+   */
+  mayPass?(id: NodeId, address: string): boolean;
+  /**
    * Others tell of this node under a higher incarnation than its own: continue
    * above that ({@linkcode incarnationAbove}), then `update`.
    */
