@@ -1,5 +1,6 @@
 import { Backlog } from "./_backlog.ts";
 import { type Encryption, ownCertificate } from "./_encryption.ts";
+import { handled } from "./_promise.ts";
 import { QuicSession } from "./_quic_session.ts";
 import type { QuicStream } from "./_quic_stream.ts";
 import { remoteOf } from "./_sockets.ts";
@@ -12,14 +13,12 @@ import {
 
 /** The scheme of its addresses. */
 export const SCHEME = "quic";
-/** How long the handshake of a session may take, in ms. */
-const HANDSHAKE_TIMEOUT = 5_000;
-/** Handshakes at the same time: each session that is given up takes a few s to go. */
-const HANDSHAKES = 64;
+/** How long the handshake of a session may take, and its first stream, in ms. */
+const NEWCOMER_TIMEOUT = 5_000;
+/** Of those at the same time: each session that is given up takes a few s to go. */
+const NEWCOMERS = 64;
 /** One that has had so many ms makes room for the next one: enough for a handshake. */
 const GRACE = 500;
-/** How long an accepted session may take to open its first stream, in ms. */
-const STREAM_TIMEOUT = 10_000;
 /** How many connections may be under way, or wait to be iterated over, per listener. */
 const BACKLOG = 128;
 
@@ -36,10 +35,52 @@ export interface QuicPortContext {
 /** Says nothing of why. */
 const GIVEN_UP: Deno.QuicCloseInfo = { closeCode: 1, reason: "" };
 
-/** A session in its handshake. */
-interface Shaking {
-  readonly since: number;
-  giveUp(): void;
+/** A session that has not spoken yet: it is in its handshake, or has no stream. */
+class Newcomer {
+  readonly since = performance.now();
+  /** Rejects where it is given up. */
+  readonly givenUp: Promise<never>;
+  /** Whether it never spoke. */
+  isSilent = true;
+  readonly #conn: Deno.QuicConn;
+  readonly #backlog: Backlog;
+  readonly #all: Set<Newcomer>;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #reject: (reason: unknown) => void;
+
+  constructor(conn: Deno.QuicConn, backlog: Backlog, all: Set<Newcomer>) {
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.givenUp = handled(promise);
+    this.#reject = reject;
+    this.#conn = conn;
+    this.#backlog = backlog;
+    this.#all = all;
+    this.#timer = setTimeout(() => this.giveUp(), NEWCOMER_TIMEOUT);
+    all.add(this);
+  }
+
+  /** It opened a stream: whether that is its first one, which has its place. */
+  spoke(): boolean {
+    this.isSilent = false;
+    return this.#leave();
+  }
+
+  /** It has ended. */
+  left(): void {
+    if (this.#leave()) this.#backlog.release();
+  }
+
+  /** Closes it; its place is free at once. */
+  giveUp(): void {
+    this.left();
+    this.#conn.close(GIVEN_UP);
+    this.#reject(new Error("it took too long to say something"));
+  }
+
+  #leave(): boolean {
+    clearTimeout(this.#timer);
+    return this.#all.delete(this);
+  }
 }
 
 /** A certificate to listen with. */
@@ -59,8 +100,8 @@ export class QuicPort {
   /** The one that shows it. */
   #listener: Deno.QuicListener | undefined;
   #changes: Disposable | undefined;
-  /** Sessions in their handshake, the one that came first at the front. */
-  readonly #shaking = new Set<Shaking>();
+  /** The one that came first at the front. */
+  readonly #newcomers = new Set<Newcomer>();
   /** Sessions that are open, or about to. */
   #users = 0;
   #closed = false;
@@ -183,7 +224,7 @@ export class QuicPort {
     if (!this.#hasRoom(backlog)) {
       // Who is in earnest sends its first packet again, a second later; and to whoever
       // did not send this one, though it bears its address, nothing is sent.
-      return drop(incoming, this.#shaking.size > 0 ? "ignore" : "refuse");
+      return drop(incoming, this.#newcomers.size > 0 ? "ignore" : "refuse");
     }
     this.#users++;
     this.#welcome(incoming, backlog, isCurrent).then(() => this.#leave());
@@ -191,45 +232,12 @@ export class QuicPort {
 
   /** Whether it was given a place. Who stalls, or is not there, keeps out nobody for long. */
   #hasRoom(backlog: Backlog): boolean {
-    const isFree = this.#shaking.size < HANDSHAKES;
+    const isFree = this.#newcomers.size < NEWCOMERS;
     if (isFree && backlog.reserve()) return true;
-    const [oldest] = this.#shaking;
+    const [oldest] = this.#newcomers;
     if (!oldest || performance.now() - oldest.since < GRACE) return false;
     oldest.giveUp();
     return backlog.reserve();
-  }
-
-  /**
-   * Whether the handshake comes to its end in time. The session is there before, so that
-   * it can be given up; nothing is read of it until then.
-   */
-  async #shakeHands(
-    conn: Deno.QuicConn,
-    backlog: Backlog,
-  ): Promise<boolean> {
-    const ended = Promise.withResolvers<never>();
-    const giveUp = (): void => {
-      if (!this.#shaking.delete(shaking)) return;
-      // At once: whoever makes room takes it.
-      backlog.release();
-      conn.close(GIVEN_UP);
-      ended.reject(new Error("the handshake took too long"));
-    };
-    const shaking = { since: performance.now(), giveUp };
-    this.#shaking.add(shaking);
-    const timer = setTimeout(giveUp, HANDSHAKE_TIMEOUT);
-    try {
-      // It also resolves where the handshake fails: then there are no streams.
-      await Promise.race([conn.handshake, ended.promise]);
-      this.#shaking.delete(shaking);
-      return true;
-    } catch (error) {
-      this.#context.encryption.refused(error);
-      if (this.#shaking.delete(shaking)) backlog.release();
-      return false;
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** Null: there is none, and the place is free again. */
@@ -242,13 +250,12 @@ export class QuicPort {
     try {
       // What came to a listener that was replaced would be shown its certificate so.
       if (!isCurrent) return await incoming.accept();
-      const conn = incoming.accept({
+      // Before its handshake, so that it can be given up.
+      return incoming.accept({
         ...session,
         alpnProtocols: [encryption.alpn],
         zeroRtt: true,
       });
-      conn.closed.catch(() => {});
-      return await this.#shakeHands(conn, backlog) ? conn : null;
     } catch (error) {
       encryption.refused(error);
       backlog.release();
@@ -265,23 +272,21 @@ export class QuicPort {
     const conn = await this.#open(incoming, backlog, isCurrent);
     if (conn === null) return;
     const session = new QuicSession(conn);
-    const timer = setTimeout(() => session.abort(), STREAM_TIMEOUT);
-    // The first stream has the place that was kept for the session.
-    let kept: Backlog | undefined = backlog;
+    const newcomer = new Newcomer(conn, backlog, this.#newcomers);
     try {
+      // It also resolves where it fails: then there are no streams.
+      await Promise.race([conn.handshake, newcomer.givenUp]);
       for await (const opened of conn.incomingBidirectionalStreams) {
-        clearTimeout(timer);
-        const place = kept ?? this.#reserve();
-        kept = undefined;
+        // The first stream has the place that was kept for the session.
+        const place = newcomer.spoke() ? backlog : this.#reserve();
         if (place === undefined) giveUp(opened);
         else this.#take(session.adopt(opened), conn, place);
       }
     } catch (error) {
-      // It failed in the handshake, or was silent for too long: as good as closed.
-      if (kept) this.#context.encryption.refused(error);
+      // Silent for too long is as good as closed.
+      if (newcomer.isSilent) this.#context.encryption.refused(error);
     }
-    clearTimeout(timer);
-    kept?.release();
+    newcomer.left();
     await session.closed;
   }
 
