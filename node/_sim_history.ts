@@ -37,7 +37,7 @@ export interface Operation {
 export type History = readonly Operation[];
 
 /** An operation that is under way. */
-interface Running {
+export interface Running {
   operation: Operation;
 }
 

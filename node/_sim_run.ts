@@ -11,7 +11,12 @@ import {
 import { ConnectionError } from "@devts/transport";
 import { Node } from "./node.ts";
 import { Disk } from "./_sim_disk.ts";
-import { type History, type Operation, Recorder } from "./_sim_history.ts";
+import {
+  type History,
+  type Operation,
+  Recorder,
+  type Running,
+} from "./_sim_history.ts";
 import { checkHistory, converges, HistoryError } from "./_sim_oracles.ts";
 import { simulatedParts } from "./_sim_parts.ts";
 import {
@@ -511,17 +516,33 @@ class Trial<S> {
       this.#recorder.end(running, { outcome: "fail", error });
       return;
     }
-    // A store that makes the write at once tells of it at once; of others, reads tell.
+    // A store that makes the write at once tells of it at once; one that does so later,
+    // when it is made, unless another one has taken its place: of that, reads tell.
     const version = this.#scenario.version?.(store, key);
     if (version !== before) this.#recorder.version(running, version);
     try {
       await result;
       if (!this.#isAlive(node, session)) return;
+      if (version === before) this.#noteLate(running, store, key, value);
       this.#recorder.end(running, { outcome: "ok" });
     } catch (error) {
       const outcome = isRefused(error) ? "fail" : "unknown";
       this.#recorder.end(running, { outcome, error });
     }
+  }
+
+  /** Notes where a write stands that has been made by now, if it is what is there. */
+  #noteLate(
+    running: Running,
+    store: S,
+    key: string,
+    value: string | undefined,
+  ): void {
+    const version = this.#scenario.version?.(store, key);
+    if (version === undefined) return;
+    const read = this.#scenario.read(store, key);
+    if (read instanceof Promise) read.catch(() => {});
+    else if (read === value) this.#recorder.version(running, version);
   }
 
   async #read(
