@@ -31,14 +31,10 @@ export class Folding {
 
   /** Takes over what can be, and deletes what is no longer needed. */
   run(): void {
-    const tally = this.#read();
+    const tally = new Tally(this.#live);
     if (this.#replication.isEverywhere(this.#foldedAt)) this.#clear();
     this.#takeOwn(tally);
     if (this.#replication.isFirst) this.#keepDeparted(tally);
-  }
-
-  #read(): Tally {
-    return new Tally(this.#live);
   }
 
   get #live(): ReadonlyMap<string, unknown> {
@@ -48,9 +44,10 @@ export class Folding {
   /** Takes the former lives of this node into its present one. */
   #takeOwn(tally: Tally): void {
     const { self } = this.#replication.store;
-    let { up, down, base } = countOf(this.#replication.latest(self.id));
-    const before = Math.max(base, tally.baseOf(self.node));
-    base = before;
+    const own = ownCount(this.#replication, () => tally);
+    const before = Math.max(own.base, tally.baseOf(self.node));
+    let { up, down } = own;
+    let base = before;
     for (const { life, count } of formerLives(tally, self)) {
       if (life.incarnation <= base) continue;
       if (!this.#replication.store.isOver(count.id)) break;
@@ -152,6 +149,16 @@ export class Folding {
     this.#replication.change(key, value, false);
     this.#foldedAt = this.#replication.store.lastSeq;
   }
+}
+
+/** What this life has counted: its entry is gone where others took the node for gone. */
+export function ownCount(
+  replication: Replication,
+  tally: () => Tally,
+): Count {
+  const { id } = replication.store.self;
+  const latest = replication.latest(id);
+  return latest === undefined ? tally().of(id) : countOf(latest);
 }
 
 function ledgerKey(id: string, n: number): string {

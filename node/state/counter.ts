@@ -1,7 +1,7 @@
 import type { Behaviour, Scope } from "../behaviour.ts";
-import { Folding } from "./_folding.ts";
+import { Folding, ownCount } from "./_folding.ts";
 import { Replicated } from "./_replicated.ts";
-import { type Count, countOf, entryOf, Tally } from "./_tally.ts";
+import { countOf, entryOf, Tally } from "./_tally.ts";
 import type { ReplicatedState, StateOptions, WriteOptions } from "./types.ts";
 
 /** A number that all nodes share and add to; no addition is lost. */
@@ -83,17 +83,11 @@ class GrowingCounter extends Replicated implements ReplicatedCounter {
 
   #add(by: number, options: WriteOptions | undefined): Promise<void> {
     const { id } = this.replication.store.self;
-    const { up, down, base } = this.#own(id);
+    const { up, down, base } = ownCount(this.replication, () => this.#counted);
     const next = by < 0
       ? { up, down: down - by, base }
       : { up: up + by, down, base };
     return this.replication.write(id, entryOf(next), false, options);
-  }
-
-  /** What this life has counted: its entry is gone where others took the node for gone. */
-  #own(id: string): Count {
-    const latest = this.replication.latest(id);
-    return latest === undefined ? this.#counted.of(id) : countOf(latest);
   }
 
   watch(callback: (value: number) => void): Disposable {
