@@ -546,7 +546,13 @@ export class Links {
   ): Promise<Refusal | null> {
     for (;;) {
       if (this.#closed) return { code: "busy", detail: "the node is closing" };
-      const refusal = await this.#refuseKnown(peer, remote);
+      const link = this.#links.get(peer.id);
+      let refusal = this.#refuseLinked(peer);
+      if (link && !refusal) {
+        refusal = await this.#refuseTwin(peer, remote);
+        // From the last look at the links on, nothing may come between.
+        if (!refusal && this.#links.get(peer.id) !== link) continue;
+      }
       if (refusal) {
         dial.peerId = peer.id;
         if (refusal.code === "conflict") dial.contested = peer.id;
@@ -564,18 +570,15 @@ export class Links {
     return refusal;
   }
 
-  /** Why there is to be no other link to a node that was dialled. */
-  async #refuseKnown(
-    peer: Introduction,
-    remote: Address,
-  ): Promise<Refusal | null> {
-    const current = this.#links.get(peer.id) ?? this.#promised.get(peer.id);
+  /** Whether there is a link to a node that was dialled, or is promised. */
+  #refuseLinked({ id, incarnation }: Introduction): Refusal | null {
+    const link = this.#links.get(id);
+    const current = link ?? this.#promised.get(id);
     if (!current) return null;
-    const { incarnation } = current.peer;
+    const known = current.peer.incarnation;
     // What it said here may be older than what it said there, or newer.
-    return this.#owner.isOneStart(incarnation, peer.incarnation)
-      ? duplicate(peer.id)
-      : await this.#refuseTwin(peer, remote);
+    const isSame = this.#owner.isOneStart(known, incarnation);
+    return isSame || (!link && known > incarnation) ? duplicate(id) : null;
   }
 
   /** Whether a node that was dialled by an address alone must be dialled by its name. */
