@@ -51,8 +51,7 @@ const reads: Row = {
 /** Writes at `fsync`, against transactions of the same size. */
 const synced: Row = {
   what: "writes of a replicated map at `fsync`, in transactions of 1,000",
-  target:
-    `at least 0.7 of \`node:sqlite\` with transactions of 1,000 ${IN_SHORT}`,
+  target: "at least 0.7 of `node:sqlite` with transactions of 1,000",
   async measure({ short }) {
     await using writer = start();
     const folder = await Deno.makeTempDir();
@@ -77,7 +76,8 @@ const synced: Row = {
           }),
       );
       const { ratio, figure } = compare(compared, "node:sqlite");
-      return { figure, held: reaches(ratio, 0.7, short) };
+      // Well above: the short form asks for all of it.
+      return { figure, held: reaches(ratio, 0.7, false) };
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
