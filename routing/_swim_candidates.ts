@@ -172,7 +172,8 @@ export class Candidates {
       isQuiet,
       since: now,
       toldAt: now,
-      dueAt: now + this.#turn(peer),
+      dueAt: now +
+        (isQuiet && peer.addresses.length > 0 ? 0 : this.#turn(peer)),
       dialledAt: -1,
       failures: 0,
     });
@@ -180,7 +181,10 @@ export class Candidates {
     this.#plan(FIRST_LOOK);
   }
 
-  /** Of two nodes that hear of each other one dials at once, the other a bit later. */
+  /**
+   * Of two nodes that hear of each other one dials at once, the other a bit later. A
+   * newcomer does not wait: it hears of the others before they hear of it.
+   */
   #turn({ id, addresses }: Peer): number {
     const self = this.#owner.self();
     if (addresses.length === 0) return PATIENCE;
@@ -225,6 +229,8 @@ export class Candidates {
     credit.waiting--;
     this.#all.delete(peer.id);
     this.peers.delete(peer.id);
+    // Another may be dialled in its place.
+    if (isConfirmed) this.#plan(FIRST_LOOK);
   }
 
   #failed(candidate: Candidate): void {
