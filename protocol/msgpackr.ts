@@ -238,6 +238,8 @@ function decode(bytes: Uint8Array): unknown {
 }
 
 function decodeAt(source: Uint8Array, start: number, end: number): unknown {
+  // Short strings and repeated keys are what `msgpackr` reads slowly in a long source.
+  if (isFlat(source, start, end)) return readFlat(source, start);
   const at = bytesAt(source, start, end);
   if (at > start) {
     views++;
@@ -245,8 +247,6 @@ function decodeAt(source: Uint8Array, start: number, end: number): unknown {
   }
   const text = shortTextAt(source, start, end);
   if (text > start) return textAt(source, text, end - text);
-  // Short strings and repeated keys are what `msgpackr` reads slowly in a long source.
-  if (isFlat(source, start, end)) return readFlat(source, start);
   // Also keeps `msgpackr` from looking past the end.
   views += scan(source, start, end);
   range.start = start;
