@@ -124,6 +124,11 @@ export abstract class Host implements VirtualHost {
     return BEGINNING + this.#wallOffset + this.#passed();
   }
 
+  /** Whether a life of it goes on. */
+  isIn(life: number): boolean {
+    return this.running && this.life === life;
+  }
+
   /** Does something now or, while it sleeps, when it wakes up. */
   take(event: HostEvent): void {
     if (this.#isAwake() && this.#backlog.length === 0) this.#execute(event);
@@ -174,12 +179,11 @@ export abstract class Host implements VirtualHost {
   /** The time as this life sees it, and hears it when it is awake. */
   protected makeClock(): Clock {
     const { life } = this;
-    // A program whose machine has crashed may go on until it waits for something.
-    const isOver = () => this.life !== life || !this.running;
     return {
       now: () => this.#origin + this.#passed(),
       after: (delay, callback) => {
-        if (isOver()) return nothing;
+        // A program whose machine has crashed may go on until it waits for something.
+        if (!this.isIn(life)) return nothing;
         const timer = new Timer(this, callback);
         const { heap } = this.world;
         const due = delay > 0 ? heap.now + delay / this.#rate : heap.now;
@@ -187,7 +191,7 @@ export abstract class Host implements VirtualHost {
         return () => timer.cancel();
       },
       soon: (callback) => {
-        if (!isOver()) this.later(0, callback, "soon");
+        if (this.isIn(life)) this.later(0, callback, "soon");
       },
     };
   }
@@ -313,8 +317,7 @@ class Call extends HostEvent {
   }
 
   perform(): void {
-    const { running, life } = this.host;
-    if (running && life === this.#life) this.#callback();
+    if (this.host.isIn(this.#life)) this.#callback();
   }
 
   hash(): void {

@@ -92,8 +92,7 @@ export class SimTransport implements VirtualTransport {
   }
 
   #alive(): Promise<void> {
-    const { running, life } = this.#host;
-    return running && life === this.#life ? DONE : new Promise(() => {});
+    return this.#host.isIn(this.#life) ? DONE : new Promise(() => {});
   }
 }
 
@@ -154,6 +153,7 @@ export class SimListener implements VirtualListener {
 class Dial {
   readonly result: Promise<VirtualConnection>;
   readonly #host: MachineHost;
+  readonly #life: number;
   readonly #address: string;
   readonly #signal: AbortSignal | undefined;
   readonly #resolvers = Promise.withResolvers<VirtualConnection>();
@@ -168,6 +168,7 @@ class Dial {
   ) {
     this.result = this.#resolvers.promise;
     this.#host = host;
+    this.#life = host.life;
     this.#address = address;
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort);
@@ -187,7 +188,8 @@ class Dial {
   #knock(): void {
     const { world } = this.#host;
     const listener = world.listeners.get(this.#address);
-    if (this.#isOver) return;
+    // Where who dialled has crashed, nobody takes the answer: no connection comes of it.
+    if (this.#isOver || !this.#host.isIn(this.#life)) return;
     if (listener === undefined) return this.#refuse(0);
     const there = listener.host;
     if (world.isParted(this.#host, there)) return;

@@ -111,6 +111,24 @@ Deno.test("VirtualMachine.crash() ends what its program waits for", async () => 
   assertEquals(fired, 0);
 });
 
+for (const delay of [0, 15]) {
+  Deno.test(`VirtualMachine.crash() ends a dial, and a restart ${delay} ms later does not answer it`, async () => {
+    const network = new VirtualNetwork({ latency: 10 });
+    const ada = network.machine("ada");
+    const bob = network.machine("bob");
+    const listener = await ada.transport.listen("virtual://ada");
+    const taking = listener[Symbol.asyncIterator]().next();
+    const dialling = bob.transport.connect("virtual://ada");
+    await network.clock.pass(5);
+    bob.crash();
+    await network.clock.pass(delay);
+    bob.restart();
+    await network.clock.pass(60_000);
+    assert(await isPending(dialling));
+    assert(await isPending(taking));
+  });
+}
+
 Deno.test("VirtualMachine.restart() starts its program anew, with other parts", async () => {
   const network = new VirtualNetwork();
   const lives: unknown[] = [];
