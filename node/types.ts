@@ -60,6 +60,10 @@ export interface HandlerContext {
  *
  * The parameter is checked where a handler is registered, so any function of one
  * data argument fits.
+ *
+ * Bytes in the data are the handler's to keep, and are not written again. Their buffer
+ * may hold other data as well: copy them (`bytes.slice()`) before their buffer is
+ * transferred, to a worker for example. All handlers of an event get the same data.
  */
 export type Handler = {
   bivariant(data: unknown, context: HandlerContext): unknown;
