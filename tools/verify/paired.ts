@@ -16,7 +16,7 @@ const MOST_SHORT = 1.3;
  * Turns of each version, and how long one takes, in ms; in the short form. CPU time
  * advances in steps of 10 ms: many times that must pass in a turn.
  */
-const REPETITIONS = 9;
+const REPETITIONS = 15;
 const REPETITIONS_SHORT = 7;
 const DURATION = 2_500;
 const DURATION_SHORT = 800;
