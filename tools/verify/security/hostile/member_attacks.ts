@@ -251,10 +251,10 @@ export const memberAttacks: readonly Attack[] = [
     row: 27,
     what: "3,000 links that come and break at once (300 in the short form)",
     target:
-      "served, memory at most +16 MiB once they are gone, beside what the first 1,500 took (300)",
+      "served, memory at most +16 MiB once they are gone, beside what the first 1,500 took (900)",
     async run(scene, short) {
       const count = short ? 300 : 3_000;
-      const warm = short ? 300 : 1_500;
+      const warm = short ? 900 : 1_500;
       // What a node needs once links come and go, first.
       const first = await breakLinks(scene, "first", warm);
       if (first !== null) return first;
