@@ -1,3 +1,4 @@
+import { Pause } from "./_pause.ts";
 import { Reserve } from "./_reserve.ts";
 import type { Address, Connection, Listener } from "./types.ts";
 
@@ -6,9 +7,6 @@ export interface Acceptor<T> {
   accept(): Promise<T>;
   close(): void;
 }
-
-/** How long to wait after an error (no file descriptor left) before accepting again, in ms. */
-const PAUSE = 100;
 
 /**
  * A listener over one of the runtime. It accepts only when asked for the next
@@ -34,8 +32,7 @@ class AcceptingListener<T> implements Listener {
   readonly #open: (accepted: T, ended: () => void) => Connection;
   #closed = false;
   readonly #reserve = new Reserve();
-  /** Ends a pause early. */
-  #resume: (() => void) | undefined;
+  readonly #pause = new Pause();
 
   constructor(
     acceptor: Acceptor<T>,
@@ -51,7 +48,7 @@ class AcceptingListener<T> implements Listener {
     if (!this.#closed) {
       this.#closed = true;
       this.#acceptor.close();
-      this.#resume?.();
+      this.#pause.end();
     }
     return Promise.resolve();
   }
@@ -59,17 +56,15 @@ class AcceptingListener<T> implements Listener {
   async *[Symbol.asyncIterator](): AsyncGenerator<Connection> {
     while (!this.#closed) {
       if (this.#reserve.isFull(performance.now())) {
-        await this.#pause();
+        await this.#pause.begin();
         continue;
       }
       try {
         yield this.#hold(await this.#acceptor.accept());
       } catch (error) {
         // Out of descriptors, or a stranger who left before it was accepted.
-        if (isOutOfDescriptors(error)) {
-          this.#reserve.ranOut(performance.now());
-        }
-        await this.#pause();
+        this.#reserve.failed(error, performance.now());
+        if (!this.#closed) await this.#pause.begin();
       }
     }
   }
@@ -79,7 +74,7 @@ class AcceptingListener<T> implements Listener {
     try {
       return this.#open(accepted, () => {
         release();
-        this.#resume?.();
+        this.#pause.end();
       });
     } catch (error) {
       release();
@@ -90,20 +85,4 @@ class AcceptingListener<T> implements Listener {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-
-  #pause(): Promise<void> {
-    if (this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, PAUSE);
-      this.#resume = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-}
-
-function isOutOfDescriptors(error: unknown): boolean {
-  return error instanceof Error && "code" in error &&
-    (error.code === "EMFILE" || error.code === "ENFILE");
 }

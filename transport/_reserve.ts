@@ -29,9 +29,15 @@ export class Reserve {
     };
   }
 
-  /** There was no descriptor left, at this time in ms. */
-  ranOut(now: number): void {
+  /** Accepting failed at this time in ms: because there was no descriptor left, or by a stranger. */
+  failed(error: unknown, now: number): void {
+    if (!isOutOfDescriptors(error)) return;
     this.#most = Math.max(1, this.#held - SIZE);
     this.#until = now + TIME;
   }
+}
+
+function isOutOfDescriptors(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    (error.code === "EMFILE" || error.code === "ENFILE");
 }

@@ -1,5 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Reserve } from "./_reserve.ts";
+
+const none = Object.assign(new Error("Too many open files"), {
+  code: "EMFILE",
+});
 
 Deno.test("Reserve leaves 16 descriptors for a minute once there were none", () => {
   const reserve = new Reserve();
@@ -12,7 +16,7 @@ Deno.test("Reserve leaves 16 descriptors for a minute once there were none", () 
   };
   assertEquals(fill(40, 0), 40);
   assertEquals(reserve.isFull(0), false); // who knows how many there are
-  reserve.ranOut(0);
+  reserve.failed(none, 0);
   for (let left = 40; left > 24; left--) {
     assertEquals(reserve.isFull(1), true);
     const end = ends.pop();
@@ -27,10 +31,17 @@ Deno.test("Reserve leaves 16 descriptors for a minute once there were none", () 
 
 Deno.test("Reserve always leaves room for one connection", () => {
   const reserve = new Reserve();
-  reserve.ranOut(0);
+  reserve.failed(none, 0);
   assertEquals(reserve.isFull(0), false);
   const end = reserve.hold();
   assertEquals(reserve.isFull(0), true);
   end();
   assertEquals(reserve.isFull(0), false);
+});
+
+Deno.test("Reserve holds nothing back for a stranger who left before it was accepted", () => {
+  const reserve = new Reserve();
+  reserve.hold();
+  reserve.failed(new Deno.errors.ConnectionAborted(), 0);
+  assert(!reserve.isFull(0));
 });

@@ -1,4 +1,5 @@
 import { closeQuietly } from "./_deno_conn.ts";
+import { Pause } from "./_pause.ts";
 import { Reserve } from "./_reserve.ts";
 import { ServerSocket } from "./_server_socket.ts";
 import { remoteOf, sendAtOnce } from "./_sockets.ts";
@@ -12,8 +13,6 @@ const REQUEST_TIMEOUT = 5_000;
 const GRACE = 500;
 /** Requests that arrive at the same time. */
 const REQUESTS = 64;
-/** How long to wait after an error of accept, in ms. */
-const PAUSE = 100;
 /** What a server answers a key with (RFC 6455, 4.2.2). */
 const KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -49,11 +48,11 @@ export class SocketServer {
   readonly #options: SocketServerOptions;
   readonly #listener: Deno.TcpListener;
   readonly #reserve = new Reserve();
+  readonly #pause = new Pause();
   /** The one that came first at the front. */
   readonly #arrivals = new Set<Arrival>();
   readonly #serving: Promise<void>;
   #closed = false;
-  #resume: (() => void) | undefined;
 
   constructor(options: SocketServerOptions) {
     const { hostname, port } = options;
@@ -67,7 +66,7 @@ export class SocketServer {
   async close(): Promise<void> {
     this.#closed = true;
     this.#listener.close();
-    this.#resume?.();
+    this.#pause.end();
     for (const { conn } of this.#arrivals) closeQuietly(conn);
     await this.#serving;
   }
@@ -75,27 +74,16 @@ export class SocketServer {
   async #serve(): Promise<void> {
     while (!this.#closed) {
       if (this.#reserve.isFull(performance.now())) {
-        await this.#pause();
+        await this.#pause.begin();
         continue;
       }
       try {
         this.#take(await this.#listener.accept());
-      } catch {
-        this.#reserve.ranOut(performance.now());
-        await this.#pause();
+      } catch (error) {
+        this.#reserve.failed(error, performance.now());
+        if (!this.#closed) await this.#pause.begin();
       }
     }
-  }
-
-  #pause(): Promise<void> {
-    if (this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, PAUSE);
-      this.#resume = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   #take(conn: Deno.TcpConn): void {
