@@ -1,5 +1,6 @@
 /**
- * A program with a replicated map, for measurements: it answers commands on stdin.
+ * A program with a replicated map, for measurements: it answers commands on stdin. An
+ * argument, if any, is how many bytes per second it sends over each of its connections.
  *
  * @module
  */
@@ -7,6 +8,9 @@ import { createNode } from "@devts/devts";
 import { map } from "@devts/node/state";
 import { msgpackr } from "@devts/protocol/msgpackr";
 import { sqlite } from "@devts/node/storage/sqlite";
+import { withPlugins } from "@devts/plugins";
+import { faults } from "@devts/plugins/faults";
+import { tcp } from "@devts/transport/tcp";
 import {
   collectGarbage,
   now,
@@ -28,7 +32,15 @@ interface Events {
 
 const VALUE = "x".repeat(100);
 
-const node = createNode<Events>({ cluster: "verify", logger: quiet });
+const [rate] = Deno.args;
+const transport = rate === undefined
+  ? tcp()
+  : withPlugins(tcp(), faults({ rate: Number(rate) }).plugin);
+const node = createNode<Events>({
+  cluster: "verify",
+  logger: quiet,
+  transport,
+});
 const plain = new Map<string, string>();
 let cart = node.use("cart", map<string>());
 const copied = node.use("copied", map<string>({ replicas: 2 }));

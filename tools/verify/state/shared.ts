@@ -2,9 +2,12 @@ import { Child } from "../../../bench/child.ts";
 
 const PROGRAM = new URL("./program.ts", import.meta.url);
 
-/** A program with a replicated map. */
-export function start(flags: readonly string[] = ["-A"]): Child {
-  return new Child(PROGRAM, { flags });
+/** A program with a replicated map; `args` as it says. */
+export function start(
+  flags: readonly string[] = ["-A"],
+  args: readonly string[] = [],
+): Child {
+  return new Child(PROGRAM, { flags, args });
 }
 
 /** The value in the middle. */

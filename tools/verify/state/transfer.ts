@@ -6,6 +6,8 @@ const WITH_GC = ["-A", "--v8-flags=--expose-gc"];
 const MIB = 1_048_576;
 /** A transfer that takes longer has come to a halt, in ms. */
 const LIMIT = 120_000;
+/** Bytes per second that a source sends for each key: a key takes about 120. */
+const RATE_PER_KEY = 40;
 
 type Program = ReturnType<typeof start>;
 
@@ -56,9 +58,11 @@ const cut: Row = {
   target: "at most 1.1 of the bytes of an uncut transfer; nothing missing",
   async measure({ short, progress }) {
     const count = short ? 100_000 : 1_000_000;
-    await using first = start();
-    await using second = start();
-    await using third = start();
+    // The sources take seconds for it, so that the kills fall in the middle of it.
+    const rate = [String(RATE_PER_KEY * count)];
+    await using first = start(["-A"], rate);
+    await using second = start(["-A"], rate);
+    await using third = start(["-A"], rate);
     await first.ask("fill", { count });
     const address = (await first.ask("listen")).text("address");
     for (const other of [second, third]) {
