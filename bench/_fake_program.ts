@@ -14,7 +14,7 @@ let count = 0;
 await serve({
   expect: (args) => {
     count = args.number("count");
-    sum = count * (2 * args.number("first") + count - 1) / 2;
+    sum = count * (count - 1) / 2;
     return {};
   },
   publish: (args) => ({ startedAt: 0, cpu: 2 * args.number("count") }),

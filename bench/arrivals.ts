@@ -86,7 +86,8 @@ export class Arrivals {
   #count(sequence: number): void {
     if (sequence !== this.#next) this.#wrong++;
     this.#next = sequence + 1;
-    this.#sum += sequence;
+    // From the first one, so that it stays a safe integer.
+    this.#sum += sequence - this.#first;
     if (sequence !== this.#last) return;
     this.#all.resolve(performance.timeOrigin + performance.now());
   }

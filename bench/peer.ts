@@ -10,7 +10,7 @@ export type Kind = "object128" | "bytes128" | "bytes1k" | "bytes64k";
  * | verb | arguments | answer |
  * | --- | --- | --- |
  * | `expect` | `kind`, `first`, `count` | the subscriber awaits messages `first` to `first + count - 1` |
- * | `arrived` | | once the last one is here: `endedAt`, `cpu` since `expect`, `wrong`, `sum` of the sequence numbers |
+ * | `arrived` | | once the last one is here: `endedAt`, `cpu` since `expect`, `wrong`, `sum` of the sequence numbers, counted from `first` |
  * | `publish` | `kind`, `first`, `count` | once all have left: `startedAt`, `cpu` |
  * | `request` | `count`, `inFlight` | once all are answered: `startedAt`, `endedAt`, `cpu`, `p50`, `p99`, `wrong` |
  *

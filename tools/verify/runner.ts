@@ -4,7 +4,10 @@ export interface Row {
   readonly what: string;
   /** The target, for a person: `"at least 0.5 of raw TCP"`. */
   readonly target: string;
-  /** Measures it. What it throws counts as a row that falls short. */
+  /**
+   * Measures it. One that throws counts as a row that falls short, also where a
+   * shortfall is known.
+   */
   measure(options: MeasureOptions): Promise<Measurement>;
 }
 
@@ -77,13 +80,14 @@ export async function verify(
 ): Promise<Outcome> {
   const outcome = { passed: 0, failed: 0, known: 0, skipped: 0 };
   for (const row of rows) {
-    const { figure, held, skipped = false } = await measure(row, {
+    const { figure, held, skipped = false, hasThrown } = await measure(row, {
       short,
       ...base !== undefined && { base },
       progress: (text) => print(`...    ${row.what}: ${text}`),
     });
     const line = `${row.what}: ${figure} (target: ${row.target})`;
-    const shortfall = shortfalls.get(row.what);
+    // What was not measured is no shortfall that is known.
+    const shortfall = hasThrown ? undefined : shortfalls.get(row.what);
     if (skipped) {
       print(`skip   ${row.what}: not measured, ${figure}`);
       outcome.skipped++;
@@ -134,11 +138,12 @@ export function parseShortfalls(text: string, area: string): Shortfalls {
 async function measure(
   row: Row,
   options: MeasureOptions,
-): Promise<Measurement> {
+): Promise<Measurement & { readonly hasThrown: boolean }> {
   try {
-    return await row.measure(options);
+    return { ...await row.measure(options), hasThrown: false };
   } catch (error) {
-    return { figure: `not measured, ${error}`, held: false };
+    const figure = `not measured, ${error}`;
+    return { figure, held: false, hasThrown: true };
   }
 }
 

@@ -57,6 +57,12 @@ Deno.test("verify() counts a row that throws as one that falls short, and goes o
   assertEquals(outcome, { passed: 1, failed: 1, known: 0, skipped: 0 });
 });
 
+Deno.test("verify() fails for a row that throws, also where a shortfall is known", async () => {
+  const known = new Map([["speed", { figure: "3", reason: "copies twice" }]]);
+  const { outcome } = await run([row("speed", new RangeError("no"))], known);
+  assertEquals(outcome, { passed: 0, failed: 1, known: 0, skipped: 0 });
+});
+
 Deno.test("verify() says what it cannot measure, and does not count it as held", async () => {
   const { lines, outcome } = await run([
     row("speed", { figure: "no wind here", held: false, skipped: true }),
