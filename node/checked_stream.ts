@@ -11,6 +11,7 @@ export class CheckedStream implements Stream {
   readonly #sent: StandardSchema;
   readonly #received: StandardSchema;
   readonly #invalid: (why: string) => void;
+  readonly #quiet: <T>(promise: Promise<T>) => Promise<T>;
 
   constructor(
     stream: Stream,
@@ -21,12 +22,15 @@ export class CheckedStream implements Stream {
     },
     /** A message came that does not fit. */
     invalid: (why: string) => void,
+    /** Sees to it that a rejection of which nobody takes notice ends nothing. */
+    quiet: <T>(promise: Promise<T>) => Promise<T>,
   ) {
     this.#stream = stream;
     this.#checks = checks;
     this.#sent = schemas.sent;
     this.#received = schemas.received;
     this.#invalid = invalid;
+    this.#quiet = quiet;
   }
 
   get name(): string {
@@ -49,26 +53,12 @@ export class CheckedStream implements Stream {
     return writableOf(this);
   }
 
-  async send(message: unknown): Promise<void> {
-    this.#checks.message(this.#sent, message);
-    await this.#stream.send(message);
+  send(message: unknown): Promise<void> {
+    return this.#quiet(this.#send(message));
   }
 
-  async receive(): Promise<unknown> {
-    const message = await this.#stream.receive();
-    if (message === undefined) return undefined;
-    try {
-      return this.#checks.message(this.#received, message);
-    } catch (error) {
-      const why = reasonOf(error);
-      this.#invalid(why);
-      const failure = new StreamError(
-        "violation",
-        `Stream "${this.name}" with node "${this.peer}" failed: ${why}`,
-      );
-      this.#stream.abort(failure);
-      throw failure;
-    }
+  receive(): Promise<unknown> {
+    return this.#quiet(this.#receive());
   }
 
   release(bytes: Uint8Array): void {
@@ -89,5 +79,27 @@ export class CheckedStream implements Stream {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#stream[Symbol.asyncDispose]();
+  }
+
+  async #send(message: unknown): Promise<void> {
+    this.#checks.message(this.#sent, message);
+    await this.#stream.send(message);
+  }
+
+  async #receive(): Promise<unknown> {
+    const message = await this.#stream.receive();
+    if (message === undefined) return undefined;
+    try {
+      return this.#checks.message(this.#received, message);
+    } catch (error) {
+      const why = reasonOf(error);
+      this.#invalid(why);
+      const failure = new StreamError(
+        "violation",
+        `Stream "${this.name}" with node "${this.peer}" failed: ${why}`,
+      );
+      this.#stream.abort(failure);
+      throw failure;
+    }
   }
 }

@@ -1102,6 +1102,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#checks,
       schemas,
       (why) => this.#refuseInvalid(name, peer, NO_REQUEST, why),
+      (promise) => this.#quiet(promise),
     );
   }
 

@@ -1,6 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
+import { z } from "zod";
 import type { Router } from "@devts/routing";
 import { memory } from "@devts/transport/memory";
+import { contract } from "./contract.ts";
+import type { AnyEvents } from "./types.ts";
 import { pass, passFor, turns } from "./_support_test.ts";
 import { pair, virtualWorld } from "./_world_test.ts";
 
@@ -75,6 +78,29 @@ Deno.test("Node leaves no rejection unhandled when nobody awaits join and listen
     node.join("memory://other");
     node.listen("memory://ada");
     await passFor(world.clock, closing);
+  });
+  assertEquals(seen, []);
+});
+
+Deno.test("Node leaves no rejection unhandled when nobody awaits what a checked stream does", async () => {
+  const rules = contract({
+    count: { opener: z.number(), acceptor: z.number() },
+  });
+  const seen = await unhandledDuring(async () => {
+    await using world = virtualWorld();
+    const { one, two } = await pair<AnyEvents>(world, { contract: rules });
+    two.node.onOpen("count", (stream) => {
+      stream.receive();
+      stream.send("no number");
+    });
+    const stream = await passFor(world.clock, one.node.open("bob", "count"));
+    stream.send("no number");
+    stream.receive();
+    stream.receive();
+    stream.abort();
+    stream.send(1);
+    stream.receive();
+    await pass(world.clock, 100);
   });
   assertEquals(seen, []);
 });
