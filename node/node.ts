@@ -1129,7 +1129,9 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         this.#receiving.received(link, message, lent),
       congestion: (link) => {
         this.#outcomes.note(link);
-        if (!link.congested && !link.dropping) this.#streams.pump();
+        const hasRoom = !link.congested && !link.dropping;
+        // One that has ended is no way any more: it is told so first.
+        if (link.open && hasRoom) this.#streams.pump();
       },
       slow: (link, slow) => this.#slow(link, slow),
       oversized: (link, error) => this.#oversized(link, error),
@@ -1171,6 +1173,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       this.#streams.gone((other) => other === id, `the link ended: ${reason}`);
     }
     this.#failUnreachable(reason);
+    // What others lead to may have waited for this one.
+    this.#streams.pump();
   }
 
   #noteEnd(id: NodeId, reason: string, error: unknown): void {

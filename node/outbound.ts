@@ -1,5 +1,6 @@
 import type { Codec } from "@devts/protocol";
 import type { Clock, NodeId } from "@devts/routing";
+import { Fifo } from "./_fifo.ts";
 import { SlabPool } from "./slab.ts";
 import {
   type Bundle,
@@ -56,6 +57,12 @@ interface Part {
   readonly writer: BundleWriter;
 }
 
+/** A bundle that is to leave. */
+interface Leaving {
+  readonly bundle: Bundle;
+  readonly target: Target;
+}
+
 /** What the outbound side is made with. */
 export interface OutboundOptions {
   readonly codec: Codec;
@@ -70,7 +77,10 @@ export interface OutboundOptions {
   nodes(): ReadonlySet<NodeId> | null;
   /** A turn of the event loop has begun in which events may leave. */
   turned?(): void;
-  /** Takes a finished bundle; must not throw. */
+  /**
+   * Takes a finished bundle; must not throw. What it adds meanwhile, as the program may
+   * that is told of a loss, leaves afterwards.
+   */
   ship(bundle: Bundle, target: Target): void;
 }
 
@@ -116,6 +126,10 @@ export class Outbound {
   /** Whether the codec is at work: it calls the value's own code, which must not add. */
   #encoding = false;
   #closed = false;
+  /** Finished bundles, in order. They are shipped once all else is as it is to be. */
+  readonly #leaving = new Fifo<Leaving>();
+  /** Whether one of them is being shipped. */
+  #isShipping = false;
   /** What has left in this turn, in bytes of a long event. */
   #left = 0;
   #pause: PromiseWithResolvers<void> | null = null;
@@ -144,6 +158,7 @@ export class Outbound {
     if (this.#encoding) throw reentered();
     const writer = this.#writerFor(target);
     this.#encode(writer, target, target, type, name, id, value, extras);
+    if (this.#leaving.size > 0) this.#leave();
     if (!this.#busy) this.#schedule();
   }
 
@@ -158,6 +173,7 @@ export class Outbound {
   ): void {
     const writer = this.#writerFor(target);
     this.#append(writer, target, type, name, id, bytes, extras);
+    if (this.#leaving.size > 0) this.#leave();
     if (!this.#busy) this.#schedule();
   }
 
@@ -202,6 +218,7 @@ export class Outbound {
       this.#share(target);
       this.#emitShared(target, name, value, extras);
     }
+    if (this.#leaving.size > 0) this.#leave();
     if (!this.#busy) this.#schedule();
   }
 
@@ -217,14 +234,14 @@ export class Outbound {
 
   /** Lets the open bundles go. */
   flush(): void {
-    if (this.#shared.count > 0) this.#shipShared();
-    if (this.#parts.size > 0) this.#shipParts();
-    if (this.#own.count > 0) this.#send(this.#own.take(), MYSELF);
+    this.#finish();
+    this.#leave();
   }
 
   /** Lets the open bundles go, and takes no more. */
   close(): void {
-    this.flush();
+    this.#finish();
+    this.#shipAll();
     this.#closed = true;
     this.#cancelRest?.();
   }
@@ -235,7 +252,7 @@ export class Outbound {
     if (node === undefined) return this.#own;
     const known = this.#parts.get(node);
     if (known) return known.writer;
-    if (!this.#mayAdd(1, this.#copies(node) ? 1 : 0)) this.flush();
+    if (!this.#mayAdd(1, this.#copies(node) ? 1 : 0)) this.#finish();
     return this.#newPart(node, target).writer;
   }
 
@@ -314,7 +331,7 @@ export class Outbound {
 
   /** The shared bundle is for those of a target, too, from now on. */
   #share(target: Target): void {
-    if (!this.#mayShare(target)) this.flush();
+    if (!this.#mayShare(target)) this.#finish();
     if (this.#shared.count === 0) this.#readers.begin(target);
     else this.#readers.add(target);
   }
@@ -352,7 +369,7 @@ export class Outbound {
     if (!this.#readers.areSeveral) return;
     const reach = this.#options.nodes()?.size ?? Infinity;
     this.#readers.note(target, Math.max(0, writer.length - before), reach);
-    if (this.#readers.foreign > FOREIGN) this.flush();
+    if (this.#readers.foreign > FOREIGN) this.#finish();
   }
 
   /**
@@ -373,14 +390,14 @@ export class Outbound {
     try {
       if (writer.add(type, name, id, value, extras)) return true;
       if (writer.count > 0) {
-        this.#ship(writer, own);
+        this.#finishWriter(writer, own);
         if (writer === this.#shared) this.#readers.begin(target);
         if (writer.add(type, name, id, value, extras)) return true;
       }
       const bytes = this.#options.codec.encode(value);
       this.#checkLength(bytes, extras?.length ?? 0);
-      this.flush();
-      this.#send(writer.single(type, name, id, bytes, extras), target);
+      this.#finish();
+      this.#queue(writer.single(type, name, id, bytes, extras), target);
       return false;
     } finally {
       this.#encoding = false;
@@ -405,10 +422,10 @@ export class Outbound {
     extras: Uint8Array | null,
   ): void {
     if (writer.addBytes(type, name, id, bytes, extras)) return;
-    this.#ship(writer, own);
+    this.#finishWriter(writer, own);
     if (writer.addBytes(type, name, id, bytes, extras)) return;
     const data = bytes ?? NOTHING;
-    this.#send(writer.single(type, name, id, data, extras), own);
+    this.#queue(writer.single(type, name, id, data, extras), own);
   }
 
   /** Nodes with a bundle of their own get an event for several in that. */
@@ -424,21 +441,46 @@ export class Outbound {
     }
   }
 
-  #ship(writer: BundleWriter, own: Target): void {
-    if (writer === this.#shared) this.#shipShared();
-    else if (writer.count > 0) this.#send(writer.take(), own);
+  #finishWriter(writer: BundleWriter, own: Target): void {
+    if (writer === this.#shared) this.#finishShared();
+    else if (writer.count > 0) this.#queue(writer.take(), own);
   }
 
-  #send(bundle: Bundle, target: Target): void {
+  #queue(bundle: Bundle, target: Target): void {
     this.#left += bundle.payload.length + EVENT_COST * bundle.count;
-    this.#options.ship(bundle, target);
+    this.#leaving.push({ bundle, target });
+  }
+
+  /** Finishes the open bundles. */
+  #finish(): void {
+    if (this.#shared.count > 0) this.#finishShared();
+    if (this.#parts.size > 0) this.#finishParts();
+    if (this.#own.count > 0) this.#queue(this.#own.take(), MYSELF);
+  }
+
+  /** Ships what is finished; while something is being shipped, the rest waits for it. */
+  #leave(): void {
+    if (this.#isShipping) return;
+    this.#isShipping = true;
+    try {
+      this.#shipAll();
+    } finally {
+      this.#isShipping = false;
+    }
+  }
+
+  #shipAll(): void {
+    const leaving = this.#leaving;
+    for (let next = leaving.shift(); next; next = leaving.shift()) {
+      this.#options.ship(next.bundle, next.target);
+    }
   }
 
   /** The shared bundle goes to whom it is for, without those who have all of it already. */
-  #shipShared(): void {
+  #finishShared(): void {
     const bundle = this.#shared.take();
     const isExact = this.#parts.size === 0 && !this.#readers.areSeveral;
-    this.#send(bundle, isExact ? this.#readers.first : this.#rest());
+    this.#queue(bundle, isExact ? this.#readers.first : this.#rest());
   }
 
   #rest(): Target {
@@ -448,9 +490,9 @@ export class Outbound {
     return { to: nodes.filter((id) => !this.#parts.has(id)) };
   }
 
-  #shipParts(): void {
+  #finishParts(): void {
     for (const { target, writer } of this.#parts.values()) {
-      this.#ship(writer, target);
+      this.#finishWriter(writer, target);
       this.#spare.push(writer);
     }
     this.#parts.clear();
@@ -465,7 +507,7 @@ export class Outbound {
 
   get #isOpen(): boolean {
     return this.#shared.count > 0 || this.#parts.size > 0 ||
-      this.#own.count > 0;
+      this.#own.count > 0 || this.#leaving.size > 0;
   }
 
   #turn(): void {

@@ -872,3 +872,76 @@ for (const direct of [true, false]) {
     );
   });
 }
+
+// -- What is added while a bundle is shipped --
+
+for (const flushes of [false, true]) {
+  const how = flushes ? ", and lets all of it go" : "";
+  Deno.test(`Outbound takes what is added while it ships${how}: none is lost, or goes elsewhere`, () => {
+    const [a, b, c] = targetsOf("abc");
+    const nodes = new Set("abc");
+    const got = new Map([...nodes].map((id) => [id, [] as unknown[]]));
+    const out = setUp({
+      nodes: () => nodes,
+      ship: ({ payload }, { to }) => {
+        const data = dataOf(payload);
+        for (const id of to === "all" ? nodes : to) got.get(id)?.push(...data);
+        if (!data.includes("b")) return;
+        for (const target of [a, c, OTHERS]) out.add("told", target);
+        if (flushes) out.outbound.flush();
+      },
+    });
+    // Bundles of their own, which leave in this order.
+    for (const [data, target] of [["a", a], ["b", b], ["c", c]] as const) {
+      out.add(data, target);
+    }
+    out.outbound.flush();
+    for (const target of [a, b, c]) out.add("end", target);
+    out.outbound.flush();
+    assertEquals([...got.values()], [
+      ["a", "told", "told", "end"],
+      ["b", "told", "end"],
+      ["c", "told", "told", "end"],
+    ]);
+  });
+}
+
+Deno.test("Outbound takes what is added while it ships a bundle that is full", () => {
+  const got: unknown[] = [];
+  let told = 0;
+  const out = setUp({
+    ship: ({ payload }) => {
+      got.push(...dataOf(payload));
+      if (told++ < 3) out.add("told");
+    },
+  });
+  const long = "x".repeat(20_000);
+  for (let i = 0; i < 20; i++) {
+    out.add(i % 5 === 4 ? new Uint8Array(90_000) : long);
+  }
+  out.outbound.flush();
+  assertEquals(got.filter((data) => data === "told").length, 3);
+  const rest = got.filter((data) => data !== "told");
+  assertEquals(rest.map((data) => data === long), [
+    ...Array.from({ length: 20 }, (_, i) => i % 5 !== 4),
+  ]);
+});
+
+Deno.test("Outbound.close() lets go what was added while it ships, and what waits", () => {
+  const got: unknown[] = [];
+  const [a, b] = targetsOf("ab");
+  const out = setUp({
+    ship: ({ payload }) => {
+      const data = dataOf(payload);
+      got.push(...data);
+      if (!data.includes("a")) return;
+      out.add("told", a);
+      out.outbound.close();
+      got.push("closed");
+    },
+  });
+  out.add("a", a);
+  out.add("b", b);
+  out.outbound.flush();
+  assertEquals(got, ["a", "b", "told", "closed"]);
+});

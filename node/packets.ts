@@ -35,18 +35,21 @@ export class Packets {
 
   /**
    * Runs `send`, which hands a bundle's payload to the router. Whether that handed it to
-   * a link as it is, with nothing in front.
+   * a link as it is, with nothing in front. Another bundle may be handed on meanwhile.
    */
   during(bundle: Bundle, send: () => void): boolean {
+    const outer = this.#bundle;
+    const wasBare = this.#isBare;
     this.#bundle = bundle;
     this.#isBare = false;
     try {
       send();
+      return this.#isBare;
     } finally {
-      this.#bundle = null;
+      this.#bundle = outer;
+      this.#isBare = wasBare;
       this.forget();
     }
-    return this.#isBare;
   }
 
   /** A packet came in a frame: it leaves in the same one. */

@@ -29,6 +29,23 @@ Deno.test("Packets frames a bundle of this node where it stands, once", () => {
   assertEquals([packets.events, packets.isBundle(own.payload)], [1, false]);
 });
 
+Deno.test("Packets goes on with a bundle during which another one was handed on", () => {
+  const packets = new Packets(protocol);
+  const [own, other] = [bundle(), bundle()];
+  const isBare = packets.during(own, () => {
+    const frame = packets.frame(own.payload, "data");
+    const isOtherBare = packets.during(other, () => {
+      assertEquals(packets.isBundle(other.payload), true);
+    });
+    assertEquals(isOtherBare, false);
+    assertEquals([packets.events, packets.isBundle(own.payload)], [3, true]);
+    const again = packets.frame(own.payload, "data");
+    assertEquals(again.message, frame.message);
+    assertStrictEquals(again.slab, own.slab);
+  });
+  assertEquals(isBare, true);
+});
+
 Deno.test("Packets copies whatever else is sent", () => {
   const packets = new Packets(protocol);
   const own = bundle();

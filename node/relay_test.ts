@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { NodeId, Router } from "@devts/routing";
 import { hopRouter } from "@devts/routing/hop";
+import { wrapConnection } from "@devts/transport";
 import { ROUTERS, row } from "./_row_test.ts";
 import { RequestError } from "./errors.ts";
 import { isSettled, pass, passFor, passUntil } from "./_support_test.ts";
@@ -166,4 +167,48 @@ Deno.test("Node waits for a link that is behind when it sends to a distant node"
   assertEquals(await passFor(world.clock, second), { nodes: 1, dropped: 0 });
   await pass(world.clock, 100);
   assertEquals(heard.length, 2);
+});
+
+Deno.test("Node sends streams on at once when the link that was behind ends", async () => {
+  await using world = virtualWorld();
+  const router = hopRouter();
+  let stalls = false;
+  const ada = world.add("ada", {
+    router,
+    limits: { highWaterMark: 50_000, outbox: 100_000 },
+    link: (connection, { id }) =>
+      wrapConnection(connection, {
+        send: (message) =>
+          stalls && id === "bob"
+            ? new Promise(() => {})
+            : connection.send(message),
+      }),
+  });
+  const [bob, cyd, dan] = ["bob", "cyd", "dan"].map((id) =>
+    world.add(id, { router })
+  );
+  assert(bob && cyd && dan);
+  for (const { node } of [bob, cyd]) {
+    await passFor(world.clock, node.listen(`memory://${node.id}`));
+    await passFor(world.clock, ada.node.join(`memory://${node.id}`));
+  }
+  await passFor(world.clock, dan.node.join("memory://cyd"));
+  const got: unknown[] = [];
+  dan.node.onOpen("talk", async (stream) => {
+    for await (const message of stream) got.push(message);
+  });
+  await pass(world.clock, 2_000);
+  const stream = await passFor(world.clock, ada.node.open("dan", "talk"));
+  stalls = true;
+  for (let i = 0; i < 5; i++) {
+    ada.node.send("bob", "work", new Uint8Array(30_000));
+  }
+  await pass(world.clock, 2_000);
+  assertEquals(ada.node.explain("bob").links[0]?.state, "dropping");
+  stream.send("at last");
+  await pass(world.clock, 1_000);
+  assertEquals(got, []);
+  await passUntil(world.clock, () => ada.node.counters.broken > 0);
+  await pass(world.clock, 10);
+  assertEquals(got, ["at last"]);
 });
