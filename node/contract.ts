@@ -166,6 +166,9 @@ function checkRule(name: string, rule: EventRules | ConversationRules): void {
     checkSchema(name, "acceptor", rule.acceptor);
     return;
   }
+  if ("opener" in rule || "acceptor" in rule) {
+    throw wrong(name, "a conversation has both `opener` and `acceptor`");
+  }
   const { data, reply, maxBytes = 1, version = 0, acks = "all" } = rule;
   if (data !== undefined) checkSchema(name, "data", data);
   if (reply !== undefined) checkSchema(name, "reply", reply);

@@ -49,6 +49,9 @@ Deno.test("contract() refuses what is no rule", () => {
   assertThrows(() => contract({ a: { maxBytes: 0 } }), TypeError, "maxBytes");
   assertThrows(() => contract({ a: { version: 0.5 } }), TypeError, "version");
   assertThrows(() => contract({ a: { acks: 0 } }), TypeError, "acks");
+  for (const half of [{ opener: z.number() }, { acceptor: z.number() }]) {
+    assertThrows(() => contract({ a: half }), TypeError, "has both `opener`");
+  }
 });
 
 Deno.test("contract() has the same digest for the same rules, in any order", () => {

@@ -55,9 +55,18 @@ export class DeadLetters {
   undelivered(name: string, bytes: Uint8Array | null, message: string): void {
     if (!this.#mayTell()) return;
     const { id } = this.#options;
-    const data = bytes === null ? undefined : this.#options.decode(name, bytes);
+    const data = bytes === null ? undefined : this.#decoded(name, bytes);
     const letter = { name, from: id, to: null, data, message };
     this.#tell({ reason: "undelivered", ...letter });
+  }
+
+  /** A codec may be one that only writes. */
+  #decoded(name: string, bytes: Uint8Array): unknown {
+    try {
+      return this.#options.decode(name, bytes);
+    } catch {
+      return undefined;
+    }
   }
 
   #mayTell(): boolean {

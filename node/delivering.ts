@@ -220,9 +220,11 @@ export class Delivering {
     this.#deliveries.gone(id, reason);
   }
 
-  /** Gives up all. */
+  /** Gives up all, and waits for nobody. */
   close(): void {
     this.#deliveries.close();
+    for (const { resolve } of this.#echoes.values()) resolve();
+    this.#echoes.clear();
   }
 
   /** Who handles a name, as far as is known. */

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Codec } from "@devts/protocol";
 import type { Behaviour, Scope } from "./behaviour.ts";
+import { contract } from "./contract.ts";
 import { StreamError } from "./errors.ts";
 import type { DeadLetter } from "./types.ts";
 import { isSettled, pass, passFor } from "./_support_test.ts";
@@ -87,6 +89,16 @@ Deno.test("drain() closes after its timeout, whatever runs, and is idempotent", 
   await assertRejects(() => two.node.send("ada", "x"), Error, "is closed");
 });
 
+Deno.test("drain() waits for nobody any more once the node is closed", async () => {
+  await using world = virtualWorld();
+  const { one } = await pair(world);
+  world.cut("bob");
+  const drained = one.node.drain();
+  await pass(world.clock, 1);
+  await passFor(world.clock, one.node.close());
+  assertEquals(await isSettled(drained), true);
+});
+
 Deno.test("Node tells of dead letters, and why they are", async () => {
   await using world = virtualWorld();
   const { one, two } = await pair(world);
@@ -122,6 +134,62 @@ Deno.test("Node tells of dead letters, and why they are", async () => {
   one.node.send("bob", "nobody");
   await pass(world.clock, 100);
   assertEquals(letters.at(-1)?.skipped, 900);
+});
+
+Deno.test("Node tells of dead letters that it cannot read itself", async () => {
+  await using world = virtualWorld();
+  const codec: Codec = {
+    name: "written",
+    encode: () => Uint8Array.of(1),
+    decode: () => {
+      throw new Error("it only writes");
+    },
+  };
+  const { one, two } = await pair(world, {
+    contract: contract({ put: { codec }, nobody: { codec } }),
+  });
+  const letters: unknown[] = [];
+  one.node.onSystem("deadLetter", ({ data }) => letters.push(data));
+  two.node.on("put", () => {});
+  await pass(world.clock, 2_000);
+  world.cut("bob");
+  const outcomes = Promise.allSettled([
+    one.node.deliver("put", 1, { timeout: 1_000 }),
+    one.node.deliver("nobody", 1),
+  ]);
+  const settled = await passFor(world.clock, outcomes);
+  assertEquals(settled.map(({ status }) => status), ["rejected", "rejected"]);
+  assertEquals(letters, [undefined, undefined]);
+});
+
+Deno.test("Node lets those who hear of dead letters send them on", async () => {
+  await using world = virtualWorld();
+  const limits = { outbox: 100_000, highWaterMark: 50_000 };
+  const { one, two } = await pair(world, { limits });
+  const cyd = world.add("cyd");
+  await passFor(world.clock, cyd.node.listen("memory://cyd"));
+  await passFor(world.clock, cyd.node.join("memory://ada"));
+  const [letters, sentOn]: [unknown[], unknown[]] = [[], []];
+  two.node.on("work", () => {});
+  cyd.node.on("lost", (data) => sentOn.push(data));
+  await pass(world.clock, 2_000);
+  one.node.onSystem("deadLetter", ({ name, reason }) => {
+    letters.push([name, reason]);
+    one.node.send("cyd", "lost", [name, reason]);
+  });
+  // More at a time than may be queued.
+  for (let i = 0; i < 5; i++) {
+    one.node.send("bob", "work", new Uint8Array(90_000));
+  }
+  for (let i = 0; i < 5; i++) {
+    one.node.send("cyd", "other", i);
+    one.node.send("bob", "work", i);
+    await pass(world.clock, 1);
+  }
+  await pass(world.clock, 1_000);
+  assert(letters.length > 3);
+  assertEquals(sentOn, letters);
+  assertEquals(one.told.filter(({ name }) => name === "error"), []);
 });
 
 Deno.test("Scope.drain() ends a behaviour without a loss, and its node goes on", async () => {

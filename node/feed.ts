@@ -66,8 +66,8 @@ export class EventFeed implements Feed<unknown> {
     this.#handler = options.on((data, context) => this.#take(data, context));
     for (const signal of options.signals) {
       signal.addEventListener("abort", this.#end);
-      if (signal.aborted) this.#end();
     }
+    if (options.signals.some(({ aborted }) => aborted)) this.#end();
   }
 
   next(): Promise<IteratorResult<Received<unknown>, undefined>> {
@@ -120,6 +120,8 @@ export class EventFeed implements Feed<unknown> {
 
   /** Of a delivery, a promise: it has been handled when the loop goes on. */
   #take(data: unknown, context: HandlerContext): Promise<void> | void {
+    // Another handler of the same event may have ended it.
+    if (this.#ended) return;
     const { from, name, signal, headers, delivery } = context;
     const isDelivery = delivery !== undefined;
     const receipt = isDelivery ? Promise.withResolvers<void>() : null;

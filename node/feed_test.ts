@@ -5,6 +5,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { DeliveryError } from "./errors.ts";
+import { EventFeed } from "./feed.ts";
 import { isSettled, pass, passFor, turn } from "./_support_test.ts";
 import { pair, virtualWorld, type World } from "./_world_test.ts";
 
@@ -112,6 +113,39 @@ Deno.test("events() ends with its signal, and with the node", async () => {
   await passFor(world.clock, bob.close());
   assertEquals((await waiting).done, true);
   assertThrows(() => bob.events("tick", { limit: 0 }), RangeError);
+});
+
+Deno.test("events() that another handler of the same event ends does not hold it back", async () => {
+  await using world = virtualWorld();
+  const { ada, bob } = await two(world);
+  bob.on("tick", () => void feed.return());
+  const feed = bob.events("tick");
+  await pass(world.clock, 2_000);
+  const outcome = ada.deliver("tick", 1, { timeout: 1_000 });
+  const { acknowledged } = await passFor(world.clock, outcome);
+  assertEquals(acknowledged, [{ node: "bob", group: null }]);
+  assertEquals((await feed.next()).done, true);
+});
+
+Deno.test("EventFeed that ends before it begins leaves nothing at its signals", () => {
+  const { signal } = new AbortController();
+  const listeners = new Set<unknown>();
+  type Args = Parameters<AbortSignal["addEventListener"]>;
+  signal.addEventListener = (...[, listener]: Args): void => {
+    listeners.add(listener);
+  };
+  signal.removeEventListener = (...[, listener]: Args): void => {
+    listeners.delete(listener);
+  };
+  new EventFeed({
+    name: "tick",
+    limit: undefined,
+    overflow: undefined,
+    signals: [AbortSignal.abort(), signal],
+    on: () => ({ [Symbol.dispose]: () => {} }),
+    dropped: () => {},
+  });
+  assertEquals(listeners.size, 0);
 });
 
 Deno.test("events() acknowledges a delivery once the loop goes on", async () => {

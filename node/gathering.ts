@@ -63,9 +63,10 @@ export class Gatherer implements Gathering<unknown> {
     this.#quiet = quiet;
     this.#wanted = count;
     this.#signal = signal;
-    this.asked = nodes;
-    this.#open = nodes.length;
-    for (const node of nodes) {
+    // Nobody waits for what is asked in vain.
+    this.asked = signal?.aborted ? [] : nodes;
+    this.#open = this.asked.length;
+    for (const node of this.asked) {
       ask(node, timeout, this.#stop.signal).then(
         (data) => this.#reply(node, data),
         (error) => this.#miss(node, error),
@@ -73,7 +74,7 @@ export class Gatherer implements Gathering<unknown> {
     }
     signal?.addEventListener("abort", this.#abort);
     if (signal?.aborted) this.#abort();
-    else if (nodes.length === 0) this.#end();
+    else if (this.#open === 0) this.#end();
     else this.#listen();
   }
 

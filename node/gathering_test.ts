@@ -114,6 +114,17 @@ Deno.test("gather() rejects with the reason of its signal, once", async () => {
   assertEquals(await gathering.next(), { done: true, value: undefined });
 });
 
+Deno.test("gather() asks nobody where its signal has aborted already", async () => {
+  await using world = virtualWorld();
+  const [ada] = await market(world);
+  assert(ada);
+  const { sent } = ada.counters;
+  const signal = AbortSignal.abort(new Error("too late"));
+  const gathering = ada.gather("price", "tea", { signal });
+  await assertRejects(() => gathering.next(), Error, "too late");
+  assertEquals([gathering.asked, ada.counters.sent - sent], [[], 0]);
+});
+
 Deno.test("gather() that is left leaves nothing behind", async () => {
   await using world = virtualWorld();
   const [ada] = await market(world);
