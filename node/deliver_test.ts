@@ -408,6 +408,78 @@ Deno.test("deliver() sends no more than a window at a time to a node", async () 
   assertEquals(one.node.counters.redelivered, 0);
 });
 
+/** More deliveries than a window holds. */
+const MANY = 5_000;
+const STUCK = (): Promise<void> => new Promise(() => {});
+
+Deno.test("deliver() fails what waits for room, too, when its node leaves", async () => {
+  await using world = virtualWorld();
+  const limits = { running: 2 * MANY };
+  const { one, two } = await pair(world, { limits });
+  two.node.on("set", STUCK);
+  await pass(world.clock, 2_000);
+  const outcomes = Promise.allSettled(
+    Array.from({ length: MANY }, (_, i) => one.node.deliver("set", i)),
+  );
+  await pass(world.clock, 100);
+  const start = world.clock.now();
+  await passFor(world.clock, two.node.close());
+  const reasons = new Set<unknown>();
+  for (const settled of await passFor(world.clock, outcomes)) {
+    assert(settled.status === "rejected");
+    const { outcome: { missing } } = settled.reason;
+    reasons.add(missing[0]?.reason);
+  }
+  assertEquals([...reasons], ["left"]);
+  assert(world.clock.now() - start < 5_000);
+});
+
+Deno.test("deliver() gives what waits for room at a member that leaves to another one at once", async () => {
+  await using world = virtualWorld();
+  const [ada, bob, cyd] = await cluster(world, ["ada", "bob", "cyd"]);
+  assert(ada && bob && cyd);
+  bob.node.on("job", () => {}, { group: "workers" });
+  await pass(world.clock, 2_000);
+  world.cut("bob");
+  const outcomes = Promise.all(
+    Array.from({ length: MANY }, (_, i) => ada.node.deliver("job", i)),
+  );
+  let handled = 0;
+  cyd.node.on("job", () => handled++, { group: "workers" });
+  const all = await passFor(world.clock, outcomes);
+  assertEquals(
+    new Set(all.map(({ acknowledged }) => acknowledged[0]?.node)),
+    new Set(["cyd"]),
+  );
+  assertEquals(handled, MANY);
+});
+
+Deno.test("deliver() sends what waits for room to the node that comes back", async () => {
+  await using world = virtualWorld();
+  const limits = { running: 2 * MANY };
+  const { one, two } = await pair(world, { limits });
+  two.node.on("set", STUCK);
+  await pass(world.clock, 2_000);
+  const outcomes = Promise.all(
+    Array.from({ length: MANY }, (_, i) => one.node.deliver("set", i)),
+  );
+  await pass(world.clock, 100);
+  world.cut("bob");
+  await pass(world.clock, 1_000);
+  const again = world.add("bob", {
+    incarnations: {
+      ...world.parts("bob").incarnations,
+      first: two.node.incarnation + 1_000,
+    },
+  });
+  const handled = new Set<unknown>();
+  again.node.on("set", (data) => handled.add(data));
+  await passFor(world.clock, again.node.listen("memory://bob-2"));
+  await passFor(world.clock, again.node.join("memory://ada"));
+  await passFor(world.clock, outcomes);
+  assertEquals(handled.size, MANY);
+});
+
 Deno.test("deliver() refuses more than limits.deliveries", async () => {
   await using world = virtualWorld();
   const { one, two } = await pair(world, { limits: { deliveries: 2 } });

@@ -321,14 +321,18 @@ export class Deliveries {
     const destination = this.#destinations.get(`d:${id}`);
     if (destination === undefined) return;
     const now = this.#options.clock.now();
-    for (const part of [...destination.pending.values()]) {
-      if (part.node !== id || part.result !== null) continue;
-      if (part.addressee.group !== null) this.#move(part, now);
-      else if (part.addressee.perhaps && reason !== "restarted") {
-        this.#retract(part);
-      } else if (reason === "left") {
-        this.#fail(part, "left", `node "${id}" left the cluster`);
-      } else part.retryAt = now;
+    const { pending, waiting } = destination;
+    const parts = [...pending.values()];
+    for (let part = waiting.shift(); part; part = waiting.shift()) {
+      parts.push(part);
+    }
+    for (const part of parts) {
+      if (!isWith(part, id)) continue;
+      this.#bereave(part, id, reason, now);
+      // It waited for room, and is to do so on.
+      if (isWith(part, id) && part.current === null) {
+        this.#assign(part, id, now);
+      }
     }
     this.#drop(destination);
   }
@@ -436,6 +440,16 @@ export class Deliveries {
     if (part.node === from) this.#move(part, this.#options.clock.now());
   }
 
+  /** The node that it is with is gone. */
+  #bereave(part: Part, id: NodeId, reason: string, now: number): void {
+    const { group, perhaps } = part.addressee;
+    if (group !== null) this.#move(part, now);
+    else if (perhaps && reason !== "restarted") this.#retract(part);
+    else if (reason === "left") {
+      this.#fail(part, "left", `node "${id}" left the cluster`);
+    } else part.retryAt = now;
+  }
+
   /** Another member of the group gets it, if there is one. */
   #move(part: Part, now: number): void {
     const { addressee: { group }, delivery: { order }, failed, node } = part;
@@ -506,6 +520,7 @@ export class Deliveries {
   /** Its node does not handle the name, or is gone, and was not known to. */
   #retract(part: Part): void {
     const { delivery } = part;
+    part.node = null;
     delivery.parts = delivery.parts.filter((other) => other !== part);
     delivery.open--;
     this.#release(part);
@@ -689,9 +704,8 @@ export class Deliveries {
       destination.next - floorOf(destination) < WINDOW
     ) {
       const part = waiting.shift();
-      const isHere = part?.node === destination.id && part.current === null &&
-        part.result === null;
-      if (part === undefined || !isHere) continue;
+      if (part === undefined || !isWith(part, destination.id)) continue;
+      if (part.current !== null) continue;
       this.#admit(part, destination);
       this.#send(part, this.#options.clock.now());
     }
@@ -699,8 +713,8 @@ export class Deliveries {
 
   /** Forgets a node to which there is nothing more. */
   #drop(destination: Destination): void {
-    const { id, next, pending, waiting } = destination;
-    if (pending.size + waiting.size > 0) return;
+    const { id, next, pending, waiting, dropped } = destination;
+    if (dropped || pending.size + waiting.size > 0) return;
     destination.dropped = true;
     this.#base = Math.max(this.#base, next);
     this.#destinations.delete(`d:${id}`);
@@ -722,6 +736,11 @@ function newPart(delivery: Delivery, addressee: Addressee, now: number): Part {
     awaySince: -1,
     result: null,
   };
+}
+
+/** Whether a part that is not settled is with a node. */
+function isWith({ node, result }: Part, id: NodeId): boolean {
+  return node === id && result === null;
 }
 
 /** The parts of so many sequences in a row: looks at no more than there are. */
