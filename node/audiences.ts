@@ -1,7 +1,9 @@
 import type { NodeId } from "@devts/routing";
 import {
   type Chosen,
+  fits,
   NETWORKS_CHOICE,
+  shortened,
   writeChosen,
   writeNetworksChoice,
 } from "./chosen.ts";
@@ -166,7 +168,9 @@ export class Audiences {
     const { nodes, groups } = this.#options.interest.table.find(name);
     const all = [...nodes, ...groups.flatMap(({ members }) => members)];
     const reachable = this.#options.nodes();
-    return new Set(all.filter((id) => reachable.has(id)));
+    return new Set(
+      all.filter((id) => reachable.has(id) && !this.#left.has(id)),
+    );
   }
 
   /**
@@ -250,7 +254,9 @@ export class Audiences {
     const reachable = nodes();
     return {
       of,
-      members: members.filter((one) => one === id || reachable.has(one)),
+      members: members.filter((one) =>
+        one === id || reachable.has(one) && !this.#left.has(one)
+      ),
     };
   }
 
@@ -275,7 +281,7 @@ export class Audiences {
     const key = chosen.map(([, member]) => member).join(" ");
     let audience = route.combinations.get(key);
     if (audience === undefined) {
-      audience = this.#combine(name, route, chosen);
+      audience = this.#combine(name, route, withRoom(chosen, route));
       if (route.combinations.size >= COMBINATIONS) route.combinations.clear();
       route.combinations.set(key, audience);
     }
@@ -326,6 +332,19 @@ export class Audiences {
     }
     return target;
   }
+}
+
+/** What an event says of groups, in less room where there is not enough. */
+function withRoom(
+  chosen: readonly Chosen[],
+  { groups }: Route,
+): readonly Chosen[] {
+  if (fits(chosen)) return chosen;
+  const only = new Set<string>();
+  for (const { of, members } of groups) {
+    if (members.length === 1) only.add(of.name);
+  }
+  return shortened(chosen, (group) => only.has(group));
 }
 
 function isWithin<T>(some: ReadonlySet<T>, all: ReadonlySet<T>): boolean {

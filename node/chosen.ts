@@ -10,7 +10,13 @@
  * ```
  */
 import type { NodeId } from "@devts/routing";
-import { EXTRA_GROUPS, extraIn, writeExtras } from "./extras.ts";
+import {
+  EXTRA_GROUPS,
+  extraIn,
+  EXTRAS_HEADER,
+  MAX_EXTRAS,
+  writeExtras,
+} from "./extras.ts";
 
 const GROUPS_ALONE = 1;
 const BY_NETWORK = 2;
@@ -43,6 +49,35 @@ export function writeChosen(
   alone: boolean,
 ): Uint8Array {
   return write(chosen, alone ? GROUPS_ALONE : 0);
+}
+
+/** Whether the extras of an event have room for so many groups. */
+export function fits(chosen: readonly Chosen[]): boolean {
+  let length = EXTRAS_HEADER + 1;
+  for (const pair of chosen) {
+    for (const text of pair) length += 1 + encoder.encode(text).length;
+  }
+  return length <= MAX_EXTRAS;
+}
+
+/**
+ * The same in less room: each node that is the only member of groups gets the event for
+ * every group of its that is not in the list. Anybody can make up groups of which he is
+ * the only member; they take no more room than one.
+ */
+export function shortened(
+  chosen: readonly Chosen[],
+  isOnly: (group: string) => boolean,
+): readonly Chosen[] {
+  const listed: Chosen[] = [];
+  const only = new Set<NodeId>();
+  for (const one of chosen) {
+    const [group, member] = one;
+    if (member === NETWORKS_CHOICE || !(group === "" || isOnly(group))) {
+      listed.push(one);
+    } else only.add(member);
+  }
+  return [...listed, ...[...only].map((member) => ["", member] as const)];
 }
 
 /** The extras of an event for the one member of a group that the network hands it to. */

@@ -2,7 +2,7 @@ import type { Clock, NodeId } from "@devts/routing";
 import { isAcks } from "./acks.ts";
 import type { Audiences, Route } from "./audiences.ts";
 import { DELIVERY, RECEIPT } from "./bundle.ts";
-import { writeChosen } from "./chosen.ts";
+import { fits, writeChosen } from "./chosen.ts";
 import {
   type Addressee,
   addresseeOf,
@@ -16,6 +16,7 @@ import {
   writeEcho,
 } from "./delivery_wire.ts";
 import type { Interest } from "./interest.ts";
+import type { Group } from "./interest_table.ts";
 import type { MetLimits } from "./limits.ts";
 import type { Outbound, Target } from "./outbound.ts";
 import { Receipts } from "./receipts.ts";
@@ -244,12 +245,7 @@ export class Delivering {
     const found: Addressee[] = [];
     for (const node of [...nodes ?? this.#options.nodes(), ...unfit.nodes]) {
       const perhaps = !interest.knows(node);
-      const unknown = node === stranger
-        ? writeChosen([
-          ...groups.map(({ of }) => [of.name, ""] as const),
-          ["", node],
-        ], false)
-        : null;
+      const unknown = node === stranger ? unknownGroups(node, groups) : null;
       found.push(addresseeOf(node, null, unknown, perhaps));
     }
     for (const { of } of [...groups, ...unfit.groups]) {
@@ -263,6 +259,13 @@ export class Delivering {
     if (target === null) return;
     this.#options.outbound.addBytes(target, RECEIPT, null, id, receipt);
   }
+}
+
+/** A node gets it for its groups that are not known; for none where that takes too long to say. */
+function unknownGroups(node: NodeId, groups: readonly Group[]): Uint8Array {
+  const known = groups.map(({ of }) => [of.name, ""] as const);
+  const chosen = [...known, ["", node] as const];
+  return writeChosen(fits(chosen) ? chosen : [], false);
 }
 
 function named(to: string | readonly string[]): readonly Addressee[] {

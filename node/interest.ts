@@ -17,7 +17,7 @@ import {
   writePing,
   writeWant,
 } from "./interest_codec.ts";
-import { InterestTable } from "./interest_table.ts";
+import { GROUPS_OF_ONE, InterestTable } from "./interest_table.ts";
 import { Latencies } from "./latencies.ts";
 
 /** The first and the longest pause between two digests, in ms; ± 10 %. */
@@ -125,7 +125,8 @@ export class Interest {
   /**
    * This node handles a name or a pattern; once more, where it does already.
    *
-   * @throws {RangeError} If it is in a group, and as many as may be are known already.
+   * @throws {RangeError} If it is in a group, and as many as may be are known already, or
+   * as many groups of that name.
    */
   add(subscription: Subscription): void {
     const key = keyOf(subscription);
@@ -140,10 +141,24 @@ export class Interest {
         `Cannot handle "${subscription.name}" in group "${subscription.group.name}": this node handles ${limit} names already`,
       );
     }
+    if (subscription.group !== null) {
+      this.#assertFewGroups(subscription.name, subscription.group.name);
+    }
     this.#own.set(key, { ...subscription, count: 1 });
     if (this.#isWithdrawn(subscription.name)) return;
     this.table.add(id, subscription);
     this.#changedOwn();
+  }
+
+  #assertFewGroups(name: string, group: string): void {
+    let groups = 0;
+    for (const own of this.#own.values()) {
+      if (own.name === name && own.group !== null) groups++;
+    }
+    if (groups < GROUPS_OF_ONE) return;
+    throw new RangeError(
+      `Cannot handle "${name}" in group "${group}": this node does so in ${groups} groups already`,
+    );
   }
 
   /**

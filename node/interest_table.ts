@@ -2,6 +2,9 @@ import type { NodeId } from "@devts/routing";
 import { type GroupOf, keyOf, type Subscription } from "./interest_codec.ts";
 import { Pattern, tokensOf } from "./names.ts";
 
+/** Groups of one name that a node is in: more of them count for nothing. */
+export const GROUPS_OF_ONE = 64;
+
 /** Who handles a name. */
 export interface Interested {
   /** Nodes that get every event. */
@@ -94,9 +97,10 @@ export class InterestTable {
     const members = new Map<string, Map<NodeId, GroupOf>>();
     for (const { by } of this.#entriesFor(name)) {
       for (const [id, subscriptions] of by) {
+        let taken = 0;
         for (const { group } of subscriptions.values()) {
           if (group === null) nodes.add(id);
-          else {
+          else if (taken++ < GROUPS_OF_ONE) {
             const key = `g:${group.name}`;
             const known = members.get(key);
             if (known) known.set(id, group);

@@ -494,7 +494,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @returns Dispose it to stop handling.
    * @throws {TypeError} If the name or the group is malformed.
    * @throws {RangeError} If this node is in a group for 1,024 names already
-   * (`limits.subscriptions`).
+   * (`limits.subscriptions`), or in 64 groups for this one.
    */
   on<K extends EventName<E>>(
     name: K,
