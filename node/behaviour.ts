@@ -39,6 +39,8 @@ import type {
 // What a name may not hold: it separates a behaviour's name from that of its event.
 const SEPARATOR = "/";
 const MAX_NAME = 64;
+// Full names of events are remembered up to this many.
+const NAMES = 4_096;
 
 /**
  * Something that a node can do: a store, presence, what a program makes of it. A
@@ -326,7 +328,6 @@ class NodeScope<E extends object> implements Scope<E> {
   readonly #cleanups: (() => unknown)[] = [];
   readonly #registered = new Set<Disposable>();
   readonly #abort = new AbortController();
-  // Only the behaviour adds names, so the table needs no bound.
   readonly #names = new Map<string, string>();
   #drained: Promise<boolean> | null = null;
   #closing: Promise<void> | null = null;
@@ -581,6 +582,7 @@ class NodeScope<E extends object> implements Scope<E> {
     let full = this.#names.get(name);
     if (full === undefined) {
       full = this.name + SEPARATOR + name;
+      if (this.#names.size >= NAMES) this.#names.clear();
       this.#names.set(name, full);
     }
     return full;

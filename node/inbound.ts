@@ -30,6 +30,8 @@ import type { Handler, HandlerContext } from "./types.ts";
 
 /** A handler that has not ended after this long, in ms, is reported and waited for no longer. */
 const STUCK_AFTER = 30_000;
+/** Once so many peers are known, those for which no handler runs are forgotten. */
+const ORIGINS = 4_096;
 
 /** What the inbound side tells the node. */
 export interface InboundOwner {
@@ -160,6 +162,8 @@ export class Inbound implements BundleVisitor<Resolved> {
     end: number,
   ) => unknown;
   readonly #origins = new Map<NodeId, Origin>();
+  /** How many of them are looked through. */
+  #most = ORIGINS;
   readonly #running = new Set<Running>();
   #cancelWatch: (() => void) | null = null;
   // The bundle being walked.
@@ -200,6 +204,11 @@ export class Inbound implements BundleVisitor<Resolved> {
       this.#extras = extrasBefore;
       this.#extrasEnd = extrasEndBefore;
     }
+  }
+
+  /** Of how many peers it keeps something. */
+  get size(): number {
+    return this.#origins.size;
   }
 
   /** A promise while as many handlers run for a peer as may. */
@@ -554,6 +563,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     let origin = this.#origins.get(from);
     if (origin) origin.gone = false;
     else {
+      if (this.#origins.size >= this.#most) this.#forgetIdle();
       origin = {
         from,
         running: 0,
@@ -563,6 +573,16 @@ export class Inbound implements BundleVisitor<Resolved> {
       this.#origins.set(from, origin);
     }
     return origin;
+  }
+
+  /** Relays may bring what is from nodes that are gone, or that nobody knows. */
+  #forgetIdle(): void {
+    for (const [from, origin] of this.#origins) {
+      if (origin.running === 0 && origin !== this.#origin) {
+        this.#origins.delete(from);
+      }
+    }
+    this.#most = Math.max(ORIGINS, 2 * this.#origins.size);
   }
 
   #begin(name: string): Running {

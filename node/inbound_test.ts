@@ -451,3 +451,23 @@ Deno.test("Inbound works with a codec that does not work in place", () => {
   take("ada", ["x", { a: [1, "two"] }], ["x", undefined]);
   assertEquals(seen, [{ a: [1, "two"] }, undefined]);
 });
+
+Deno.test("Inbound keeps no peer for ever for which nothing runs", async () => {
+  const { on, take, inbound } = setUp({ running: 1 });
+  const ended = Promise.withResolvers<void>();
+  on("slow", () => ended.promise);
+  on("x", () => {});
+  take("busy", ["slow", 1]);
+  let most = 0;
+  for (let i = 0; i < 20_000; i++) {
+    take(`passing-${i}`, ["x", i]);
+    most = Math.max(most, inbound.size);
+  }
+  assert(most <= 4_097, `${most} peers`);
+  const room = inbound.room("busy");
+  assert(room !== undefined);
+  ended.resolve();
+  await room;
+  assertEquals(inbound.room("busy"), undefined);
+  inbound.close();
+});

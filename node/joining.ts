@@ -18,6 +18,9 @@ const SETTLE_TIMEOUT = 1_500;
 // One entry node that tells what it knows is enough where the others take longer than
 // this, in ms: of many, a membership need not ask all.
 const PATIENCE = 400;
+// Once so many nodes could not be dialled, those that nobody tells of any more are
+// forgotten.
+const UNREACHABLE = 1_024;
 
 /** What joining needs. */
 export interface JoiningOptions {
@@ -25,7 +28,7 @@ export interface JoiningOptions {
   readonly schemes: readonly string[];
   readonly clock: Clock;
   readonly random: () => number;
-  readonly links: Links;
+  readonly links: Pick<Links, "dial" | "get">;
   readonly journal: Journal;
   /** The members. */
   members(): Iterable<Peer>;
@@ -43,8 +46,10 @@ export class Joining {
   readonly #seeds: Seeds;
   /** Nodes that have told what they know of the cluster. */
   readonly #informants = new Set<NodeId>();
-  /** Members that could not be dialled. */
+  /** Members, and whom they tell of, that could not be dialled. */
   readonly #unreachable = new Set<NodeId>();
+  /** How many of them are looked through. */
+  #most = UNREACHABLE;
   readonly #checks = new Set<() => void>();
   #closed = false;
 
@@ -105,7 +110,13 @@ export class Joining {
   /** A node cannot be dialled. */
   unreachable(id: NodeId): void {
     this.#unreachable.add(id);
+    if (this.#unreachable.size > this.#most) this.#forgetUnknown();
     this.changed();
+  }
+
+  /** How many nodes it remembers that could not be dialled. */
+  get size(): number {
+    return this.#unreachable.size;
   }
 
   /** A link came up. */
@@ -131,6 +142,17 @@ export class Joining {
     this.#closed = true;
     this.#seeds.close();
     this.changed();
+  }
+
+  /** Members may tell of ever other nodes that do not exist. */
+  #forgetUnknown(): void {
+    const { members, candidates } = this.#options;
+    const known = new Set(candidates().keys());
+    for (const { id } of members()) known.add(id);
+    for (const id of this.#unreachable) {
+      if (!known.has(id)) this.#unreachable.delete(id);
+    }
+    this.#most = Math.max(UNREACHABLE, 2 * this.#unreachable.size);
   }
 
   #checkDialable(address: Address): void {
