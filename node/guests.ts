@@ -284,10 +284,11 @@ export class Guests {
   /** Something of this node was not sent to a guest; whether a stream is told so. */
   #noteNotSent(
     id: NodeId,
-    { dropped, deliveries, stream }: Omit<Permitted, "payloads">,
+    { dropped, requests, deliveries, stream }: Omit<Permitted, "payloads">,
   ): boolean {
-    const { clock, counts, delivering, streams } = this.#options;
+    const { clock, counts, replies, delivering, streams } = this.#options;
     counts.forbidden += dropped;
+    for (const request of requests) replies.forbidden(id, request, NO_RIGHT);
     delivering.refused(id, sequencesOf(deliveries), NO_RIGHT);
     if (stream === null) return false;
     clock.soon(() => streams.forbade(id, stream, "guests have no right to it"));

@@ -287,6 +287,21 @@ for (const [name, make] of Object.entries(ROUTERS)) {
     assert(wire.received.some((packet) => has(packet, "at once")));
   });
 
+  Deno.test(`a guest over ${name}() is not asked what it may not handle, and its host says why`, async () => {
+    await using world = virtualWorld();
+    const { ada } = await scene(world, make);
+    const { node: any } = ada as unknown as { node: Node };
+    const start = world.clock.now();
+    const refused = await assertRejects(
+      () => passFor(world.clock, any.request(GUEST, "drop")),
+      RequestError,
+      "it is a guest without a right to it",
+    );
+    assertEquals(refused.reason, "handler");
+    assert(world.clock.now() - start < 1_000);
+    assertEquals(ada.node.counters.forbidden > 0, true);
+  });
+
   Deno.test(`a guest over ${name}() speaks for nobody else`, async () => {
     await using world = virtualWorld();
     const { members, ada, guest, wire } = await scene(world, make, {
