@@ -52,10 +52,11 @@ import {
 /** Options of {@linkcode quic}: certificates, and the limits of its connections. */
 export interface QuicOptions extends FrameLimits, CertificateOptions {
   /**
-   * After how many ms without a packet the other end counts as dead, 1 or more;
-   * the lower one of both ends holds. A third of it keeps a quiet connection
-   * alive. An attempt to connect lasts 3 s less, but 1.5 s at least and 10 s at most:
-   * a peer that is gone is known to be once it cannot be dialled, either.
+   * Within how many ms after its last packet the other end counts as dead, 1 or more:
+   * after three quarters of that at the earliest; the lower one of both ends holds. A
+   * quarter of it keeps a quiet connection alive. An attempt to connect lasts 3 s less,
+   * but 1.5 s at least and 10 s at most: a peer that is gone is known to be once it cannot
+   * be dialled, either.
    *
    * @default {15 s}
    */
@@ -128,9 +129,12 @@ class QuicTransport implements Transport {
       DIAL_TIMEOUT,
       Math.max(SHORTEST_DIAL, idle - SOONER),
     );
+    // The time of QUIC starts anew with what this end sends first after it has heard the
+    // other one (RFC 9000, section 10.1): within a quarter, which it pings after.
+    const keepAliveInterval = Math.ceil(idle / 4);
     this.#timing = {
-      maxIdleTimeout: idle,
-      keepAliveInterval: Math.ceil(idle / 3),
+      maxIdleTimeout: Math.max(1, idle - keepAliveInterval),
+      keepAliveInterval,
       maxConcurrentUnidirectionalStreams: 0,
     };
     this.#context = {

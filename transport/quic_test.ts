@@ -297,6 +297,26 @@ Deno.test("quic() connection rejects once the other end is silent for the idle t
   await relay.close();
 });
 
+Deno.test("quic() counts the ping of a quiet connection as part of the idle timeout", async () => {
+  const transport = quic({ ...options, idleTimeout: IDLE });
+  await using listener = await transport.listen(ADDRESS);
+  const { connectQuic } = Deno;
+  let dialled: Deno.ConnectQuicOptions<boolean> | undefined;
+  Deno.connectQuic = (given) => {
+    dialled = given;
+    return connectQuic(given);
+  };
+  try {
+    await (await transport.connect(listener.address)).close();
+  } finally {
+    Deno.connectQuic = connectQuic;
+  }
+  const { maxIdleTimeout = Infinity, keepAliveInterval = Infinity } = dialled ??
+    {};
+  assertEquals(maxIdleTimeout + keepAliveInterval, IDLE);
+  assert(maxIdleTimeout >= 3 * keepAliveInterval, "a lost ping ends nothing");
+});
+
 Deno.test("quic() connection stays open while it is quiet", async () => {
   const transport = quic({ ...options, idleTimeout: IDLE });
   await using listener = await transport.listen(ADDRESS);
