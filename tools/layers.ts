@@ -238,6 +238,8 @@ function brokenByOthers(
     if (path === SQLITE || isTest || TOOLING.has(folder)) return [];
     return [`"${name}" only in ${SQLITE}, tests, tools/ and bench/`];
   }
+  // What it copies has its name once it is whole.
+  if (path === SQLITE && specifier === "node:fs/promises") return [];
   if (path === CLOSABLE_TLS && NODE_TLS.has(name)) return [];
   if (name === "d3-force") {
     if (path === "routing/_picture_layout.ts" || isTest) return [];

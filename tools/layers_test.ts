@@ -85,6 +85,10 @@ const FORBIDDEN: readonly Case[] = [
     path: "node/storage/sqlite.ts",
     source: `import { DatabaseSync } from "node:sqlite";`,
   },
+  {
+    path: "node/storage/sqlite.ts",
+    source: `import { rename } from "node:fs/promises";`,
+  },
   { path: "protocol/a.ts", source: `import cbor from "npm:cbor-x@1";` },
   { path: "routing/a.ts", source: `const a = Deno.env;` },
   { path: "node/a.ts", source: "const a = `${globalThis.Deno.pid}`;" },
@@ -141,6 +145,10 @@ const ALLOWED: readonly Case[] = [
   {
     path: "node/storage/_sqlite_worker.ts",
     source: `import { DatabaseSync } from "node:sqlite";`,
+  },
+  {
+    path: "node/storage/_sqlite_worker.ts",
+    source: `import { rename } from "node:fs/promises";`,
   },
   {
     path: "transport/_closable_tls.ts",

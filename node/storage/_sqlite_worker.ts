@@ -1,4 +1,5 @@
 /** The thread that works with SQLite, so that the event loop does not wait for a disk. */
+import { rename, rm } from "node:fs/promises";
 import { backup, DatabaseSync, type StatementSync } from "node:sqlite";
 import { eachRow, packRows } from "./_packed.ts";
 import type { StorageFailure, StoredRow } from "./types.ts";
@@ -184,16 +185,33 @@ function read(
   const { first, next } = statementsOf(name);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const rows: StoredRow[] = [];
+  let last = after;
   let size = 0;
   for (const { key, value } of after ? next.iterate(after) : first.iterate()) {
     if (!(key instanceof Uint8Array) || !(value instanceof Uint8Array)) {
       throw new Refusal("malformed", "a row is not bytes");
     }
+    if (last && !isBefore(last, key)) {
+      throw new Refusal("malformed", "its rows are not in order");
+    }
+    last = key;
     rows.push({ key: decoder.decode(key), value });
     size += key.length + value.length;
-    if (size >= PAGE_SIZE) break;
+    if (size >= PAGE_SIZE) return packRows(rows);
   }
+  // Iterating ends without a word where a page cannot be read; this says so.
+  const isMore = (last ? next.get(last) : first.get()) !== undefined;
+  if (isMore) throw new Refusal("malformed", "its rows end before their end");
   return packRows(rows);
+}
+
+function isBefore(one: Uint8Array, other: Uint8Array): boolean {
+  const length = Math.min(one.length, other.length);
+  for (let i = 0; i < length; i++) {
+    const order = (one[i] ?? 0) - (other[i] ?? 0);
+    if (order !== 0) return order < 0;
+  }
+  return one.length < other.length;
 }
 
 function commit(batches: readonly Batch[]): null {
@@ -247,9 +265,19 @@ function apply(
   flush();
 }
 
+/** Who is killed meanwhile leaves no half of a copy under the name of a whole one. */
 async function copy(path: string): Promise<null> {
   if (!database) throw new Refusal("io", "it is closed");
-  await backup(database, path);
+  const part = `${path}.part`;
+  const leftovers = [part, `${part}-journal`];
+  for (const file of leftovers) await rm(file, { force: true });
+  try {
+    await backup(database, part);
+    await rename(part, path);
+  } catch (error) {
+    for (const file of leftovers) await rm(file, { force: true });
+    throw error;
+  }
   return null;
 }
 

@@ -18,8 +18,9 @@ const encoder = new TextEncoder();
 /** A storage in a file of SQLite. */
 export interface SqliteStorage extends Storage {
   /**
-   * Copies all that is committed into another file, while writes go on. To restore it,
-   * open the copy.
+   * Copies all that is committed into another file, while writes go on. It has another
+   * name, that ends in `.part`, until it is whole: what is there under this one is whole,
+   * whatever happens. To restore it, open the copy.
    *
    * @returns Rejects with a {@linkcode StorageError}; also while no state uses it.
    */
@@ -70,6 +71,8 @@ class SqliteFile implements SqliteStorage {
   #thread: Thread | null = null;
   #waiting: Waiting[] = [];
   #committing: Promise<void> | null = null;
+  /** Copies that are being made. */
+  readonly #copying = new Set<Promise<unknown>>();
 
   constructor(path: string) {
     this.#path = path;
@@ -103,7 +106,13 @@ class SqliteFile implements SqliteStorage {
         `Cannot back up ${this.#path}: no state uses it`,
       );
     }
-    await this.#ask({ op: "backup", path }, "back up");
+    const copying = this.#ask({ op: "backup", path }, "back up");
+    this.#copying.add(copying);
+    try {
+      await copying;
+    } finally {
+      this.#copying.delete(copying);
+    }
   }
 
   async *#read(name: string): AsyncGenerator<readonly StoredRow[]> {
@@ -150,6 +159,7 @@ class SqliteFile implements SqliteStorage {
   async #leave(name: string): Promise<void> {
     if (!this.#open.delete(name)) return;
     await this.#committing;
+    await Promise.allSettled(this.#copying);
     if (this.#open.size > 0) return;
     const thread = this.#thread;
     this.#thread = null;
@@ -177,6 +187,8 @@ class Thread {
   readonly #worker: Worker;
   readonly #asked = new Map<number, (answer: Answer) => void>();
   #lastId = 0;
+  /** Why it has ended, where it has. */
+  #ended: Answer | null = null;
 
   constructor() {
     const url = new URL("./_sqlite_worker.ts", import.meta.url);
@@ -189,14 +201,16 @@ class Thread {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const { message } = event;
-      for (const tell of this.#asked.values()) tell({ failure: "io", message });
+      const ended: Answer = { failure: "io", message: event.message };
+      this.#ended = ended;
+      for (const tell of this.#asked.values()) tell(ended);
       this.#asked.clear();
     };
   }
 
   /** Asks; the bytes of the question are the worker's from then on. */
   ask(question: Question): Promise<Answer> {
+    if (this.#ended) return Promise.resolve(this.#ended);
     const { promise, resolve } = Promise.withResolvers<Answer>();
     const id = ++this.#lastId;
     this.#asked.set(id, resolve);

@@ -28,9 +28,11 @@ async function read(table: StoredTable): Promise<StoredRow[]> {
 
 async function contents(path: string): Promise<StoredRow[]> {
   const table = await sqlite(path).open(IDENTITY);
-  const rows = await read(table);
-  await table.close();
-  return rows;
+  try {
+    return await read(table);
+  } finally {
+    await table.close();
+  }
 }
 
 function row(key: string, ...bytes: number[]): StoredRow {
@@ -155,3 +157,147 @@ Deno.test("sqlite() cut at every byte of its last transaction opens, and holds w
   await Deno.writeFile(`${copy}-wal`, log);
   assertEquals(await contents(copy), whole);
 });
+
+Deno.test("sqlite() that is closed ends the copies that are being made", async () => {
+  await using dir = await folder();
+  const storage = sqlite(`${dir.path}/state.db`);
+  const table = await storage.open(IDENTITY);
+  for (let i = 0; i < 100; i++) {
+    table.commit([{ key: `key ${i}`, value: new Uint8Array(50_000) }]);
+  }
+  await table.commit([row("last", 1)]);
+  const copying = storage.backup(`${dir.path}/copy.db`);
+  await table.close();
+  await copying;
+  assertEquals((await contents(`${dir.path}/copy.db`)).length, 101);
+  const files = await Array.fromAsync(Deno.readDir(dir.path));
+  assertEquals(
+    files.map(({ name }) => name).sort(),
+    ["copy.db", "state.db"],
+  );
+});
+
+Deno.test("sqlite() copies over what an earlier copy left behind, and leaves nothing of one that fails", async () => {
+  await using dir = await folder();
+  const storage = sqlite(`${dir.path}/state.db`);
+  const table = await storage.open(IDENTITY);
+  await table.commit([row("a", 1)]);
+  const copy = `${dir.path}/copy.db`;
+  for (const file of [`${copy}.part`, `${copy}.part-journal`]) {
+    await Deno.writeTextFile(file, "half of a copy".repeat(500));
+  }
+  await storage.backup(copy);
+  await table.commit([row("b", 2)]);
+  await storage.backup(copy);
+  await Deno.mkdir(`${dir.path}/taken`);
+  const error = await assertRejects(
+    () => storage.backup(`${dir.path}/taken`),
+    StorageError,
+    `Cannot back up ${dir.path}/state.db`,
+  );
+  assertEquals(error.reason, "io");
+  await table.close();
+  assertEquals(await contents(copy), [row("a", 1), row("b", 2)]);
+  const files = await Array.fromAsync(Deno.readDir(dir.path));
+  assertEquals(
+    files.map(({ name }) => name).sort(),
+    ["copy.db", "state.db", "taken"],
+  );
+});
+
+Deno.test("sqlite() with a page that is damaged gives all rows or says so, whichever page it is", async () => {
+  await using dir = await folder();
+  const path = `${dir.path}/state.db`;
+  const table = await sqlite(path).open(IDENTITY);
+  const count = 1_000;
+  await table.commit(
+    Array.from({ length: count }, (_, i) => ({
+      key: `key ${10_000 + i}`,
+      value: new Uint8Array(200).fill(i),
+    })),
+  );
+  await table.close();
+  const file = await Deno.readFile(path);
+  const PAGE = 4_096;
+  const pages = file.length / PAGE;
+  const wrongs: Record<string, (page: number) => Uint8Array> = {
+    zeroed: (page) => file.slice().fill(0, page * PAGE, (page + 1) * PAGE),
+    written: (page) => file.slice().fill(0xa5, page * PAGE, (page + 1) * PAGE),
+    // Of another one: it went to the wrong place.
+    misplaced: (page) => {
+      const other = 1 + page * 7 % (pages - 1);
+      return file.slice().copyWithin(
+        page * PAGE,
+        other * PAGE,
+        (other + 1) * PAGE,
+      );
+    },
+  };
+  let refused = 0;
+  for (const [name, damage] of Object.entries(wrongs)) {
+    for (let page = 1; page < pages; page += 5) {
+      const copy = `${dir.path}/${name} ${page}.db`;
+      await Deno.writeFile(copy, damage(page));
+      try {
+        assertEquals((await contents(copy)).length, count, `${name} ${page}`);
+      } catch (error) {
+        assert(error instanceof StorageError, `${name} ${page}: ${error}`);
+        assertEquals(error.reason, "malformed");
+        refused++;
+      }
+      await Deno.remove(copy);
+    }
+  }
+  assert(pages > 50 && refused > pages / 2, `${refused} of ${pages}`);
+});
+
+/** A program that fills a file, and copies it. */
+const COPIES = `
+import { sqlite } from ${JSON.stringify(import.meta.resolve("./sqlite.ts"))};
+const [path, copy] = Deno.args;
+const storage = sqlite(path);
+const table = await storage.open(${JSON.stringify(IDENTITY)});
+for (let i = 0; i < 100; i++) {
+  table.commit([{ key: \`key \${i}\`, value: new Uint8Array(300_000) }]);
+}
+await table.commit([]);
+await storage.backup(copy);
+`;
+
+Deno.test("sqlite() that is killed while it copies leaves a whole copy or none, and is busy for others until then", async () => {
+  await using dir = await folder();
+  const program = `${dir.path}/copies.ts`;
+  await Deno.writeTextFile(program, COPIES);
+  const [path, copy] = [`${dir.path}/state.db`, `${dir.path}/copy.db`];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--no-config", program, path, copy],
+    stdin: "null",
+  }).spawn();
+  while (!await exists(`${copy}.part`) && !await exists(copy)) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const error = await refusal(path);
+  assertEquals(error.reason, "busy");
+  assertEquals(
+    error.message,
+    `Cannot open ${path}: another process has it open`,
+  );
+  child.kill("SIGKILL");
+  await child.status;
+  if (await exists(copy)) assertEquals((await contents(copy)).length, 100);
+  const storage = sqlite(path);
+  const table = await storage.open(IDENTITY);
+  await storage.backup(copy);
+  await table.close();
+  assertEquals((await contents(copy)).length, 100);
+  assert(!await exists(`${copy}.part`));
+});
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
