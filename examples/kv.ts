@@ -65,7 +65,10 @@ export function kvApp(kv: ReplicatedMap<string>, signal: AbortSignal): Hono {
     return context.text(value);
   });
   app.put("/kv/:key", limit, async (context) => {
-    const value = await context.req.text();
+    const value = textOf(await context.req.arrayBuffer());
+    if (value === null) {
+      return context.json({ error: "A value is text in UTF-8" }, 400);
+    }
     return await written(
       context,
       (key, options) => kv.set(key, value, options),
@@ -77,6 +80,16 @@ export function kvApp(kv: ReplicatedMap<string>, signal: AbortSignal): Hono {
   );
   app.get("/watch", () => watchers.watch());
   return app;
+}
+
+/** Bytes as a text; `null`: they are none, and would not come back as they were. */
+function textOf(bytes: ArrayBuffer): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    return null;
+  }
 }
 
 /** Does a write, and answers once it is as safe as the level in the query says. */

@@ -79,6 +79,38 @@ Deno.test("kvApp() says what is wrong with a request", async () => {
   assertMatch((await long.json()).error, /1,?024/);
 });
 
+Deno.test("kvApp() takes any key and any text as it is, and no other bytes", async () => {
+  await using ada = await server(memory(), "ada");
+  const texts: [string, string][] = [
+    ["__proto__", ""],
+    ["constructor", "no mark"],
+    ["a b/ü?&#%", "\0\n\u2028"],
+    ["\u{1f600}", "\u{1f600}"],
+  ];
+  for (const [key, text] of texts) {
+    const path = `/kv/${encodeURIComponent(key)}`;
+    const made = await put(ada, `${path}?level=memory`, text);
+    assertEquals(made.status, 204);
+    const read = await ada.app.request(path);
+    assertEquals(
+      await read.bytes(),
+      new TextEncoder().encode(text),
+    );
+  }
+  const listed = await (await ada.app.request("/kv")).text();
+  const found: unknown[] = [];
+  JSON.parse(listed, (key, value) => {
+    if (typeof value === "string") found.push([key, value]);
+    return value;
+  });
+  assertEquals(found, texts);
+  const body = new Uint8Array([0xff, 0xfe]);
+  const bytes = await ada.app.request("/kv/b", { method: "PUT", body });
+  assertEquals(bytes.status, 400);
+  assertEquals(await bytes.json(), { error: "A value is text in UTF-8" });
+  assertEquals(ada.kv.has("b"), false);
+});
+
 Deno.test("kvApp() tells those who watch of each change, until they go", async () => {
   await using ada = await server(memory(), "ada");
   const { body } = await ada.app.request("/watch");

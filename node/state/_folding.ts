@@ -8,6 +8,7 @@ import {
   isIn,
   isLedger,
   ledgerOf,
+  MOST,
   recordsOf,
   Tally,
 } from "./_tally.ts";
@@ -51,6 +52,7 @@ export class Folding {
     for (const { life, count } of formerLives(tally, self)) {
       if (life.incarnation <= base) continue;
       if (!this.#replication.store.isOver(count.id)) break;
+      if (up + count.up > MOST || down + count.down > MOST) break;
       up += count.up;
       down += count.down;
       base = life.incarnation;

@@ -14,7 +14,7 @@ import { Persistence } from "./_persistence.ts";
 import { isDrift } from "./_scan.ts";
 import { PeerClocks } from "./_peer_clocks.ts";
 import { type Missed, Quorum } from "./_quorum.ts";
-import { type Replica, replicaId } from "./_replicas.ts";
+import { readLife, type Replica, replicaId } from "./_replicas.ts";
 import { type Changed, Store } from "./_store.ts";
 import { type Page, type Question, Transfers } from "./_transfers.ts";
 import { carriesBytes, toBase64, unpack, type Wire } from "./_wire.ts";
@@ -73,6 +73,12 @@ const MAX_WAITING = 65_536;
 
 const SETTLED: Promise<void> = Promise.resolve();
 
+/** Who is told of changes. */
+interface Watcher {
+  readonly callback: Changed;
+  isOver: boolean;
+}
+
 /** A transfer that is due, and who waits for it. */
 interface Due {
   readonly done: PromiseWithResolvers<boolean>;
@@ -91,14 +97,17 @@ export class Replication {
   readonly #transfers: Transfers;
   readonly #persistence: Persistence | null;
   readonly #carriesBytes: boolean;
-  readonly #watchers = new Set<Changed>();
+  #watchers: readonly Watcher[] = [];
+  #isTelling = false;
+  /** Changes that watchers made, and what came after those. */
+  #untold: Parameters<Changed>[] = [];
   readonly #due = new Map<string, Due>();
   /** How far each member was with each replica, when it last asked. */
   readonly #known = new Map<string, ReadonlyMap<string, number>>();
-  /** Writers that wait to hear that this node holds so many of their writes, by replica. */
+  /** Nodes that wait to hear that this one holds so many of the writes of their present life. */
   readonly #owed = new Map<
     string,
-    { readonly to: string; readonly seq: number }
+    { readonly to: string; readonly id: string; readonly seq: number }
   >();
   readonly #counts = {
     transfers: 0,
@@ -417,23 +426,40 @@ export class Replication {
 
   /** Calls back for each change, until disposed. */
   watch(callback: Changed): Disposable {
-    const watchers = this.#watchers;
-    const own: Changed = (...change) => callback(...change);
-    watchers.add(own);
-    this.store.changed = (...change) => {
-      for (const watcher of watchers) this.#tell(watcher, change);
-    };
+    const watcher: Watcher = { callback, isOver: false };
+    this.#watchers = [...this.#watchers, watcher];
+    this.store.changed = (...change) => this.#changed(change);
     return {
       [Symbol.dispose]: (): void => {
-        watchers.delete(own);
-        if (watchers.size === 0) this.store.changed = null;
+        watcher.isOver = true;
+        this.#watchers = this.#watchers.filter((one) => one !== watcher);
+        if (this.#watchers.length === 0) this.store.changed = null;
       },
     };
   }
 
-  #tell(watcher: Changed, change: Parameters<Changed>): void {
+  /** What a watcher writes is told after what it was told, to all in the same order. */
+  #changed(change: Parameters<Changed>): void {
+    if (this.#isTelling || this.#untold.length > 0) this.#untold.push(change);
+    else this.#tell([change]);
+  }
+
+  #tell(changes: readonly Parameters<Changed>[]): void {
+    this.#isTelling = true;
+    for (const change of changes) {
+      // Who begins to watch meanwhile hears of what comes then.
+      for (const watcher of this.#watchers) this.#tellOne(watcher, change);
+    }
+    this.#isTelling = false;
+    if (this.#untold.length === 0) return;
+    // A watcher that always writes does not stop everything else.
+    this.#scope.clock.soon(() => this.#tell(this.#untold.splice(0)));
+  }
+
+  #tellOne({ callback, isOver }: Watcher, change: Parameters<Changed>): void {
+    if (isOver) return;
     try {
-      watcher(...change);
+      callback(...change);
     } catch (error) {
       this.#scope.fault(error, `a watcher failed: ${reasonOf(error)}`);
     }
@@ -550,6 +576,7 @@ export class Replication {
     scope.onSystem("leave", ({ member: { id } }) => {
       this.#clocks.forget(id);
       this.#known.delete(id);
+      this.#owed.delete(`n:${id}`);
       this.#transfers.forget(id);
     });
   }
@@ -560,10 +587,8 @@ export class Replication {
     try {
       const { received, replica, ack, to } = this.store.receive(
         unpack(data),
+        from,
       );
-      if (replica.node !== from) {
-        throw new SyntaxError(`Cannot take writes of "${replica.id}"`);
-      }
       if (received === "gap") this.#transfer(from);
       if (received === "taken") this.#persistence?.touch();
       if (ack) this.#sayHeld(from, replica.id, to);
@@ -619,8 +644,9 @@ export class Replication {
 
   /** A writer wants to know when this node holds so many of its writes. */
   #sayHeld(to: string, id: string, seq: number): void {
-    const before = this.#owed.get(`r:${id}`)?.seq ?? 0;
-    this.#owed.set(`r:${id}`, { to, seq: Math.max(seq, before) });
+    const owed = this.#owed.get(`n:${to}`);
+    const before = owed?.id === id ? owed.seq : 0;
+    this.#owed.set(`n:${to}`, { to, id, seq: Math.max(seq, before) });
     const mark = this.store.entries.replicas.get(id)?.mark ?? 0;
     if (mark < seq) this.#transfer(to).then(() => this.#payOwed());
     else this.#payOwed();
@@ -628,8 +654,7 @@ export class Replication {
 
   #payOwed(): void {
     if (this.#closed) return;
-    for (const [key, { to, seq }] of this.#owed) {
-      const id = key.slice(2);
+    for (const [key, { to, id, seq }] of this.#owed) {
       const replica = this.store.entries.replicas.get(id);
       const mark = replica ? this.#markOf(replica) : 0;
       if (mark < seq) continue;
@@ -647,7 +672,7 @@ export class Replication {
 
   #takeHold(from: string, data: Wire): void {
     const [id, seq] = this.#readAbout(from, data);
-    if (seq > 0) this.#sayHeld(from, id, seq);
+    if (seq > 0 && readLife(id)?.node === from) this.#sayHeld(from, id, seq);
   }
 
   #readAbout(from: string, data: Wire): [id: string, seq: number] {

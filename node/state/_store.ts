@@ -1,5 +1,6 @@
 import type { Codec } from "@devts/protocol";
 import { malformed, Reader, ValueCodec, Writer } from "./_bytes.ts";
+import { shown } from "./_checks.ts";
 import {
   type Asked,
   differing,
@@ -295,6 +296,8 @@ export class Store {
   keep(seq: number): void {
     const { entries, staged, self } = this;
     const kept = staged.keep(seq, this.#pending);
+    // A watcher may write, and that may tell others of all that is pending.
+    self.mark = staged.firstSeq === null ? this.lastSeq : staged.firstSeq - 1;
     const isDirty = entries.tracksDirty;
     for (const write of kept) {
       // It stands in the storage as it is; what it did not replace does not.
@@ -304,7 +307,6 @@ export class Store {
       const { key, value, isDelete } = write;
       if (merged === "taken") this.changed?.(key, value, isDelete, true);
     }
-    self.mark = staged.firstSeq === null ? this.lastSeq : staged.firstSeq - 1;
   }
 
   /** Makes none of the writes that wait: the storage fails. */
@@ -380,6 +382,7 @@ export class Store {
   /**
    * Takes what another node's `takeDelta` gave.
    *
+   * @param from The id of that node: nobody tells of the writes of another one so.
    * @returns What became of it, whose writes they are, and up to which number; `ack`:
    * their writer waits to hear of it.
    * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
@@ -387,12 +390,16 @@ export class Store {
    */
   receive(
     bytes: Uint8Array,
+    from?: string,
   ): { received: Received; replica: Replica; to: number; ack: boolean } {
     const reader = new Reader(bytes);
     const head = readHead(reader);
     const [span] = head.spans;
     if (!span || head.spans.length > 1) {
       throw malformed("a delta is of one replica");
+    }
+    if (from !== undefined && readLife(span.id)?.node !== from) {
+      throw malformed(`it tells of writes of "${shown(span.id)}" as its own`);
     }
     const replica = this.entries.replicas.intern(span.id);
     const ack = (head.flags & ACK) !== 0;

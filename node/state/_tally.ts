@@ -2,7 +2,7 @@ import { KeyMap } from "./_key_map.ts";
 import { readLife } from "./_replicas.ts";
 
 /** What may stand in a count. */
-const MOST = Number.MAX_SAFE_INTEGER;
+export const MOST: number = Number.MAX_SAFE_INTEGER;
 /** What a ledger has of a life: its id, up, down, base. */
 const FIELDS = 4;
 /** No life of the node is in the count of a later one. */

@@ -1,7 +1,7 @@
 import type { Behaviour, Scope } from "../behaviour.ts";
 import { Folding, ownCount } from "./_folding.ts";
 import { Replicated } from "./_replicated.ts";
-import { countOf, entryOf, Tally } from "./_tally.ts";
+import { countOf, entryOf, MOST, Tally } from "./_tally.ts";
 import type { ReplicatedState, StateOptions, WriteOptions } from "./types.ts";
 
 /** A number that all nodes share and add to; no addition is lost. */
@@ -11,7 +11,8 @@ export interface ReplicatedCounter extends ReplicatedState {
   /**
    * Adds to it: 1 unless `by` says how much; as `ReplicatedMap.set`.
    *
-   * @throws {RangeError} If it is no safe integer, or below 0 where the counter only grows.
+   * @throws {RangeError} If it is no safe integer, or below 0 where the counter only grows,
+   * or if this node would have added, or taken away, more than 2^53 − 1 in all.
    */
   add(by?: number, options?: WriteOptions): Promise<void>;
   /** Calls back for each change, wherever it was written; dispose it to stop. */
@@ -87,6 +88,11 @@ class GrowingCounter extends Replicated implements ReplicatedCounter {
     const next = by < 0
       ? { up, down: down - by, base }
       : { up: up + by, down, base };
+    if (next.up > MOST || next.down > MOST) {
+      throw new RangeError(
+        `Cannot add ${by}: this node would have counted more than 2^53 - 1`,
+      );
+    }
     return this.replication.write(id, entryOf(next), false, options);
   }
 

@@ -1,5 +1,5 @@
 /** Counters whose nodes come, go and come back. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
 import { pass, passFor, START } from "../_support_test.ts";
@@ -203,4 +203,19 @@ Deno.test("counter() counts entries that make no sense for nothing", async () =>
     visits.replication.change(key, value, false);
   }
   assertEquals(visits.value, 5);
+});
+
+Deno.test("counter() adds no more than it can count, and keeps what it has", async () => {
+  await using world = virtualWorld();
+  const { node } = world.add("a");
+  const visits = node.use("visits", counter());
+  const balance = node.use("balance", upDownCounter());
+  await visits.add(Number.MAX_SAFE_INTEGER - 1);
+  await visits.add(1);
+  assertThrows(() => visits.add(1), RangeError, "more than 2^53 - 1");
+  assertEquals(visits.value, Number.MAX_SAFE_INTEGER);
+  await balance.add(-Number.MAX_SAFE_INTEGER);
+  assertThrows(() => balance.add(-1), RangeError, "more than 2^53 - 1");
+  await balance.add(5);
+  assertEquals(balance.value, 5 - Number.MAX_SAFE_INTEGER);
 });

@@ -59,7 +59,10 @@ export interface ReplicatedMap<V> extends ReplicatedState {
   keys(): IterableIterator<string>;
   /** The keys and their values, as a `Map` iterates them. */
   entries(): IterableIterator<[string, V]>;
-  /** Calls back for each change, wherever it was written; dispose it to stop. */
+  /**
+   * Calls back for each change, wherever it was written; dispose it to stop. All who watch
+   * hear of all changes in the same order: what one of them writes follows in a later turn.
+   */
   watch(callback: (change: MapChange<V>) => void): Disposable;
 }
 

@@ -569,3 +569,59 @@ Deno.test("map() tells those who wait for writes of one turn together", async ()
   );
   assertSame(nodes);
 });
+
+Deno.test("map() acknowledges at all once another node has taken the place of one that is gone", async () => {
+  await using world = virtualWorld();
+  const { clock } = world;
+  const nodes = await cluster(world, 3, { replicas: 3 });
+  const [a, b, c] = nodes;
+  assert(a && b && c);
+  await passFor(clock, c.tested.node.close());
+  const all = { level: "all", timeout: 30_000 } as const;
+  let isDone = false;
+  const write = a.cart.set("x", 1, all).then(() => {
+    isDone = true;
+  });
+  await pass(clock, 5_000);
+  assert(!isDone);
+  const d = await add(world, "d", { replicas: 3 });
+  await passFor(clock, write);
+  assertEquals([b.cart.get("x"), d.cart.get("x")], [1, 1]);
+  // One that leaves as it is asked does not count, and holds up nobody.
+  const later = a.cart.set("y", 2, { level: "quorum" });
+  await Promise.all([
+    passFor(clock, later),
+    passFor(clock, b.tested.node.close()),
+  ]);
+  await pass(clock, 5_000);
+  assertEquals([a.cart.get("y"), d.cart.get("y")], [2, 2]);
+});
+
+Deno.test("map() with one replica acknowledges at all levels by itself, and others hold the same", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2, { replicas: 1 });
+  const [a, b] = nodes;
+  assert(a && b);
+  for (const level of ["quorum", "all"] as const) {
+    await passFor(world.clock, a.cart.set(level, 1, { level }));
+  }
+  await pass(world.clock, 100);
+  assertEquals(b.cart.size, 2);
+  assertSame(nodes);
+});
+
+Deno.test("map() takes any text as a key, whatever objects make of it", async () => {
+  await using world = virtualWorld();
+  const nodes = await cluster(world, 2);
+  const [a, b] = nodes;
+  assert(a && b);
+  const keys = ["", "__proto__", "constructor", "0", "\0", "\u{1f600}", "ü/#"];
+  for (const key of keys) await a.cart.set(key, { key });
+  await pass(world.clock, 100);
+  for (const key of keys) assertEquals(b.cart.get(key), { key });
+  assertEquals([...b.cart.keys()].sort(), [...keys].sort());
+  for (const key of keys) await b.cart.delete(key);
+  await pass(world.clock, 100);
+  assertEquals(a.cart.size, 0);
+  assertSame(nodes);
+});

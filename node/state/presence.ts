@@ -117,7 +117,9 @@ class NodePresence<S> implements Presence<S> {
   }
 
   #tell(change: PresenceChange<S>): void {
-    for (const watcher of this.#watchers) {
+    // Who begins to watch meanwhile hears of what comes then.
+    for (const watcher of [...this.#watchers]) {
+      if (!this.#watchers.has(watcher)) continue;
       try {
         watcher(change);
       } catch (error) {

@@ -289,3 +289,33 @@ async function scenario(seed: number): Promise<void> {
 Deno.test("a storage that fails at random keeps what it acknowledged, and nothing that was refused", async () => {
   for (let seed = 1; seed <= 100; seed++) await scenario(seed);
 });
+
+Deno.test("a watcher that writes while the storage has one group of writes and not the next loses none on its way to others", async () => {
+  await using world = virtualWorld();
+  const { clock } = world;
+  const storage = new Slow();
+  const { state: a } = await start(world, "a", map<string>({ storage }));
+  const { state: b } = await start(world, "b", map<string>());
+  using _index = a.watch(({ key }) => {
+    if (key.startsWith("key")) a.set(`index of ${key}`, "seen");
+  });
+  storage.isOpen = false;
+  // More than is told at once.
+  const long = "x".repeat(1_000);
+  const writes = [];
+  for (let i = 0; i < 50; i++) writes.push(a.set(`key ${i}`, long, FSYNC));
+  await pass(clock, 1);
+  for (let i = 50; i < 60; i++) writes.push(a.set(`key ${i}`, long, FSYNC));
+  await pass(clock, 1);
+  assertEquals(storage.waiting, 1);
+  await storage.next();
+  await pass(clock, 1);
+  assertEquals([a.size, b.size], [100, 50]);
+  storage.isOpen = true;
+  while (storage.waiting > 0) await storage.next();
+  await passFor(clock, Promise.all(writes));
+  await pass(clock, 10);
+  assertEquals([a.size, b.size], [120, 120]);
+  assertEquals(a.hash(), b.hash());
+  assertEquals([b.counters.refused, b.counters.divergences], [0, 0]);
+});
