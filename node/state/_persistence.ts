@@ -2,17 +2,26 @@ import type { Clock } from "@devts/routing";
 import type { Codec } from "@devts/protocol";
 import type { StoredRow, StoredTable } from "../storage/types.ts";
 import { malformed, Reader, ValueCodec, Writer } from "./_bytes.ts";
+import { shown } from "./_checks.ts";
+import { hashBytes, hashText } from "./_hash.ts";
 import type { Replica } from "./_replicas.ts";
 import type { Staged } from "./_staged.ts";
 import type { Store } from "./_store.ts";
 
 /** The version of the rows; those of a newer one are refused. */
-const FORMAT = 2;
+const FORMAT = 3;
+/** From this one on, rows end with a hash of what stands before it, and of the key. */
+const HASHED_FORMAT = 3;
 /** The row about all others. It is the first. */
 const ABOUT = "";
 /** In front of the keys of entries. */
 const ENTRY = "e";
 const IS_DELETE = 1;
+/** A hash follows: older rows have none. */
+const IS_HASHED = 2;
+/** What a hash takes, in bytes. */
+const HASH_SIZE = 4;
+const DAMAGED = "what is stored of all others is damaged";
 /** A storage that fails is tried again after so long, in ms, and then twice that. */
 const RETRY_FIRST = 1_000;
 const RETRY_MOST = 30_000;
@@ -71,7 +80,8 @@ export class Persistence {
   /** Something has changed. */
   touch(): void {
     this.#isDue = true;
-    if (!this.#table || this.#isFailing) return;
+    // Once it closes, that happens once more, and then no more.
+    if (!this.#table || this.#isFailing || this.#closed) return;
     this.#running ??= this.#run();
     // The thread of the storage need not wait until this one has time for it.
     const { entries, staged } = this.#options.store;
@@ -214,7 +224,7 @@ export class Persistence {
     writer.u48(entries.seqAt(slot));
     writer.u48(entries.timeAt(slot));
     writer.u16(entries.counterAt(slot));
-    writer.u8(isDelete ? IS_DELETE : 0);
+    writer.u8(isDelete ? IS_HASHED | IS_DELETE : IS_HASHED);
     if (!isDelete) writer.value(this.#codec, entries.valueAt(slot));
     return this.#rowFrom(start, key);
   }
@@ -227,15 +237,17 @@ export class Persistence {
     writer.u48(write.seq);
     writer.u48(write.time);
     writer.u16(write.counter);
-    writer.u8(write.isDelete ? IS_DELETE : 0);
+    writer.u8(write.isDelete ? IS_HASHED | IS_DELETE : IS_HASHED);
     if (!write.isDelete) this.#options.store.staged.copyValue(write, writer);
     return this.#rowFrom(start, write.key);
   }
 
-  #rowFrom(start: number, key: string): StoredRow {
+  #rowFrom(start: number, name: string): StoredRow {
+    const key = ENTRY + name;
+    addHash(this.#writer, start, key);
     const { bytes, at } = this.#writer;
     // A view of what may be given up for a longer buffer stays as it is.
-    return { key: ENTRY + key, value: bytes.subarray(start, at) };
+    return { key, value: bytes.subarray(start, at) };
   }
 
   #about(marks: ReadonlyMap<Replica, number> | null): Uint8Array {
@@ -257,6 +269,7 @@ export class Persistence {
       writer.u64(incarnation);
       writer.u64(mark);
     }
+    addHash(writer, 0, ABOUT);
     return writer.view();
   }
 
@@ -294,7 +307,7 @@ export class Persistence {
       this.#marks.set(replica, replica.mark);
     }
     this.#table = table;
-    if (this.#isDue && !this.#closed) this.touch();
+    if (this.#isDue) this.touch();
   }
 
   #readAbout(
@@ -310,6 +323,8 @@ export class Persistence {
         `a newer version wrote it (${format}; this one reads up to ${FORMAT})`,
       );
     }
+    const isHashed = format >= HASHED_FORMAT;
+    if (isHashed && !isIntact(value, key)) throw malformed(DAMAGED);
     store.clock.witness(reader.u48(), reader.u16());
     for (let left = reader.u16(); left > 0; left--) {
       const number = reader.u32();
@@ -328,6 +343,7 @@ export class Persistence {
       const mark = format === 1 ? Number.MAX_SAFE_INTEGER : reader.u64();
       store.entries.replicas.settle(node, { incarnation, mark });
     }
+    if (!isHashed && !reader.done) throw malformed(DAMAGED);
   }
 
   #readRow(
@@ -342,12 +358,19 @@ export class Persistence {
     const seq = reader.u48();
     const time = reader.u48();
     const counter = reader.u16();
-    const isDelete = (reader.u8() & IS_DELETE) !== 0;
+    const flags = reader.u8();
+    const isDelete = (flags & IS_DELETE) !== 0;
     const length = isDelete ? 0 : reader.u32();
     const start = reader.at;
     const end = reader.skip(length);
+    const name = key.slice(ENTRY.length);
+    const isHashed = (flags & IS_HASHED) !== 0;
+    const isWhole = end + (isHashed ? HASH_SIZE : 0) === value.length;
+    if (!isWhole || isHashed && !isIntact(value, key)) {
+      throw malformed(`what is stored of "${shown(name)}" is damaged`);
+    }
     store.entries.merge({
-      key: key.slice(ENTRY.length),
+      key: name,
       replica,
       seq,
       time,
@@ -356,4 +379,16 @@ export class Persistence {
       value: isDelete ? undefined : this.#codec.decode(value, start, end),
     });
   }
+}
+
+/** Ends a row with a hash of what it says, and of what. */
+function addHash(writer: Writer, start: number, key: string): void {
+  writer.u32(hashBytes(writer.bytes, start, writer.at, hashText(key)));
+}
+
+/** Whether a row that ends with a hash is what was written. */
+function isIntact(row: Uint8Array, key: string): boolean {
+  const end = row.length - HASH_SIZE;
+  return end >= 0 &&
+    new Reader(row, end).u32() === hashBytes(row, 0, end, hashText(key));
 }

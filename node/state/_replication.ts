@@ -176,6 +176,7 @@ export class Replication {
       ask: (id, what, question) => this.#askPage(id, what, question),
       refused: (id, error) => this.#refuse(id, error),
       diverged: (id) => this.#diverged(id),
+      changed: () => this.#persistence?.touch(),
       now,
       isVerified,
     });

@@ -60,6 +60,11 @@ export function readPlace(reader: Reader): Place {
   return { hash, after: reader.u8() === 0 ? null : reader.text() };
 }
 
+/** The place before all of a hash. */
+export function startOf(hash: number): Place {
+  return { hash, after: null };
+}
+
 /** Whether a key is after a place. */
 export function isAfter(hash: number, key: string, place: Place): boolean {
   if (hash !== place.hash) return hash > place.hash;
@@ -95,12 +100,21 @@ export class Scan {
   /** Whether something came, and not all. */
   isPartial = false;
   readonly #options: ScanOptions;
-  readonly #todo: Open[] = [{ from: { hash: 0, after: null }, to: END }];
+  readonly #todo: Open[];
   #hasPage = false;
 
-  constructor(options: ScanOptions) {
+  /** `rest`: all but some ranges is here, as a node had it that told this head. */
+  constructor(
+    options: ScanOptions,
+    rest?: { readonly head: Head; readonly ranges: readonly Range[] },
+  ) {
     this.#options = options;
     this.movedAt = options.now();
+    this.#todo = rest?.ranges.map((range) => ({ ...range })) ??
+      [{ from: startOf(0), to: END }];
+    if (!rest) return;
+    this.isPartial = true;
+    this.#note(rest.head);
   }
 
   /**
@@ -145,7 +159,7 @@ export class Scan {
     while (from.hash + size < range.to) {
       const to = from.hash + size;
       this.#todo.push({ from, to });
-      from = { hash: to, after: null };
+      from = startOf(to);
     }
     this.#todo.push({ from, to: range.to });
   }
@@ -186,7 +200,7 @@ export class Scan {
     const { head, reader } = page;
     if ((head.flags & NEW) !== 0) throw new Error("It is new itself");
     const isDone = (head.flags & DONE) !== 0;
-    const next = isDone ? { hash: range.to, after: null } : readPlace(reader);
+    const next = isDone ? startOf(range.to) : readPlace(reader);
     if (!isBehind(next, range)) {
       throw malformed("a page ends before it begins, or after what was asked");
     }

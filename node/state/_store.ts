@@ -32,6 +32,7 @@ import {
   writeEntry,
   writeHead,
 } from "./_page.ts";
+import { type Lacking, lacking } from "./_lacking.ts";
 import { bucketOf, BUCKETS, firstOf } from "./_merkle.ts";
 import { KeyOrder } from "./_order.ts";
 import {
@@ -566,13 +567,13 @@ export class Store {
     return this.self.top > this.self.mark;
   }
 
-  /** Whether entries are held of which it is not known that all before them are. */
+  /** Whether entries of others are held of which it is not known that all before them are. */
   get isPartial(): boolean {
     const { replicas } = this.entries;
     for (const replica of replicas) {
-      if (replica.top > replica.mark && !replicas.isSettled(replica)) {
-        return true;
-      }
+      const { top, mark } = replica;
+      const isCut = top > mark && replica !== this.self;
+      if (isCut && !replicas.isSettled(replica)) return true;
     }
     return false;
   }
@@ -891,6 +892,11 @@ export class Store {
     this.counters.comparisons++;
     const asked: Asked = { head: EMPTY, level, indices };
     return differing(this.entries, reader, asked);
+  }
+
+  /** What is here of some buckets that differ, and what is not. */
+  lacking(buckets: readonly number[]): Lacking {
+    return lacking(this.entries, buckets);
   }
 
   /** Asks for what differs in some buckets: at most 1,024. */

@@ -2,8 +2,16 @@
 import { MAX_ASKED } from "./_compare.ts";
 import type { Reader } from "./_bytes.ts";
 import { DEPTH } from "./_merkle.ts";
-import { COMPARE, DONE, EQUAL, type Head, PARTIAL, SCAN } from "./_page.ts";
-import { Scan } from "./_scan.ts";
+import {
+  COMPARE,
+  DONE,
+  EMPTY,
+  EQUAL,
+  type Head,
+  PARTIAL,
+  SCAN,
+} from "./_page.ts";
+import { type Range, Scan } from "./_scan.ts";
 import type { Store } from "./_store.ts";
 
 /** Nodes from which a newcomer takes over everything at once. */
@@ -33,6 +41,8 @@ export interface TransfersOptions {
   refused(id: string, error: unknown): void;
   /** Another node holds something else, though it knows of the same writes. */
   diverged(id: string): void;
+  /** Something has changed here. */
+  changed(): void;
   /** Milliseconds that never go back. */
   now(): number;
   /** Whether what nodes that know of the same writes hold is the same. */
@@ -76,7 +86,7 @@ export class Transfers {
     if (this.#scan) await this.#takeAll(id, this.#scan);
     const isMuch = await this.#pull(id, this.#scan === null);
     if (isMuch) {
-      const scan = this.#newScan();
+      const scan = await this.#newScan(id);
       this.#scan = scan;
       await this.#takeAll(id, scan);
       await this.#pull(id, false);
@@ -97,15 +107,28 @@ export class Transfers {
     return true;
   }
 
-  #newScan(): Scan {
+  async #newScan(id: string): Promise<Scan> {
     const { ask, now, refused } = this.#options;
     const store = this.#store;
-    return new Scan({
-      ask: (id, range) => ask(id, "scan", store.askScan(range)),
-      take: ({ bytes, reader, head }) => store.takePage(bytes, reader, head),
+    const options = {
+      ask: (id: string, range: Range) => ask(id, "scan", store.askScan(range)),
+      take: (page: Page) => this.#take(page),
       refused,
       now,
-    });
+    };
+    if (!store.isPartial) return new Scan(options);
+    // What an earlier transfer brought, maybe in an earlier life, is not told again.
+    const { head, buckets } = await this.#differing(id);
+    const { held, ranges } = store.lacking(buckets);
+    await this.#exchange(id, held, false);
+    return new Scan(options, { head, ranges });
+  }
+
+  /** Merges a page; returns how many entries changed. */
+  #take({ bytes, reader, head }: Page): number {
+    const changes = this.#store.takePage(bytes, reader, head);
+    if (changes > 0) this.#options.changed();
+    return changes;
   }
 
   /** Takes over everything, from several at once. */
@@ -129,7 +152,7 @@ export class Transfers {
     const store = this.#store;
     const asked = store.marks();
     const cursor = new Map(asked);
-    const isNew = mayBeMuch && this.#hasNothing();
+    const isNew = mayBeMuch && (this.#hasNothing() || store.isPartial);
     let next = this.#options.ask(id, "pull", store.askPull(cursor, isNew));
     for (;;) {
       const page = await next;
@@ -143,20 +166,16 @@ export class Transfers {
         return await this.#verify(id, page, asked);
       }
       const isDone = (head.flags & DONE) !== 0;
-      for (const span of head.spans) {
-        if (span.from > (cursor.get(span.id) ?? 0)) {
-          throw new SyntaxError(
-            `Cannot take over "${span.id}": there is a gap in what it is told`,
-          );
-        }
-        cursor.set(span.id, span.to);
+      const goesOn = advance(cursor, head);
+      if (!isDone && (!goesOn || page.reader.done)) {
+        throw new SyntaxError(`Cannot take over from "${id}": it does not end`);
       }
       // The next page is on its way while this one is merged.
       if (!isDone) {
         next = this.#options.ask(id, "pull", store.askPull(cursor, isNew));
         next.catch(() => {});
       }
-      store.takePage(page.bytes, page.reader, head);
+      this.#take(page);
       if (!isDone) continue;
       store.complete(cursor, head.settled);
       return false;
@@ -195,28 +214,52 @@ export class Transfers {
   }
 
   /**
-   * Finds out what differs by hashes, level by level, and takes that over. Where it
-   * `repairs`, what the other node has not is kept, and what has been here before is taken
-   * again.
+   * Finds out what differs, and takes that over. Where it `repairs`, what the other node
+   * has not is kept, and what has been here before is taken again.
    */
   async #compare(id: string, repairs: boolean): Promise<void> {
+    const { head, buckets } = await this.#differing(id);
+    await this.#exchange(id, buckets, repairs);
+    if (repairs) return;
+    // What the other node had at the beginning, this one has now.
+    this.#store.complete(
+      new Map(head.spans.map((span) => [span.id, span.to])),
+      head.settled,
+    );
+  }
+
+  /** Which buckets differ, by hashes, level by level; and how far the other node was before. */
+  async #differing(
+    id: string,
+  ): Promise<{ head: Head; buckets: readonly number[] }> {
     const store = this.#store;
     const { ask } = this.#options;
-    let first: Head | null = null;
+    let first: Head = EMPTY;
     let differing: number[] = [0];
     for (let level = 0; level < DEPTH && differing.length > 0; level++) {
       const next: number[] = [];
       for (const indices of inParts(differing)) {
         const question = store.askHashes(level, indices);
         const { head, reader } = await ask(id, "hashes", question);
-        first ??= head;
+        if (first === EMPTY) first = head;
         next.push(...store.differing(reader, level, indices));
       }
       differing = next;
     }
-    for (const buckets of inParts(differing)) {
+    return { head: first, buckets: differing };
+  }
+
+  /** Takes over what differs in some buckets. */
+  async #exchange(
+    id: string,
+    buckets: readonly number[],
+    repairs: boolean,
+  ): Promise<void> {
+    const store = this.#store;
+    const { ask, changed } = this.#options;
+    for (const asked of inParts(buckets)) {
       for (let isDone = false; !isDone;) {
-        const { question, slots } = store.askBuckets(buckets);
+        const { question, slots } = store.askBuckets(asked);
         const page = await ask(id, "buckets", question);
         isDone = (page.head.flags & DONE) !== 0;
         const { bytes, reader, head } = page;
@@ -227,18 +270,33 @@ export class Transfers {
           slots,
           repairs,
         );
-        if (changes === 0 && !isDone) {
+        if (changes > 0) changed();
+        else if (!isDone) {
           throw new SyntaxError(`Cannot compare with "${id}": it does not end`);
         }
       }
     }
-    // What the other node had at the beginning, this one has now.
-    if (!first || repairs) return;
-    store.complete(
-      new Map(first.spans.map((span) => [span.id, span.to])),
-      first.settled,
-    );
   }
+}
+
+/**
+ * Moves to where a page ends; returns whether that is further on.
+ *
+ * @throws {SyntaxError} If it does not begin where the one before it ended.
+ */
+function advance(cursor: Map<string, number>, { spans }: Head): boolean {
+  let goesOn = false;
+  for (const { id, from, to } of spans) {
+    const before = cursor.get(id) ?? 0;
+    if (from > before) {
+      throw new SyntaxError(
+        `Cannot take over "${id}": there is a gap in what it is told`,
+      );
+    }
+    if (to > before) goesOn = true;
+    cursor.set(id, to);
+  }
+  return goesOn;
 }
 
 /** Cut into as many as one message asks about. */

@@ -10,13 +10,13 @@ import { type Page, type Question, Transfers } from "./_transfers.ts";
 const COUNT = 20_000;
 const VALUE = "x".repeat(100);
 
-function store(replica: string): Store {
+function store(replica: string, now: () => number): Store {
   return new Store({
     replica,
     codec: msgpackr(),
     wallClock: () => 1_000,
     clusterTime: () => 1_000,
-    now: () => 0,
+    now,
     maxValue: 10_000,
     secret: 0.5,
   });
@@ -24,7 +24,8 @@ function store(replica: string): Store {
 
 /** A newcomer, and sources that hold the same; each may be gone. */
 class Cluster {
-  readonly newcomer = store("new@1");
+  now = 0;
+  newcomer = this.#store("new@1");
   readonly sources = new Map<string, Store>();
   /** Scans that each answered: where they began. */
   readonly asked = new Map<string, number[]>();
@@ -35,30 +36,63 @@ class Cluster {
   bytes = 0;
   /** Called before each answer to a scan. */
   asking = (_id: string, _from: Place): void => {};
-  readonly transfers: Transfers;
+  transfers: Transfers;
 
   constructor(ids: readonly string[]) {
     const [first = "", ...rest] = ids;
-    const source = store(`${first}@1`);
+    const source = this.#store(`${first}@1`);
     for (let i = 0; i < COUNT; i++) source.write(`key ${i}`, VALUE, false);
     for (let i = 0; i < 100; i++) source.write(`key ${i}`, undefined, true);
     const all = source.takeDelta(false);
     assert(all);
     this.sources.set(first, source);
     for (const id of rest) {
-      const other = store(`${id}@1`);
+      const other = this.#store(`${id}@1`);
       other.receive(all);
       this.sources.set(id, other);
     }
-    this.transfers = new Transfers({
+    this.transfers = this.#transfers();
+  }
+
+  #store(replica: string): Store {
+    return store(replica, () => this.now);
+  }
+
+  #transfers(): Transfers {
+    return new Transfers({
       store: this.newcomer,
       members: () => this.sources.keys(),
       ask: (id, what, question) => this.#ask(id, what, question),
       refused: (id) => void this.refused.push(id),
       diverged: () => void this.diverged++,
-      now: () => 0,
+      changed: () => {},
+      now: () => this.now,
       isVerified: true,
     });
+  }
+
+  /** The newcomer is killed, and starts again with what it had. */
+  restart(): void {
+    const { entries } = this.newcomer;
+    this.newcomer = this.#store("new@2");
+    for (const { id, mark } of entries.replicas) {
+      this.newcomer.restore(id).mark = mark;
+    }
+    for (let slot = 0; slot < entries.slots; slot++) {
+      const key = entries.keyAt(slot);
+      const origin = entries.replicas.at(entries.originAt(slot));
+      if (key === undefined || !origin) continue;
+      this.newcomer.entries.merge({
+        key,
+        replica: this.newcomer.restore(origin.id),
+        seq: entries.seqAt(slot),
+        time: entries.timeAt(slot),
+        counter: entries.counterAt(slot),
+        isDelete: entries.isTombstone(slot),
+        value: entries.valueAt(slot),
+      });
+    }
+    this.transfers = this.#transfers();
   }
 
   /** What an uncut transfer takes, in bytes. */
@@ -235,4 +269,85 @@ Deno.test("Transfers.takeOver() tells of other contents under the same writes, a
     assertEquals(cluster.diverged, 1);
     if (isMissingHere) cluster.assertWhole();
   }
+});
+
+/** A newcomer that is killed once it has asked for so many pages, and starts again. */
+async function killed(pages: number): Promise<Cluster> {
+  const cluster = new Cluster(["a", "b", "c"]);
+  let count = 0;
+  cluster.asking = () => {
+    if (++count === pages) { for (const id of "abc") cluster.gone.add(id); }
+  };
+  await assertRejects(() => cluster.transfers.takeOver("a"), Error, "is gone");
+  cluster.asking = () => {};
+  cluster.gone.clear();
+  assertEquals(cluster.newcomer.marks().get("a@1") ?? 0, 0);
+  cluster.restart();
+  return cluster;
+}
+
+Deno.test("Transfers.takeOver() goes on where a newcomer was that was killed, with what it had", async () => {
+  for (const pages of [40, 150]) {
+    const cluster = await killed(pages);
+    const { bytes } = cluster;
+    const had = cluster.newcomer.entries.live.size;
+    assert(had > 0 && had < COUNT - 100, `${had}`);
+    await cluster.transfers.takeOver("b");
+    const source = cluster.sources.get("a");
+    assertEquals(cluster.newcomer.entries.digest(), source?.entries.digest());
+    assertEquals(cluster.newcomer.marks().get("a@1"), COUNT + 100);
+    assert(!cluster.newcomer.isPartial && !cluster.transfers.isNew);
+    const whole = await cluster.whole();
+    const share = 1 - had / (COUNT - 100);
+    const after = cluster.bytes - bytes;
+    assert(after <= (share + 0.02) * whole, `${after} of ${whole}, ${share}`);
+    // Not all comes from one node.
+    assert(cluster.asked.size > 1);
+    await cluster.transfers.takeOver("a");
+    assertEquals(cluster.diverged, 0);
+  }
+});
+
+Deno.test("Transfers.takeOver() brings nothing back that was deleted while a newcomer was down that has a part", async () => {
+  const cluster = await killed(120);
+  const [a, b, c] = [..."abc"].map((id) => cluster.sources.get(id));
+  assert(a && b && c);
+  const deleted = [...cluster.newcomer.entries.live.keys()].slice(0, 50);
+  for (const key of deleted) a.write(key, undefined, true);
+  const delta = a.takeDelta(false);
+  assert(delta);
+  for (const source of [b, c]) source.receive(delta.slice());
+  // Nobody remembers the deletions, nor how far they were with the transfer.
+  cluster.now += 3_600_000;
+  for (const source of [a, b, c]) {
+    source.entries.bury(10_000);
+    source.rest();
+  }
+  assertEquals(a.entries.tombstones, 0);
+  await cluster.transfers.takeOver("a");
+  for (const key of deleted) assert(!cluster.newcomer.entries.live.has(key));
+  assertEquals(cluster.newcomer.entries.digest(), a.entries.digest());
+  await cluster.transfers.takeOver("b");
+  assertEquals(cluster.diverged, 0);
+});
+
+Deno.test("Transfers.takeOver() of a newcomer that was killed asks for few ranges, though it has something everywhere", async () => {
+  const cluster = await killed(120);
+  const had = cluster.newcomer.entries.live.size;
+  const b = cluster.sources.get("b");
+  assert(b);
+  for (let i = 0; i < 3_000; i++) b.write(`live ${i}`, i, false);
+  const delta = b.takeDelta(false);
+  assert(delta);
+  for (const id of ["a", "c"]) cluster.sources.get(id)?.receive(delta.slice());
+  cluster.newcomer.receive(delta.slice());
+  assertEquals(cluster.newcomer.marks().get("b@1"), 3_000);
+  const before = cluster.bytes;
+  await cluster.transfers.takeOver("a");
+  assertEquals(cluster.newcomer.entries.digest(), b.entries.digest());
+  let asked = 0;
+  for (const starts of cluster.asked.values()) asked += starts.length;
+  assert(asked < 500, `${asked} pages`);
+  const [after, whole] = [cluster.bytes - before, await cluster.whole()];
+  assert(after <= 0.65 * whole, `${after} of ${whole}; ${asked} pages, ${had}`);
 });

@@ -202,6 +202,12 @@ await serve({
   },
   size: () => ({ size: cart.size, plain: plain.size, hash: cart.hash() }),
   taken: () => ({ size: cart.size, bytes: cart.counters.pageBytes }),
+  keep: async (args) => {
+    await cart.close();
+    cart = node.use("cart", map({ storage: sqlite(args.text("path")) }));
+    await cart.ready;
+    return { size: cart.size };
+  },
   fill: (args) => {
     for (let i = 0; i < args.number("count"); i++) cart.set(keyOf(i), VALUE);
     return {};

@@ -98,8 +98,58 @@ const cut: Row = {
   },
 };
 
+/** A transfer whose newcomer is killed. */
+const resumed: Row = {
+  what:
+    "a newcomer that is killed while it takes over everything goes on with what its storage has",
+  target:
+    "it is sent at most what it had not, and 0.1 of an uncut transfer; nothing missing",
+  async measure({ short, progress }) {
+    const count = short ? 100_000 : 1_000_000;
+    // So slow that the kill falls in the middle of it.
+    const rate = [String(RATE_PER_KEY * count)];
+    const folder = await Deno.makeTempDir();
+    const kept = { path: `${folder}/state.db` };
+    try {
+      await using first = start(["-A"], rate);
+      await using second = start(["-A"], rate);
+      await first.ask("fill", { count });
+      const address = (await first.ask("listen")).text("address");
+      await second.ask("listen");
+      await second.ask("join", { address });
+      const { bytes: once } = await taken(second, count);
+      progress(`two nodes hold ${count} keys`);
+      await using newcomer = start();
+      await newcomer.ask("keep", kept);
+      await newcomer.ask("join", { address });
+      await taken(newcomer, count / 2);
+      await newcomer.kill();
+      await using again = start();
+      const had = (await again.ask("keep", kept)).number("size");
+      await again.ask("join", { address });
+      const { bytes } = await taken(again, count);
+      await again.ask("sync");
+      const hashes = await Promise.all(
+        [first, again].map(async (child) =>
+          (await child.ask("size")).text("hash")
+        ),
+      );
+      const isSame = hashes[0] === hashes[1];
+      const [share, ratio] = [1 - had / count, bytes / once];
+      return {
+        figure: `${ratio.toFixed(3)} of the bytes; it had ${had} of ${count}${
+          isSame ? "" : "; the maps differ"
+        }`,
+        held: isSame && ratio <= share + 0.1 && had > count / 4,
+      };
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+};
+
 /** Transfers to newcomers. */
-export const transfers: readonly Row[] = [whole, cut];
+export const transfers: readonly Row[] = [whole, cut, resumed];
 
 /** Waits until a newcomer has so many keys. */
 async function taken(
