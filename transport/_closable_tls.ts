@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
-import { closeQuietly, type DenoConn } from "./_deno_conn.ts";
+import { closeQuietly, type DenoConn, writeAll } from "./_deno_conn.ts";
 import { sendAtOnce } from "./_sockets.ts";
 import type { StallLimits } from "./credentials.ts";
 
@@ -212,12 +212,6 @@ function sealedBy(conn: Deno.TcpConn): Duplex {
       done(error);
     },
   });
-}
-
-async function writeAll(conn: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    at += await conn.write(bytes.subarray(at));
-  }
 }
 
 /** Node's streams go on in the next turn of the event loop. */

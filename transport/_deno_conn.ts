@@ -58,6 +58,16 @@ async function readUnlessQuiet(
   }
 }
 
+/** Writes all of some bytes: the runtime's own may write a part. */
+export async function writeAll(
+  conn: Pick<Deno.Conn, "write">,
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += await conn.write(bytes.subarray(at));
+  }
+}
+
 /** Closes a connection that may be closed already. */
 export function closeQuietly(conn: Pick<Deno.Conn, "close">): void {
   try {

@@ -1,5 +1,6 @@
 import { Backlog } from "./_backlog.ts";
 import { type Encryption, ownCertificate } from "./_encryption.ts";
+import { Newcomers } from "./_newcomers.ts";
 import { handled } from "./_promise.ts";
 import { QuicSession } from "./_quic_session.ts";
 import type { QuicStream } from "./_quic_stream.ts";
@@ -17,8 +18,6 @@ export const SCHEME = "quic";
 const NEWCOMER_TIMEOUT = 5_000;
 /** Of those at the same time: each session that is given up takes a few s to go. */
 const NEWCOMERS = 64;
-/** One that has had so many ms makes room for the next one: enough for a handshake. */
-const GRACE = 500;
 /** How many connections may be under way, or wait to be iterated over, per listener. */
 const BACKLOG = 128;
 
@@ -37,18 +36,21 @@ const GIVEN_UP: Deno.QuicCloseInfo = { closeCode: 1, reason: "" };
 
 /** A session that has not spoken yet: it is in its handshake, or has no stream. */
 class Newcomer {
-  readonly since = performance.now();
   /** Rejects where it is given up. */
   readonly givenUp: Promise<never>;
   /** Whether it never spoke. */
   isSilent = true;
   readonly #conn: Deno.QuicConn;
   readonly #backlog: Backlog;
-  readonly #all: Set<Newcomer>;
+  readonly #all: Newcomers<Newcomer>;
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #reject: (reason: unknown) => void;
 
-  constructor(conn: Deno.QuicConn, backlog: Backlog, all: Set<Newcomer>) {
+  constructor(
+    conn: Deno.QuicConn,
+    backlog: Backlog,
+    all: Newcomers<Newcomer>,
+  ) {
     const { promise, reject } = Promise.withResolvers<never>();
     this.givenUp = handled(promise);
     this.#reject = reject;
@@ -56,7 +58,7 @@ class Newcomer {
     this.#backlog = backlog;
     this.#all = all;
     this.#timer = setTimeout(() => this.giveUp(), NEWCOMER_TIMEOUT);
-    all.add(this);
+    all.add(this, performance.now());
   }
 
   /** It opened a stream: whether that is its first one, which has its place. */
@@ -100,8 +102,10 @@ export class QuicPort {
   /** The one that shows it. */
   #listener: Deno.QuicListener | undefined;
   #changes: Disposable | undefined;
-  /** The one that came first at the front. */
-  readonly #newcomers = new Set<Newcomer>();
+  readonly #newcomers = new Newcomers<Newcomer>(
+    NEWCOMERS,
+    (newcomer) => newcomer.giveUp(),
+  );
   /** Sessions that are open, or about to. */
   #users = 0;
   #closed = false;
@@ -232,12 +236,8 @@ export class QuicPort {
 
   /** Whether it was given a place. Who stalls, or is not there, keeps out nobody for long. */
   #hasRoom(backlog: Backlog): boolean {
-    const isFree = this.#newcomers.size < NEWCOMERS;
-    if (isFree && backlog.reserve()) return true;
-    const [oldest] = this.#newcomers;
-    if (!oldest || performance.now() - oldest.since < GRACE) return false;
-    oldest.giveUp();
-    return backlog.reserve();
+    if (!this.#newcomers.isFull && backlog.reserve()) return true;
+    return this.#newcomers.giveUpOldest(performance.now()) && backlog.reserve();
   }
 
   /** Null: there is none, and the place is free again. */

@@ -1,4 +1,4 @@
-import { byteStream, closeQuietly } from "./_deno_conn.ts";
+import { byteStream, closeQuietly, writeAll } from "./_deno_conn.ts";
 import type { Arriving } from "./types.ts";
 
 // RFC 6455, 5.2.
@@ -256,9 +256,7 @@ export class ServerSocket {
     await null; // what is sent in the same turn leaves with it
     try {
       for (let bytes; (bytes = this.#nextWrite()) !== null;) {
-        for (let at = 0; at < bytes.length;) {
-          at += await this.#conn.write(bytes.subarray(at));
-        }
+        await writeAll(this.#conn, bytes);
         this.bufferedAmount -= bytes.length;
       }
     } catch {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { writeAll } from "./_deno_conn.ts";
 import { type Connection, ConnectionError, type Listener } from "./types.ts";
 import { websocket } from "./websocket.ts";
 
@@ -31,10 +32,8 @@ class Client implements Disposable {
     return client;
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) {
-      at += await this.#conn.write(bytes.subarray(at));
-    }
+  write(bytes: Uint8Array): Promise<void> {
+    return writeAll(this.#conn, bytes);
   }
 
   /** What arrives next; empty: nothing does any more. */

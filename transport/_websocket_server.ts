@@ -1,4 +1,5 @@
-import { closeQuietly } from "./_deno_conn.ts";
+import { closeQuietly, writeAll } from "./_deno_conn.ts";
+import { Newcomers } from "./_newcomers.ts";
 import { Pause } from "./_pause.ts";
 import { Reserve } from "./_reserve.ts";
 import { ServerSocket } from "./_server_socket.ts";
@@ -9,8 +10,6 @@ import type { Address } from "./types.ts";
 const MAX_REQUEST = 8_192;
 /** How long a request may take to arrive, in ms. */
 const REQUEST_TIMEOUT = 5_000;
-/** One that has had so many ms makes room for the next one. */
-const GRACE = 500;
 /** Requests that arrive at the same time. */
 const REQUESTS = 64;
 /** What a server answers a key with (RFC 6455, 4.2.2). */
@@ -32,12 +31,6 @@ export interface SocketServerOptions {
   opened(socket: ServerSocket, remote: Address): void;
 }
 
-/** A request that is arriving. */
-interface Arrival {
-  readonly since: number;
-  readonly conn: Deno.TcpConn;
-}
-
 /**
  * A web server that knows nothing but WebSockets of one path.
  *
@@ -49,8 +42,8 @@ export class SocketServer {
   readonly #listener: Deno.TcpListener;
   readonly #reserve = new Reserve();
   readonly #pause = new Pause();
-  /** The one that came first at the front. */
-  readonly #arrivals = new Set<Arrival>();
+  /** Those whose request is arriving. */
+  readonly #newcomers = new Newcomers<Deno.TcpConn>(REQUESTS, closeQuietly);
   readonly #serving: Promise<void>;
   #closed = false;
 
@@ -67,7 +60,7 @@ export class SocketServer {
     this.#closed = true;
     this.#listener.close();
     this.#pause.end();
-    for (const { conn } of this.#arrivals) closeQuietly(conn);
+    this.#newcomers.giveUpAll();
     await this.#serving;
   }
 
@@ -89,38 +82,26 @@ export class SocketServer {
   #take(conn: Deno.TcpConn): void {
     if (!this.#hasRoom()) return closeQuietly(conn);
     const release = this.#reserve.hold();
-    const arrival = { since: performance.now(), conn };
-    this.#arrivals.add(arrival);
-    this.#answer(conn, () => this.#arrivals.delete(arrival), release).catch(
-      () => {
-        this.#arrivals.delete(arrival);
-        closeQuietly(conn);
-        release();
-      },
-    );
+    this.#newcomers.add(conn, performance.now());
+    this.#answer(conn, release).catch(() => {
+      this.#newcomers.delete(conn);
+      closeQuietly(conn);
+      release();
+    });
   }
 
-  /** Who stalls keeps out nobody for long. */
   #hasRoom(): boolean {
-    if (this.#arrivals.size < REQUESTS) return true;
-    const [oldest] = this.#arrivals;
-    if (!oldest || performance.now() - oldest.since < GRACE) return false;
-    this.#arrivals.delete(oldest);
-    closeQuietly(oldest.conn);
-    return true;
+    return !this.#newcomers.isFull ||
+      this.#newcomers.giveUpOldest(performance.now());
   }
 
-  async #answer(
-    conn: Deno.TcpConn,
-    arrived: () => void,
-    release: () => void,
-  ): Promise<void> {
+  async #answer(conn: Deno.TcpConn, release: () => void): Promise<void> {
     sendAtOnce(conn);
     const { protocol, pathname, limit } = this.#options;
     const timer = setTimeout(() => closeQuietly(conn), REQUEST_TIMEOUT);
     const { head, rest } = await requestOf(conn).finally(() => {
       clearTimeout(timer);
-      arrived();
+      this.#newcomers.delete(conn);
     });
     const request = parse(head);
     if (request?.pathname !== pathname) {
@@ -212,8 +193,5 @@ async function acceptOf(key: string): Promise<string> {
 }
 
 async function write(conn: Deno.TcpConn, text: string): Promise<void> {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) {
-    at += await conn.write(bytes.subarray(at));
-  }
+  await writeAll(conn, new TextEncoder().encode(text));
 }

@@ -2,7 +2,7 @@
 // iteration moves 64 MiB from one end to the other. The functions are `async`:
 // `Deno.bench` does not await a promise that another function returns.
 
-import { byteStream } from "./_deno_conn.ts";
+import { byteStream, writeAll } from "./_deno_conn.ts";
 import { frame } from "./framing.ts";
 
 const TOTAL = 64 * 1024 * 1024;
@@ -14,12 +14,6 @@ async function loopback(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
     listener.accept(),
     Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
   ]);
-}
-
-async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let start = 0; start < bytes.length;) {
-    start += await conn.write(bytes.subarray(start));
-  }
 }
 
 /** Writes batches of 1 MiB; reads into one buffer of 256 KiB. */

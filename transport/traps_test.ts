@@ -4,6 +4,7 @@
  */
 import { assert, assertRejects } from "@std/assert";
 import { createCertificate } from "./_certificate_test.ts";
+import { writeAll } from "./_deno_conn.ts";
 
 const NAME = "node.internal";
 const ALPN = ["devts/1"];
@@ -328,12 +329,6 @@ testTrap(
     return error === undefined;
   },
 );
-
-async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) {
-    at += await conn.write(bytes.subarray(at));
-  }
-}
 
 interface QuicServer extends Disposable {
   readonly endpoint: Deno.QuicEndpoint;

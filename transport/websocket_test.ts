@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { createCertificate } from "./_certificate_test.ts";
+import { writeAll } from "./_deno_conn.ts";
 import { testTransport } from "./testing.ts";
 import {
   type Connection,
@@ -465,10 +466,4 @@ async function dialTcp(address: string): Promise<Deno.TcpConn> {
 /** A short binary message as a client sends it, masked with zeros (RFC 6455, 5.2). */
 function packetFrame(packet: Uint8Array): Uint8Array {
   return Uint8Array.of(0x82, 0x80 | packet.length, 0, 0, 0, 0, ...packet);
-}
-
-async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let start = 0; start < bytes.length;) {
-    start += await conn.write(bytes.subarray(start));
-  }
 }
