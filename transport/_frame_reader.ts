@@ -1,3 +1,4 @@
+import { tooLongToReceive } from "./_connection.ts";
 import { GOODBYE_LENGTH, HEADER, readLength } from "./_frame_header.ts";
 import type { ByteStream } from "./framing.ts";
 import {
@@ -224,10 +225,9 @@ function tooLong(
   size: number,
   limit: number,
 ): ConnectionError {
-  if (isTls(size)) return encrypted(remote);
-  const message =
-    `Cannot receive ${size} bytes from "${remote}": a message has at most ${limit}`;
-  return new ConnectionError(message, { cause: new RangeError(message) });
+  return isTls(size)
+    ? encrypted(remote)
+    : tooLongToReceive(remote, size, limit);
 }
 
 function encrypted(remote: Address): ConnectionError {

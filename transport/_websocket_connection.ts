@@ -1,4 +1,12 @@
-import { closedFor, messagesOf } from "./_connection.ts";
+import {
+  alreadyReceiving,
+  closedFor,
+  closedLate,
+  closedToSend,
+  messagesOf,
+  tooLongToReceive,
+  tooLongToSend,
+} from "./_connection.ts";
 import type { ServerSocket } from "./_server_socket.ts";
 import { handled, handledResolvers, rejected } from "./_promise.ts";
 import {
@@ -118,7 +126,9 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
     socket.onerror = (event: Event) => event.preventDefault();
     if ("ontoolong" in socket) {
       socket.ontoolong = (length) =>
-        this.#abort(this.#tooLong(length - 1, this.#maxMessage));
+        this.#abort(
+          tooLongToReceive(this.remote, length - 1, this.#maxMessage),
+        );
     }
     if (options.role === "dialer") this.#grantWindow();
   }
@@ -131,9 +141,7 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
     if (this.#sendError !== undefined) return rejected(this.#sendError);
     if (message.length > this.#maxMessage) {
       return rejected(
-        new RangeError(
-          `Cannot send ${message.length} bytes to "${this.remote}": a message has at most ${this.#maxMessage}`,
-        ),
+        tooLongToSend(this.remote, message.length, this.#maxMessage),
       );
     }
     const packet = new Uint8Array(1 + message.length);
@@ -151,11 +159,7 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
 
   receive(options?: ReceiveOptions): Promise<Uint8Array | null> {
     if (this.#waiter !== undefined) {
-      return rejected(
-        new TypeError(
-          `Cannot receive from "${this.remote}": another receive is pending`,
-        ),
-      );
+      return rejected(alreadyReceiving(this.remote));
     }
     const limit = Math.min(options?.limit ?? Infinity, this.#maxMessage);
     const message = this.#shift();
@@ -174,9 +178,7 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
 
   close(reason?: Error): Promise<void> {
     if (reason !== undefined && !this.#over) {
-      this.#abort(
-        closedFor(this.remote, reason),
-      );
+      this.#abort(closedFor(this.remote, reason));
     }
     this.#closed ??= this.#finish();
     return this.#closed;
@@ -209,7 +211,9 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
 
   #arriveData(message: Uint8Array): void {
     if (message.length > this.#maxMessage) {
-      this.#abort(this.#tooLong(message.length, this.#maxMessage));
+      this.#abort(
+        tooLongToReceive(this.remote, message.length, this.#maxMessage),
+      );
       return;
     }
     this.#held += message.length + OVERHEAD;
@@ -250,7 +254,9 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
   /** Makes room for what the user takes; returns why the user may not. */
   #take(message: Uint8Array, limit: number): ConnectionError | undefined {
     if (message.length > limit) {
-      return this.#abort(this.#tooLong(message.length, limit));
+      return this.#abort(
+        tooLongToReceive(this.remote, message.length, limit),
+      );
     }
     this.#giveRoom(message.length);
     return undefined;
@@ -338,18 +344,12 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
 
   /** Flushes, then closes the socket; ends in bounded time, never rejects. */
   async #finish(): Promise<void> {
-    this.#sendError ??= new ConnectionError(
-      `Cannot send to "${this.remote}": the connection is closed`,
-    );
+    this.#sendError ??= closedToSend(this.remote);
     this.#clear();
     this.#endReceiving();
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
-      this.#abort(
-        new ConnectionError(
-          `Cannot close the connection to "${this.remote}" in order: the other end did not take what was queued`,
-        ),
-      );
+      this.#abort(closedLate(this.remote));
       late.resolve();
     }, CLOSE_TIMEOUT);
     await Promise.race([this.#flush(), this.#gone.promise, late.promise]);
@@ -421,12 +421,6 @@ export class WebSocketConnection implements Connection, ArrivingConnection {
 
   #closeSocket(code: number): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code);
-  }
-
-  #tooLong(size: number, limit: number): ConnectionError {
-    const message =
-      `Cannot receive ${size} bytes from "${this.remote}": a message has at most ${limit}`;
-    return new ConnectionError(message, { cause: new RangeError(message) });
   }
 }
 

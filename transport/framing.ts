@@ -36,7 +36,14 @@
  * @module
  */
 
-import { closedFor, messagesOf } from "./_connection.ts";
+import {
+  alreadyReceiving,
+  closedFor,
+  closedLate,
+  closedToSend,
+  messagesOf,
+  tooLongToSend,
+} from "./_connection.ts";
 import { GOODBYE, HEADER, LENGTH_PREFIX } from "./_frame_header.ts";
 import { FrameReader } from "./_frame_reader.ts";
 import { FrameWriter } from "./_frame_writer.ts";
@@ -206,9 +213,7 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
 
   close(reason?: Error): Promise<void> {
     if (reason !== undefined && !this.#finished) {
-      this.#abort(
-        closedFor(this.remote, reason),
-      );
+      this.#abort(closedFor(this.remote, reason));
     }
     this.#closed ??= this.#finish();
     return this.#closed;
@@ -225,24 +230,14 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
   #refusal(length: number): Promise<never> | undefined {
     if (this.#sendError !== undefined) return rejected(this.#sendError);
     if (length <= this.#maxMessage) return undefined;
-    return rejected(
-      new RangeError(
-        `Cannot send ${length} bytes to "${this.remote}": a message has at most ${this.#maxMessage}`,
-      ),
-    );
+    return rejected(tooLongToSend(this.remote, length, this.#maxMessage));
   }
 
   #take(
     options: ReceiveOptions | undefined,
     lend: boolean,
   ): Promise<Uint8Array | null> {
-    if (this.#receiving) {
-      return rejected(
-        new TypeError(
-          `Cannot receive from "${this.remote}": another receive is pending`,
-        ),
-      );
-    }
+    if (this.#receiving) return rejected(alreadyReceiving(this.remote));
     if (this.#error !== undefined) return rejected(this.#error);
     if (this.#closed !== undefined) return Promise.resolve(null);
     const limit = Math.min(options?.limit ?? Infinity, this.#maxMessage);
@@ -274,17 +269,12 @@ class FramedConnection implements InPlaceConnection, ArrivingConnection {
     if (this.#goodbye && this.#sendError === undefined) {
       this.#writer.sendFrame(GOODBYE);
     }
-    this.#sendError ??= new ConnectionError(
-      `Cannot send to "${this.remote}": the connection is closed`,
-    );
+    this.#sendError ??= closedToSend(this.remote);
     const aborted = new Promise<void>((resolve) => this.#aborted = resolve);
-    const timer = setTimeout(() => {
-      this.#abort(
-        new ConnectionError(
-          `Cannot close the connection to "${this.remote}" in order: the other end did not take what was queued`,
-        ),
-      );
-    }, CLOSE_TIMEOUT);
+    const timer = setTimeout(
+      () => this.#abort(closedLate(this.remote)),
+      CLOSE_TIMEOUT,
+    );
     await Promise.race([this.#flushAndClose(), aborted]);
     clearTimeout(timer);
     this.#finished = true;

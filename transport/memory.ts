@@ -22,7 +22,14 @@
  * @module
  */
 
-import { closedFor, messagesOf } from "./_connection.ts";
+import {
+  alreadyReceiving,
+  closedFor,
+  closedToSend,
+  messagesOf,
+  tooLongToReceive,
+  tooLongToSend,
+} from "./_connection.ts";
 import { handled, handledResolvers, rejected } from "./_promise.ts";
 import {
   type Address,
@@ -248,9 +255,7 @@ class MemoryConnection implements Connection {
       this.#outgoing.end();
       this.#incoming.leave();
     } else {
-      this.#abort(
-        closedFor(this.remote, reason),
-      );
+      this.#abort(closedFor(this.remote, reason));
     }
     return DONE;
   }
@@ -266,11 +271,7 @@ class MemoryConnection implements Connection {
   async #receive(limit: number): Promise<Uint8Array | null> {
     const message = await this.#incoming.receive();
     if (message === null || message.length <= limit) return message;
-    const reason =
-      `Cannot receive ${message.length} bytes from "${this.remote}": a message has at most ${limit}`;
-    const error = new ConnectionError(reason, {
-      cause: new RangeError(reason),
-    });
+    const error = tooLongToReceive(this.remote, message.length, limit);
     this.#abort(error);
     throw error;
   }
@@ -313,11 +314,7 @@ class Pipe {
     if (this.#writerError !== undefined) return rejected(this.#writerError);
     const { maxMessage, highWaterMark } = this.#limits;
     if (message.length > maxMessage) {
-      return rejected(
-        new RangeError(
-          `Cannot send ${message.length} bytes to "${this.to}": a message has at most ${maxMessage}`,
-        ),
-      );
+      return rejected(tooLongToSend(this.to, message.length, maxMessage));
     }
     this.#messages.push(message.slice());
     this.#size += message.length + OVERHEAD;
@@ -328,11 +325,7 @@ class Pipe {
   }
 
   async receive(): Promise<Uint8Array | null> {
-    if (this.#receiving) {
-      throw new TypeError(
-        `Cannot receive from "${this.from}": another receive is pending`,
-      );
-    }
+    if (this.#receiving) throw alreadyReceiving(this.from);
     this.#receiving = true;
     try {
       for (;;) {
@@ -351,9 +344,7 @@ class Pipe {
   /** The writer closes in order: what waits can still be received. */
   end(): void {
     this.#ended = true;
-    this.#writerError ??= new ConnectionError(
-      `Cannot send to "${this.to}": the connection is closed`,
-    );
+    this.#writerError ??= closedToSend(this.to);
     this.#signalArrival();
     this.#signalRoom();
   }
