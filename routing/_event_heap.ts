@@ -7,6 +7,20 @@ export abstract class Planned {
   abstract run(): void;
 }
 
+/** A call back at a time. */
+export class PlannedCall extends Planned {
+  readonly #callback: () => void;
+
+  constructor(callback: () => void) {
+    super();
+    this.#callback = callback;
+  }
+
+  run(): void {
+    this.#callback();
+  }
+}
+
 const FIRST_ROOM = 256;
 
 /**

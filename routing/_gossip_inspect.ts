@@ -25,7 +25,7 @@ import {
   SHUFFLED,
   writeName,
 } from "./_gossip_packets.ts";
-import { readStamp } from "./_order.ts";
+import { readStamp } from "./_order_stamp.ts";
 import { readId } from "./_peer_codec.ts";
 import type { Inspected, NodeId } from "./types.ts";
 

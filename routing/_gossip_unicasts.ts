@@ -12,7 +12,8 @@ import {
 } from "./_gossip_packets.ts";
 import type { Beats } from "./_gossip_presence.ts";
 import { IdMap } from "./_id_map.ts";
-import { type Order, readStamp, type Stamp, writeStamp } from "./_order.ts";
+import type { Order } from "./_order.ts";
+import { readStamp, type Stamp, writeStamp } from "./_order_stamp.ts";
 import { readId } from "./_peer_codec.ts";
 import { HEAD, type Note, type Reason, Receipts } from "./_receipts.ts";
 import { joined } from "./_relay.ts";

@@ -1,3 +1,4 @@
+import { Epochs } from "./_epochs.ts";
 import {
   type Advert,
   compareVersions,
@@ -39,8 +40,6 @@ const MAX_QUIET = 5000;
 const PAGE_SIZE = 200;
 /** Bytes of adverts after which the next ones take another packet. */
 const PACKET_SIZE = 16 * 1024;
-/** How far the clocks of two nodes may differ, in ms. */
-const MAX_SKEW = 3_600_000;
 /** How far a sequence number may jump. */
 const MAX_JUMP = 2 ** 20;
 /** Links that adverts name, on average, when there is no room for more. */
@@ -61,8 +60,7 @@ export interface ExchangeOptions {
 export class Exchange {
   readonly #options: ExchangeOptions;
   readonly #changes = new Bucket(MAX_CHANGES, CHANGES_PER_SECOND);
-  /** The latest epoch of this node and its neighbours, minus the clock at the time. */
-  #epochOffset: number;
+  readonly #epochs: Epochs;
   #version: Version;
   /** The epoch at which this node started, by its own clock. */
   readonly #epoch: number;
@@ -73,11 +71,11 @@ export class Exchange {
   #cancel: (() => void) | null = null;
 
   constructor(options: ExchangeOptions) {
-    const { context: { self, clock } } = options;
+    const { self } = options.context;
     this.#options = options;
+    this.#epochs = new Epochs(options.context);
     this.#version = { incarnation: self.incarnation, sequence: 0 };
     this.#epoch = epochOf(self.incarnation);
-    this.#epochOffset = this.#epoch - clock.now();
     this.#renew();
   }
 
@@ -101,8 +99,7 @@ export class Exchange {
 
   /** A link came up. */
   up(neighbour: Neighbour): void {
-    const offset = epochOf(neighbour.incarnation) - this.#now;
-    this.#epochOffset = Math.max(this.#epochOffset, offset);
+    this.#epochs.linked(neighbour.incarnation);
     this.tell();
     this.#ask(neighbour);
   }
@@ -322,7 +319,7 @@ export class Exchange {
   }
 
   #isPlausible({ incarnation }: Version): boolean {
-    return epochOf(incarnation) <= this.#epochOffset + this.#now + MAX_SKEW;
+    return this.#epochs.isPlausible(epochOf(incarnation));
   }
 
   /** Whether an advert fits on the map; takes off nodes that nobody reaches. */

@@ -1,7 +1,7 @@
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { IdMap } from "./_id_map.ts";
 import type { Version } from "./_map_advert.ts";
-import { readStamp, type Stamp, writeStamp } from "./_order.ts";
+import { readStamp, type Stamp, writeStamp } from "./_order_stamp.ts";
 import { readId } from "./_peer_codec.ts";
 import type { Lane, NodeId } from "./types.ts";
 

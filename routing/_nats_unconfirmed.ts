@@ -1,3 +1,4 @@
+import { dropOldest } from "./_drop_oldest.ts";
 import type { NodeId } from "./types.ts";
 
 /** How much of a payload says what it is, in bytes. */
@@ -82,11 +83,7 @@ export class UnicastHeads {
 
   add(to: NodeId, number: number, payload: Uint8Array): void {
     this.#heads.add({ to, number, head: payload.slice(0, HEAD) });
-    if (this.#heads.size <= MAX_HEADS) return;
-    for (const oldest of this.#heads) {
-      this.#heads.delete(oldest);
-      return;
-    }
+    dropOldest(this.#heads, MAX_HEADS);
   }
 
   /** Takes out those for a node with numbers from `first` to `last`. */

@@ -1,6 +1,8 @@
-import { MalformedError, type Reader, type Writer } from "./_bytes.ts";
+import { Epochs } from "./_epochs.ts";
 import { IdMap } from "./_id_map.ts";
-import { readId } from "./_peer_codec.ts";
+import { Numbering } from "./_order_numbering.ts";
+import { type Held, Line, type Position, Window } from "./_order_series.ts";
+import { CONTROL, hashOf, type Stamp, TO_ONE } from "./_order_stamp.ts";
 import { epochOf } from "./incarnation.ts";
 import type {
   Lane,
@@ -10,404 +12,30 @@ import type {
   RouterContext,
 } from "./types.ts";
 
-/** How far a number may be from the others of its series. */
-export const WINDOW = 1024;
 /** The first series that `firstOf` leaves to routers; there are four. */
 export const OWN_SERIES = 4;
 
 /** How long a packet is held for those before it, in ms, and how long at most. */
 const PATIENCE = 2000;
 const MAX_PATIENCE = 8000;
-/** What left longer ago than this has come, unless it is lost, in ms. */
-const RECENT_TIME = 1000;
 /** How long the last packets of an origin may be behind what it tells of them, in ms. */
 const TAIL_PATIENCE = 30_000;
 /** What all streams together hold. */
 const MAX_HELD = 4096;
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
-/** Tracks of a series, lives of an origin, and the time between two that displace others, in ms. */
-const MAX_TRACKS = 2;
-const OPEN_INTERVAL = 1000;
-/** A track that brings nothing new for this long, in ms, is over. */
-const TRACK_LIFE = 60_000;
+/** Lives of an origin, and the time between two that displace others, in ms. */
+const MAX_LIVES = 2;
+const LIFE_INTERVAL = 1000;
 /** Origins that are neither members nor neighbours. */
 const MAX_STRANGERS = 1024;
 /** Longer than a packet can be on its way, in ms: a silent stranger is forgotten then. */
 const STRANGER_LIFE = 60_000;
 /** Time between two searches for strangers to forget, in ms. */
 const SWEEP_INTERVAL = 1000;
-/** Members, neighbours and destinations that are kept. */
+/** Members and neighbours that are kept. */
 const MAX_NODES = 16_384;
 /** No origin loses more packets in a row and is believed. */
 const MAX_MISSED = 1_048_576;
-/** How far the clocks of two nodes may differ, in ms. */
-const MAX_SKEW = 3_600_000;
-/** Unicasts that a broadcast mentions: the latest before it, to as many nodes. */
-const MAX_MENTIONS = 255;
-
-const CONTROL = 1;
-const TO_ONE = 2;
-const RECENT = 4;
-
-/** A unicast that was sent before a broadcast, and to whom: the hash of its id. */
-interface Mention {
-  readonly hash: number;
-  readonly number: number;
-}
-
-/** What tells the place of a packet among all that its origin sends. */
-export interface Stamp {
-  /** Who sent it first. */
-  readonly origin: NodeId;
-  /** Which life of the origin: {@linkcode epochOf} its incarnation. */
-  readonly epoch: number;
-  /** For whom; null: for all. */
-  readonly to: NodeId | null;
-  /** Only the data lane is kept in order. */
-  readonly lane: Lane;
-  /** From 1 on within its lane: one series for broadcasts, one for each destination. */
-  readonly number: number;
-  /** Data broadcasts of the origin before this packet; of a data broadcast, that is known. */
-  readonly broadcasts: number;
-  /** In a control unicast: data unicasts to the same node before it. */
-  readonly unicasts: number;
-  /** In a data unicast: the last of those broadcasts has left only just now. */
-  readonly isRecent: boolean;
-  /** In a data broadcast: the unicasts since the broadcast before it. */
-  readonly mentions: readonly Mention[];
-}
-
-const NO_MENTIONS: readonly Mention[] = [];
-
-/** Writes a stamp. */
-export function writeStamp(writer: Writer, stamp: Stamp): void {
-  const { to, lane } = stamp;
-  writer
-    .u8(
-      (lane === "control" ? CONTROL : 0) | (to === null ? 0 : TO_ONE) |
-        (stamp.isRecent ? RECENT : 0),
-    )
-    .string(stamp.origin)
-    .u53(stamp.epoch)
-    .u53(stamp.number);
-  if (to !== null) writer.string(to);
-  if (lane === "control" || to !== null) writer.u53(stamp.broadcasts);
-  if (lane === "control" && to !== null) writer.u53(stamp.unicasts);
-  if (lane === "control" || to !== null) return;
-  writer.u8(stamp.mentions.length);
-  for (const { hash, number } of stamp.mentions) writer.u32(hash).u53(number);
-}
-
-/**
- * Reads a stamp.
- *
- * @throws {MalformedError} If it is none.
- */
-export function readStamp(reader: Reader): Stamp {
-  const flags = reader.u8();
-  if (flags > (CONTROL | TO_ONE) && flags !== (TO_ONE | RECENT)) {
-    throw new MalformedError(`A stamp has the flags ${flags}`);
-  }
-  const lane = (flags & CONTROL) === 0 ? "data" : "control";
-  const origin = readId(reader);
-  const epoch = reader.u53();
-  const number = reader.u53();
-  const to = (flags & TO_ONE) === 0 ? null : readId(reader);
-  const inOrder = lane === "data" && to === null;
-  const broadcasts = inOrder ? number - 1 : reader.u53();
-  const unicasts = lane === "control" && to !== null ? reader.u53() : 0;
-  const mentions = inOrder ? readMentions(reader) : NO_MENTIONS;
-  const isRecent = (flags & RECENT) !== 0;
-  return {
-    origin,
-    epoch,
-    to,
-    lane,
-    number,
-    broadcasts,
-    unicasts,
-    isRecent,
-    mentions,
-  };
-}
-
-function readMentions(reader: Reader): readonly Mention[] {
-  const count = reader.u8();
-  if (count === 0) return NO_MENTIONS;
-  const mentions: Mention[] = [];
-  for (let i = 0; i < count; i++) {
-    mentions.push({ hash: reader.u32(), number: reader.u53() });
-  }
-  return mentions;
-}
-
-/** A run of numbers, of which those near its end are told apart. */
-interface Track {
-  /** The first one. */
-  start: number;
-  /** The last one. */
-  at: number;
-  /** How many were news, and when the last of them came. */
-  count: number;
-  usedAt: number;
-}
-
-/**
- * Where a series of numbers stands. A number far from all others begins a track of its
- * own beside the one before, since it may be made up: the series goes on in the track
- * in which its numbers go on. The shorter one makes room for another, or one that has
- * not been used for a minute; once a second at most.
- */
-class Series<T extends Track> {
-  /** At most two, the later one first. */
-  readonly tracks: T[] = [];
-  #openedAt = -Infinity;
-
-  /** The track that a number belongs to. */
-  near(number: number): T | undefined {
-    for (const track of this.tracks) {
-      const { start, at } = track;
-      if (number > start - WINDOW && number <= at + WINDOW) return track;
-    }
-    return undefined;
-  }
-
-  /** Begins a track. False: it is too soon for another one. */
-  open(track: T): boolean {
-    const { tracks } = this;
-    if (tracks.length === MAX_TRACKS) {
-      if (track.usedAt - this.#openedAt < OPEN_INTERVAL) return false;
-      this.#openedAt = track.usedAt;
-      const worth = tracks.map(({ usedAt, count }) =>
-        track.usedAt - usedAt > TRACK_LIFE ? 0 : count
-      );
-      tracks.splice(worth.indexOf(Math.min(...worth)), 1);
-    }
-    tracks.push(track);
-    tracks.sort((a, b) => b.start - a.start);
-    return true;
-  }
-}
-
-/** Which of the last 1,024 numbers of a track have been seen. */
-class Seen implements Track {
-  readonly start: number;
-  at: number;
-  count = 0;
-  usedAt: number;
-  readonly #bits = new Uint32Array(WINDOW / 32);
-
-  constructor(start: number, now: number) {
-    this.start = start;
-    this.at = start - 1;
-    this.usedAt = now;
-  }
-
-  /** Marks a number; whether that is news. */
-  add(number: number, now: number): "new" | "seen" | "old" {
-    if (number <= this.at - WINDOW) return "old";
-    if (number > this.at) this.#advance(number);
-    if (this.has(number)) return "seen";
-    const bit = number % WINDOW;
-    this.#bits[bit >>> 5] = this.#word(bit) | (1 << (bit & 31));
-    this.count++;
-    this.usedAt = now;
-    return "new";
-  }
-
-  /** Whether a number has been seen, as far as that is remembered. */
-  has(number: number): boolean {
-    if (number > this.at || number <= this.at - WINDOW) return false;
-    const bit = number % WINDOW;
-    return (this.#word(bit) & (1 << (bit & 31))) !== 0;
-  }
-
-  /** A number that was marked counts as not seen again. */
-  remove(number: number): void {
-    if (!this.has(number)) return;
-    const bit = number % WINDOW;
-    this.#bits[bit >>> 5] = this.#word(bit) & ~(1 << (bit & 31));
-  }
-
-  #advance(number: number): void {
-    for (let next = this.at + 1; next <= number; next++) {
-      const bit = next % WINDOW;
-      this.#bits[bit >>> 5] = this.#word(bit) & ~(1 << (bit & 31));
-    }
-    this.at = number;
-  }
-
-  #word(bit: number): number {
-    return this.#bits[bit >>> 5] ?? 0;
-  }
-}
-
-/** Which numbers of a series have been seen. */
-class Window {
-  readonly #series = new Series<Seen>();
-
-  /** Marks a number; whether that is news, or why it cannot be told. */
-  add(number: number, now: number): "new" | "seen" | "old" | "absurd" {
-    const track = this.#series.near(number) ?? new Seen(number, now);
-    if (track.at < track.start && !this.#series.open(track)) return "absurd";
-    return track.add(number, now);
-  }
-
-  /** Whether a number has been seen, as far as that is remembered. */
-  has(number: number): boolean {
-    return this.#series.near(number)?.has(number) ?? false;
-  }
-
-  /** A number that was marked counts as not seen again. */
-  remove(number: number): void {
-    this.#series.near(number)?.remove(number);
-  }
-}
-
-/** A packet that came before its turn. */
-interface Held {
-  readonly payload: Uint8Array;
-  /** The last number of the other series that must come before it. */
-  readonly after: number;
-  /** That has left only just before. */
-  readonly isRecent: boolean;
-  /** When it came. */
-  readonly since: number;
-}
-
-/** Up to where a series was delivered, or given up. */
-interface Position extends Track {
-  /** The last number that was delivered; -1: none was. */
-  delivered: number;
-  /** The origin itself told of it, and may have sent what is before. */
-  isTold: boolean;
-  /** What is missing before it, until a second number proves that. */
-  passed: number;
-}
-
-/** A series whose packets are delivered in order. */
-class Line {
-  readonly #series = new Series<Position>();
-  readonly held = new Map<number, Held>();
-  /** What the origin said to have sent, when it was more than was heard: then, and that. */
-  told = -1;
-  toldAt = 0;
-  heardThen = -1;
-
-  get positions(): readonly Position[] {
-    return this.#series.tracks;
-  }
-
-  /** The position that a number belongs to. */
-  near(number: number): Position | undefined {
-    return this.#series.near(number);
-  }
-
-  /** A packet came: the position that it belongs to. Undefined: it cannot be told. */
-  place(number: number, now: number): Position | undefined {
-    const position = this.#series.near(number);
-    if (position === undefined) {
-      const before = this.#series.tracks.find(({ at }) => at < number);
-      const passed = before === undefined ? 0 : number - 1 - before.at;
-      return this.#open(number, passed, false, now);
-    }
-    if (number > position.at) {
-      position.count++;
-      position.usedAt = now;
-    }
-    if (position.isTold && number <= position.at) {
-      position.at = number - 1;
-      position.start = Math.min(position.start, number);
-    }
-    position.isTold = false;
-    return position;
-  }
-
-  /**
-   * Whether the number that a packet comes after is yet to come. Of what a node was only
-   * told it cannot say what is on its way; what has only just left may well be.
-   */
-  awaits({ after, isRecent }: Held, now: number): boolean {
-    const position = this.#series.near(after);
-    if (position === undefined) return false;
-    if (after > position.at) return true;
-    return isRecent && position.isTold && now - position.usedAt < RECENT_TIME;
-  }
-
-  /** Whether a packet is held that was sent before a number of the other series. */
-  precedes(number: number): boolean {
-    for (const { after } of this.held.values()) if (after < number) return true;
-    return false;
-  }
-
-  /** A number is delivered. */
-  deliver(number: number): void {
-    const position = this.#series.near(number);
-    if (position === undefined) return;
-    position.delivered = Math.max(position.delivered, number);
-  }
-
-  /** What comes after a number is delivered: where nothing else was told, it begins there. */
-  pass(number: number): void {
-    const position = this.#series.near(number);
-    if (!position?.isTold) return;
-    position.isTold = false;
-    position.at = Math.min(position.at, number);
-  }
-
-  /** Whether a later number than this one has been delivered. */
-  isPast(number: number): boolean {
-    return number < (this.#series.near(number)?.delivered ?? -1);
-  }
-
-  /** Passes over what is missing up to a number; returns how many that were. */
-  skip(number: number): number {
-    const position = this.#series.near(number);
-    // What is out of reach is made up.
-    if (position === undefined) return 0;
-    position.isTold = false;
-    const missed = Math.max(0, number - position.at);
-    position.at += missed;
-    return missed;
-  }
-
-  /** The origin has sent all up to a number: where nothing was heard, that is the beginning. */
-  begin(number: number, now: number): void {
-    if (this.#series.tracks.length === 0) this.#open(number + 1, 0, true, now);
-  }
-
-  #open(
-    start: number,
-    passed: number,
-    isTold: boolean,
-    usedAt: number,
-  ): Position | undefined {
-    const at = start - 1;
-    const position = {
-      start,
-      at,
-      delivered: -1,
-      passed,
-      isTold,
-      count: 1,
-      usedAt,
-    };
-    return this.#series.open(position) ? position : undefined;
-  }
-
-  /** The lowest number that is held. */
-  lowest(): number {
-    let lowest = Infinity;
-    for (const number of this.held.keys()) lowest = Math.min(lowest, number);
-    return lowest;
-  }
-
-  /** When the packet came that has been held for longest. */
-  oldest(): number {
-    for (const { since } of this.held.values()) return since;
-    return Infinity;
-  }
-}
 
 /** One life of an origin, as far as it was heard. */
 class Stream {
@@ -447,12 +75,6 @@ interface Origin {
   heardAt: number;
 }
 
-/** What this node has sent to another one. */
-interface Destination {
-  data: number;
-  control: number;
-}
-
 /**
  * Order and duplicates above links that form a network: one for each router that
  * relays.
@@ -466,33 +88,25 @@ interface Destination {
  * - **Lives.** Of an origin only the life counts that its link or the membership tells,
  *   and beside it one that is later; or else the last two that were heard.
  * - **Lies.** A made-up number or life cannot shut out the true ones: see
- *   {@linkcode Series}.
+ *   the series of `_order_series.ts`.
  * - **Bounds.** 4,096 packets and 8 MiB are held in all; whose packet comes when that is
  *   full gives up what it waits for. 16,384 members and neighbours, and 1,024 others:
  *   more are refused until one has been silent for 60 s. About 1 KiB each.
  */
 export class Order {
   readonly #context: RouterContext;
+  readonly #numbering: Numbering;
   readonly #hash: number;
   readonly #origins = new IdMap<Origin>();
   #strangers = 0;
   #sweptAt = -Infinity;
-  /** The latest epoch of this node and its neighbours, minus the clock at the time. */
-  #epochOffset: number;
+  readonly #epochs: Epochs;
   readonly #waiting = new Set<Stream>();
   #held = 0;
   #heldBytes = 0;
   #wakeAt = Infinity;
   #cancel: () => void = nothing;
   #closed = false;
-  // What this node sends.
-  #epoch: number;
-  #broadcasts: Destination = { data: 0, control: 0 };
-  #broadcastAt = -Infinity;
-  readonly #destinations = new IdMap<Destination>();
-  /** Where a destination starts that was forgotten, or never known. */
-  #base = 0;
-  readonly #mentions = new IdMap<number>();
   readonly counters = {
     duplicates: 0,
     stale: 0,
@@ -506,88 +120,14 @@ export class Order {
 
   constructor(context: RouterContext) {
     this.#context = context;
+    this.#numbering = new Numbering(context);
     this.#hash = hashOf(context.self.id);
-    this.#epoch = epochOf(context.self.incarnation);
-    this.#epochOffset = this.#epoch - context.clock.now();
+    this.#epochs = new Epochs(context);
   }
-
-  // -- Sending --
 
   /** The stamp of the next packet to a node, or with `null` to all. */
   next(to: NodeId | null, lane: Lane): Stamp {
-    const epoch = epochOf(this.#context.self.incarnation);
-    if (epoch !== this.#epoch) this.#beginEpoch(epoch);
-    const origin = this.#context.self.id;
-    const broadcasts = this.#broadcasts.data;
-    const target = to === null ? this.#broadcasts : this.#destination(to);
-    const unicasts = target.data;
-    const number = ++target[lane];
-    let mentions = NO_MENTIONS;
-    let isRecent = false;
-    if (lane === "data") {
-      const now = this.#context.clock.now();
-      if (to === null) {
-        mentions = this.#takeMentions();
-        this.#broadcastAt = now;
-      } else {
-        this.#mention(to, number);
-        isRecent = now - this.#broadcastAt < RECENT_TIME;
-      }
-    }
-    return {
-      origin,
-      epoch,
-      to,
-      lane,
-      number,
-      broadcasts,
-      unicasts,
-      isRecent,
-      mentions,
-    };
-  }
-
-  #beginEpoch(epoch: number): void {
-    this.#epoch = epoch;
-    this.#broadcasts = { data: 0, control: 0 };
-    this.#broadcastAt = -Infinity;
-    this.#destinations.clear();
-    this.#mentions.clear();
-    this.#base = 0;
-  }
-
-  #destination(to: NodeId): Destination {
-    const known = this.#destinations.get(to);
-    if (known !== undefined) return known;
-    if (this.#destinations.size >= MAX_NODES) {
-      for (const { data, control } of this.#destinations.values()) {
-        this.#base = Math.max(this.#base, data, control);
-      }
-      this.#destinations.clear();
-    }
-    const made = { data: this.#base, control: this.#base };
-    this.#destinations.set(to, made);
-    return made;
-  }
-
-  #mention(to: NodeId, number: number): void {
-    this.#mentions.delete(to); // to the end
-    this.#mentions.set(to, number);
-    if (this.#mentions.size <= MAX_MENTIONS) return;
-    for (const oldest of this.#mentions.keys()) {
-      this.#mentions.delete(oldest);
-      return;
-    }
-  }
-
-  #takeMentions(): readonly Mention[] {
-    if (this.#mentions.size === 0) return NO_MENTIONS;
-    const mentions: Mention[] = [];
-    for (const [id, number] of this.#mentions) {
-      mentions.push({ hash: hashOf(id), number });
-    }
-    this.#mentions.clear();
-    return mentions;
+    return this.#numbering.next(to, lane);
   }
 
   // -- Duplicates --
@@ -661,13 +201,11 @@ export class Order {
   link(event: LinkEvent): void {
     if (event.type === "up") {
       const { id, incarnation } = event.peer;
-      const epoch = epochOf(incarnation);
-      const offset = epoch - this.#context.clock.now();
-      this.#epochOffset = Math.max(this.#epochOffset, offset);
+      this.#epochs.linked(incarnation);
       const origin = this.#keep(id);
       if (origin === null) return;
       origin.isLinked = true;
-      this.#learn(origin, epoch);
+      this.#learn(origin, epochOf(incarnation));
     } else if (event.type === "down") {
       const origin = this.#origins.get(event.id);
       if (origin !== undefined) this.#letGo(origin, "isLinked");
@@ -713,12 +251,12 @@ export class Order {
       this.counters.stale++;
       return null;
     }
-    if (epoch !== known && !this.#isPlausible(epoch)) {
+    if (epoch !== known && !this.#epochs.isPlausible(epoch)) {
       this.counters.implausible++;
       return null;
     }
-    if (streams.length === MAX_TRACKS) {
-      if (epoch !== known && now - origin.openedAt < OPEN_INTERVAL) {
+    if (streams.length === MAX_LIVES) {
+      if (epoch !== known && now - origin.openedAt < LIFE_INTERVAL) {
         this.counters.stale++;
         return null;
       }
@@ -736,7 +274,7 @@ export class Order {
   }
 
   #admit(id: NodeId, epoch: number): Origin | null {
-    if (!this.#isPlausible(epoch)) {
+    if (!this.#epochs.isPlausible(epoch)) {
       this.counters.implausible++;
       return null;
     }
@@ -761,10 +299,6 @@ export class Order {
     };
     this.#origins.set(id, origin);
     return origin;
-  }
-
-  #isPlausible(epoch: number): boolean {
-    return epoch <= this.#epochOffset + this.#context.clock.now() + MAX_SKEW;
   }
 
   /** The entry of a member or neighbour; null: there are too many. */
@@ -1024,14 +558,6 @@ export class Order {
     }
     for (const stream of this.#waiting) this.#wakeBy(stream.deadline);
   }
-}
-
-function hashOf(id: NodeId): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < id.length; i++) {
-    hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193);
-  }
-  return hash >>> 0;
 }
 
 function nothing(): void {}

@@ -1,13 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
-import {
-  Order,
-  OWN_SERIES,
-  readStamp,
-  type Stamp,
-  WINDOW,
-  writeStamp,
-} from "./_order.ts";
+import { Order, OWN_SERIES } from "./_order.ts";
+import { WINDOW } from "./_order_series.ts";
+import { readStamp, type Stamp, writeStamp } from "./_order_stamp.ts";
 import { seededRandom, VirtualClock } from "./testing.ts";
 import type { NodeId, Peer } from "./types.ts";
 

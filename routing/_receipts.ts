@@ -1,5 +1,5 @@
 import { IdMap } from "./_id_map.ts";
-import type { Stamp } from "./_order.ts";
+import type { Stamp } from "./_order_stamp.ts";
 import type { Clock, NodeId } from "./types.ts";
 
 /** A unicast that has had no answer for this long is asked about, in ms. */

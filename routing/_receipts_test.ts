@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Stamp } from "./_order.ts";
+import type { Stamp } from "./_order_stamp.ts";
 import {
   codeOf,
   HEAD,

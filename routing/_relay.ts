@@ -1,12 +1,7 @@
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { Dialer } from "./_dialer.ts";
-import {
-  Order,
-  OWN_SERIES,
-  readStamp,
-  type Stamp,
-  writeStamp,
-} from "./_order.ts";
+import { Order, OWN_SERIES } from "./_order.ts";
+import { readStamp, type Stamp, writeStamp } from "./_order_stamp.ts";
 import { readId } from "./_peer_codec.ts";
 import { Presence, type Sign } from "./_presence.ts";
 import {

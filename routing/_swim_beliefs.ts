@@ -1,3 +1,4 @@
+import { Epochs, MAX_INCARNATION } from "./_epochs.ts";
 import { IdMap } from "./_id_map.ts";
 import { sameContent } from "./_peer_codec.ts";
 import type { Candidates } from "./_swim_candidates.ts";
@@ -24,10 +25,6 @@ import { Suspicion, type SuspicionTimes } from "./_swim_suspicion.ts";
 import { epochOf, nextIncarnation } from "./incarnation.ts";
 import type { LeaveReason, MembershipContext, NodeId, Peer } from "./types.ts";
 
-/** How far the clocks of two nodes may differ, in ms, for one to believe news of the other. */
-const MAX_SKEW = 3_600_000;
-/** Later incarnations are not believed: nothing could outrank them. */
-const MAX_INCARNATION = (2 ** 41 - 1) * 4096;
 /** Changes of a node within one epoch that may have been missed. */
 const MAX_JUMP = 1024;
 /** The least time between two warnings of the same node, in ms. */
@@ -107,8 +104,7 @@ export class Beliefs {
   /** What is owed to the node whose news is being taken. */
   readonly #owed: Item[] = [];
   #own: Item;
-  /** The latest epoch of this node and its neighbours, minus the clock at the time. */
-  #epochOffset: number;
+  readonly #epochs: Epochs;
   #refutedAt = -Infinity;
   /** Who tells what is being taken. */
   #teller: Entry | null = null;
@@ -132,9 +128,8 @@ export class Beliefs {
     this.#candidates = parts.candidates;
     this.#limits = limits;
     this.#counters = counters;
-    const { self, clock } = parts.context;
-    this.#own = aliveItem(self);
-    this.#epochOffset = epochOf(self.incarnation) - clock.now();
+    this.#own = aliveItem(parts.context.self);
+    this.#epochs = new Epochs(parts.context);
   }
 
   /** What this node says of itself. */
@@ -180,9 +175,7 @@ export class Beliefs {
 
   /** The link to a node came up; true if it came to be a member thereby. */
   linked(peer: Peer): boolean {
-    const { clock } = this.#context;
-    const offset = epochOf(peer.incarnation) - clock.now();
-    this.#epochOffset = Math.max(this.#epochOffset, offset);
+    this.#epochs.linked(peer.incarnation);
     const isNew = this.#roster.get(peer.id) === undefined;
     this.#candidates.settled(peer.id, true);
     this.#alive(aliveNews(peer), "link");
@@ -316,8 +309,8 @@ export class Beliefs {
   }
 
   #isPlausible(incarnation: number): boolean {
-    const latest = this.#epochOffset + this.#context.clock.now() + MAX_SKEW;
-    return incarnation < MAX_INCARNATION && epochOf(incarnation) <= latest;
+    return incarnation < MAX_INCARNATION &&
+      this.#epochs.isPlausible(epochOf(incarnation));
   }
 
   #ofSelf(news: News, from: NodeId): void {

@@ -1,3 +1,4 @@
+import { dropOldest } from "./_drop_oldest.ts";
 import { IdMap } from "./_id_map.ts";
 import type { NodeId, Peer } from "./types.ts";
 
@@ -59,12 +60,7 @@ export class Graves {
   ): boolean {
     const dueAt = now + MIN_PAUSE * this.#random();
     this.#graves.set(peer.id, { peer, reason, since: now, isKnown, dueAt });
-    if (this.#graves.size <= this.#most) return true;
-    for (const oldest of this.#graves.keys()) {
-      this.#graves.delete(oldest);
-      break;
-    }
-    return false;
+    return !dropOldest(this.#graves, this.#most);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { EventHeap, Planned } from "./_event_heap.ts";
+import { EventHeap, PlannedCall } from "./_event_heap.ts";
 import type { Clock } from "./types.ts";
 
 /** The real one: a guard may replace the global while virtual time passes. */
@@ -71,7 +71,7 @@ export class VirtualClock implements Clock {
    */
   after(delay: number, callback: () => void): () => void {
     const heap = this.#heap;
-    const event = new Callback(callback);
+    const event = new PlannedCall(callback);
     heap.push(event, heap.now + (delay > 0 ? delay : 0));
     return () => {
       heap.remove(event);
@@ -168,19 +168,6 @@ export class VirtualClock implements Clock {
   async #turn(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     this.#heap.settled();
-  }
-}
-
-class Callback extends Planned {
-  readonly #callback: () => void;
-
-  constructor(callback: () => void) {
-    super();
-    this.#callback = callback;
-  }
-
-  run(): void {
-    this.#callback();
   }
 }
 

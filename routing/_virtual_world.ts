@@ -1,4 +1,4 @@
-import { type EventHeap, Planned } from "./_event_heap.ts";
+import { type EventHeap, type Planned, PlannedCall } from "./_event_heap.ts";
 import { InvariantError } from "./_invariant.ts";
 import { seededRandom, seedFor } from "./_random.ts";
 import { Trace } from "./_trace.ts";
@@ -107,7 +107,7 @@ export class World {
 
   /** Calls back so many ms from now. */
   plan(delay: number, callback: () => void): Planned {
-    const event = new Plan(callback);
+    const event = new PlannedCall(callback);
     this.heap.push(event, this.heap.now + delay);
     return event;
   }
@@ -255,19 +255,6 @@ export class World {
 
   record(what: string): void {
     this.trace.line(`${this.heap.now.toFixed(3).padStart(12)} ms  ${what}`);
-  }
-}
-
-class Plan extends Planned {
-  readonly #callback: () => void;
-
-  constructor(callback: () => void) {
-    super();
-    this.#callback = callback;
-  }
-
-  run(): void {
-    this.#callback();
   }
 }
 

@@ -27,6 +27,8 @@
  */
 
 import { MalformedError, orNull, Reader, Writer } from "./_bytes.ts";
+import { dropOldest } from "./_drop_oldest.ts";
+import { Epochs, MAX_INCARNATION } from "./_epochs.ts";
 import { IdMap } from "./_id_map.ts";
 import { MAX_RECORD, readPeer, sameContent, writePeer } from "./_peer_codec.ts";
 import { epochOf } from "./incarnation.ts";
@@ -44,7 +46,7 @@ import type {
 /** Options of {@linkcode heartbeat}. */
 export interface HeartbeatOptions {
   /**
-   * Milliseconds between two heartbeats to the same node.
+   * Milliseconds between two heartbeats to the same node, above 0.
    *
    * @default {1000}
    */
@@ -57,7 +59,8 @@ export interface HeartbeatOptions {
    */
   readonly timeout?: number;
   /**
-   * How many other nodes are known at most; more are refused and counted.
+   * How many other nodes are known at most, 1 or more; what is beyond is refused and
+   * counted.
    *
    * @default {10000}
    */
@@ -82,10 +85,6 @@ const RETURN_TIMEOUT = 500;
 const MAX_GRAVES = 1024;
 /** How long they are remembered after their quarantine, in ms; also the longest quarantine. */
 const GRAVE_LIFE = 600_000;
-/** How far the clocks of two nodes may differ, in ms, for one to believe news of the other. */
-const MAX_SKEW = 3_600_000;
-/** Later incarnations are not believed: nothing could outrank them. */
-const MAX_INCARNATION = (2 ** 41 - 1) * 4096;
 
 /**
  * Makes memberships in which every node sends every other a heartbeat of 10
@@ -203,8 +202,7 @@ class Heartbeat implements SiftingMembership, Counted {
   readonly #maxMembers: number;
   readonly #entries = new IdMap<Entry>();
   readonly #graves = new IdMap<Grave>();
-  /** The latest epoch of this node and its neighbours, minus the clock at the time. */
-  #epochOffset: number;
+  readonly #epochs: Epochs;
   /** When the next tick is due. */
   #due = 0;
   #cancelTick: () => void = nothing;
@@ -233,7 +231,7 @@ class Heartbeat implements SiftingMembership, Counted {
     this.#interval = interval;
     this.#timeout = timeout;
     this.#maxMembers = maxMembers;
-    this.#epochOffset = epochOf(context.self.incarnation) - context.clock.now();
+    this.#epochs = new Epochs(context);
   }
 
   receive(from: NodeId, message: Uint8Array): void {
@@ -368,8 +366,8 @@ class Heartbeat implements SiftingMembership, Counted {
   }
 
   #isPlausible(incarnation: number): boolean {
-    const latest = this.#epochOffset + this.#context.clock.now() + MAX_SKEW;
-    return incarnation < MAX_INCARNATION && epochOf(incarnation) <= latest;
+    return incarnation < MAX_INCARNATION &&
+      this.#epochs.isPlausible(epochOf(incarnation));
   }
 
   // The table of members
@@ -377,8 +375,7 @@ class Heartbeat implements SiftingMembership, Counted {
   #up(peer: Peer): void {
     if (peer.id === this.#context.self.id) return;
     this.#start();
-    const offset = epochOf(peer.incarnation) - this.#context.clock.now();
-    this.#epochOffset = Math.max(this.#epochOffset, offset);
+    this.#epochs.linked(peer.incarnation);
     const isNew = this.#learn(peer, BY_LINK);
     const entry = this.#entries.get(peer.id);
     if (entry === undefined) return;
@@ -512,12 +509,7 @@ class Heartbeat implements SiftingMembership, Counted {
       quarantine,
       voucher: null,
     });
-    if (this.#graves.size <= MAX_GRAVES) return;
-    for (const oldest of this.#graves.keys()) {
-      this.#graves.delete(oldest);
-      this.counters.forgotten++;
-      return;
-    }
+    if (dropOldest(this.#graves, MAX_GRAVES)) this.counters.forgotten++;
   }
 
   // Timers

@@ -20,7 +20,8 @@ import {
   writeRouted,
   writeTalk,
 } from "./_map_packets.ts";
-import { Order, type Stamp } from "./_order.ts";
+import { Order } from "./_order.ts";
+import type { Stamp } from "./_order_stamp.ts";
 import { incarnationAt } from "./incarnation.ts";
 import { type MapRouter, mapRouter } from "./map.ts";
 import { swim } from "./swim.ts";

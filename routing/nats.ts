@@ -21,10 +21,13 @@ import {
   type Subscription,
 } from "@nats-io/transport-node";
 import { MalformedError, Reader, Writer } from "./_bytes.ts";
-import { readContent, readId, writePeer } from "./_peer_codec.ts";
-import { HEAD, Unconfirmed, UnicastHeads } from "./_nats_unconfirmed.ts";
-import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
+import { dropOldest } from "./_drop_oldest.ts";
+import { Epochs } from "./_epochs.ts";
 import { IdMap } from "./_id_map.ts";
+import { senderOf, Subjects, tokenOf } from "./_nats_subjects.ts";
+import { HEAD, Unconfirmed, UnicastHeads } from "./_nats_unconfirmed.ts";
+import { readContent, readId, writePeer } from "./_peer_codec.ts";
+import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
 import { epochOf } from "./incarnation.ts";
 import {
   type Counted,
@@ -152,8 +155,6 @@ const HOLD = 1_000;
 const MAX_NODES = 4_096;
 /** Nodes remembered that said goodbye, and that fell silent. */
 const MAX_GONE = 1_024;
-/** How far the clocks of two nodes may differ, in ms. */
-const MAX_SKEW = 3_600_000;
 /** No sender loses more packets in a row and is believed. */
 const MAX_JUMP = 1_048_576;
 const MIB = 1_048_576;
@@ -162,10 +163,6 @@ const MAX_PENDING = 8 * MIB;
 const MAX_PAYLOAD = MIB;
 /** What stands before the payload of a unicast, in bytes. */
 const TO_ONE_HEADER = 2 + 3 * 8;
-/** Where the subject of a group says so, and where its sender stands. */
-const QUEUE_AT = 3;
-const FROM_AT = 5;
-const PRINTABLE = /^[\x21-\x7e]{1,64}$/;
 
 /**
  * Makes routers that reach each other through a NATS server or cluster: for programs
@@ -283,7 +280,7 @@ class NatsRouter
     Counted {
   readonly #context: RouterContext;
   readonly #settings: Settings;
-  readonly #allSubject: string;
+  readonly #subjects: Subjects;
   readonly #known = new Map<NodeId, Known>();
   readonly #nodes = new Set<NodeId>();
   /** Nodes that fell silent: how far their packets had come. */
@@ -295,8 +292,7 @@ class NatsRouter
   readonly #queues = new Map<string, Queue>();
   readonly #heads = new UnicastHeads();
   readonly #ended = Promise.withResolvers<void>();
-  /** The epoch of this node minus the clock at its start. */
-  readonly #epochOffset: number;
+  readonly #epochs: Epochs;
   #connection: NatsConnection | null = null;
   #connected = false;
   /** Since when data is held back on a new connection; -1: it is not. */
@@ -334,9 +330,8 @@ class NatsRouter
   constructor(context: RouterContext, settings: Settings) {
     this.#context = context;
     this.#settings = settings;
-    this.#allSubject = `${settings.root}.all.${tokenOf(context.self.id)}`;
-    this.#epochOffset = epochOf(context.self.incarnation) -
-      context.clock.now();
+    this.#subjects = new Subjects(settings.root, context.self.id);
+    this.#epochs = new Epochs(context);
   }
 
   get nodes(): ReadonlySet<NodeId> {
@@ -411,14 +406,9 @@ class NatsRouter
   }
 
   #subscribe(connection: NatsConnection): void {
-    const { root } = this.#settings;
-    const callback = (error: Error | null, message: Msg): void => {
-      if (error === null) this.#arrived(message);
-      else this.counters.errors++;
-    };
-    const self = tokenOf(this.#context.self.id);
-    connection.subscribe(`${root}.to.${self}.*`, { callback });
-    connection.subscribe(`${root}.all.*`, { callback });
+    for (const subject of this.#subjects.fromAny) {
+      connection.subscribe(subject, { callback: this.#received });
+    }
     for (const [subject, queue] of this.#queues) {
       this.#subscribeTo(connection, subject, queue);
     }
@@ -431,12 +421,14 @@ class NatsRouter
   ): void {
     queue.subscription = connection.subscribe(subject, {
       queue: tokenOf(queue.group),
-      callback: (error, message) => {
-        if (error === null) this.#arrived(message);
-        else this.counters.errors++;
-      },
+      callback: this.#received,
     });
   }
+
+  readonly #received = (error: Error | null, message: Msg): void => {
+    if (error === null) this.#arrived(message);
+    else this.counters.errors++;
+  };
 
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const { type } of connection.status()) {
@@ -557,7 +549,7 @@ class NatsRouter
       return;
     }
     if (this.#connected) {
-      this.#publish(this.#allSubject, this.#start(BYE).take());
+      this.#publish(this.#subjects.all, this.#start(BYE).take());
       const { promise, resolve } = Promise.withResolvers<void>();
       const cancel = this.#context.clock.after(FAREWELL, resolve);
       connection.flush().then(resolve, resolve);
@@ -608,7 +600,7 @@ class NatsRouter
   }
 
   wait(group: string, name: string): Disposable {
-    const subject = this.#queueSubject(group, "*", name);
+    const subject = this.#subjects.toOneFromAny(group, name);
     const known = this.#queues.get(subject);
     const queue = known ?? { group, count: 0, subscription: null };
     queue.count++;
@@ -633,17 +625,8 @@ class NatsRouter
       this.counters.dropped++;
       return false;
     }
-    const from = tokenOf(this.#context.self.id);
-    const subject = this.#queueSubject(group, from, name);
+    const subject = this.#subjects.toOne(group, name);
     return this.#control(subject, join(this.#start(TO_QUEUE), payload));
-  }
-
-  #queueSubject(group: string, from: string, name: string): string {
-    const tokens = name.split(".").map((token) =>
-      token === "*" || token === ">" ? token : `_${tokenOf(token)}`
-    );
-    const { root } = this.#settings;
-    return `${root}.one.${tokenOf(group)}.${from}.${tokens.join(".")}`;
   }
 
   /** Each packet goes to the server, and from there to whom it is for. */
@@ -662,7 +645,7 @@ class NatsRouter
 
   #broadcast(payload: Uint8Array, lane: Lane): number {
     if (this.#nodes.size === 0) return 0;
-    const subject = this.#allSubject;
+    const subject = this.#subjects.all;
     if (lane === "control") {
       return this.#control(subject, join(this.#start(CONTROL), payload))
         ? this.#nodes.size
@@ -740,11 +723,6 @@ class NatsRouter
     return new Writer().u8(VERSION).u8(type).u53(incarnation);
   }
 
-  #subjectTo(id: NodeId): string {
-    const self = tokenOf(this.#context.self.id);
-    return `${this.#settings.root}.to.${tokenOf(id)}.${self}`;
-  }
-
   #lost(id: NodeId, payload: Uint8Array, reason: string): void {
     this.counters.lost++;
     const head = payload.subarray(0, HEAD);
@@ -754,7 +732,7 @@ class NatsRouter
   // -- Presence --
 
   #announce(flags: number): void {
-    this.#control(this.#allSubject, this.#here(flags, 0, 0));
+    this.#control(this.#subjects.all, this.#here(flags, 0, 0));
   }
 
   /** Tells one node that this one is there, and how far its packets are. */
@@ -813,7 +791,7 @@ class NatsRouter
     this.#silent.delete(id);
     this.#gone.delete(id); // to the end
     this.#gone.set(id, epoch);
-    if (this.#gone.size > MAX_GONE) dropOldest(this.#gone);
+    dropOldest(this.#gone, MAX_GONE);
   }
 
   /** It may come back: what of it does not come until then, is missed then. */
@@ -826,7 +804,7 @@ class NatsRouter
     this.#heads.forget(id);
     if ((this.#gone.get(id) ?? -1) < epoch) {
       this.#silent.set(id, { epoch, all, one });
-      if (this.#silent.size > MAX_GONE) dropOldest(this.#silent);
+      dropOldest(this.#silent, MAX_GONE);
     }
     this.#context.up.link?.({ type: "down", id, reason });
   }
@@ -843,7 +821,7 @@ class NatsRouter
     const heard = silent?.epoch === epoch ? silent : { all: -1, one: -1 };
     const known: Known = {
       id: peer.id,
-      subject: this.#subjectTo(peer.id),
+      subject: this.#subjects.to(peer.id),
       epoch,
       heardAt: this.#context.clock.now(),
       all: heard.all,
@@ -878,9 +856,7 @@ class NatsRouter
   }
 
   #read(subject: string, data: Uint8Array): void {
-    const tokens = subject.split(".");
-    const isForGroup = tokens[QUEUE_AT] === "one";
-    const from = idOf(tokens.at(isForGroup ? FROM_AT : -1) ?? "");
+    const from = senderOf(subject);
     const reader = new Reader(data);
     const version = reader.u8();
     const type = reader.u8();
@@ -907,12 +883,11 @@ class NatsRouter
 
   /** Whether a packet is of a life of its sender that may be the present one. */
   #mayTake(from: NodeId, epoch: number): boolean {
-    const { self, clock } = this.#context;
-    if (from === self.id) {
+    if (from === this.#context.self.id) {
       this.counters.conflicts++;
       return false;
     }
-    if (epoch > this.#epochOffset + clock.now() + MAX_SKEW) {
+    if (!this.#epochs.isPlausible(epoch)) {
       this.counters.implausible++;
       return false;
     }
@@ -1037,41 +1012,12 @@ class NatsRouter
   }
 }
 
-function dropOldest(
-  map: { keys(): Iterable<NodeId>; delete(id: NodeId): boolean },
-): void {
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
-}
-
 /** A header and what follows it, in a buffer of its own: the client sends it later. */
 function join(header: Writer, payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(header.length + payload.length);
   bytes.set(payload, header.length);
   bytes.set(header.take());
   return bytes;
-}
-
-/** A text as one part of a subject. */
-function tokenOf(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[.!~*'()]/g,
-    (character) =>
-      `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,
-  );
-}
-
-function idOf(token: string): NodeId {
-  let id = "";
-  try {
-    id = decodeURIComponent(token);
-  } catch {
-    // It names nobody.
-  }
-  if (PRINTABLE.test(id) && tokenOf(id) === token) return id;
-  throw new MalformedError("A subject names no node");
 }
 
 function nothing(): void {}

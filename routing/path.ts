@@ -27,7 +27,7 @@ import { sendToEach } from "./_each.ts";
 import { MalformedError, orNull, Reader, Writer } from "./_bytes.ts";
 import { LINKS } from "./_dialer.ts";
 import { IdMap } from "./_id_map.ts";
-import { readStamp, type Stamp, writeStamp } from "./_order.ts";
+import { readStamp, type Stamp, writeStamp } from "./_order_stamp.ts";
 import { readId } from "./_peer_codec.ts";
 import {
   type Flooded,

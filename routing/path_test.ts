@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Writer } from "./_bytes.ts";
-import { type Stamp, writeStamp } from "./_order.ts";
+import { type Stamp, writeStamp } from "./_order_stamp.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { epochOf, incarnationAt } from "./incarnation.ts";
 import { type PathRouter, pathRouter } from "./path.ts";
