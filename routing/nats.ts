@@ -24,8 +24,9 @@ import { MalformedError, Reader, Writer } from "./_bytes.ts";
 import { dropOldest } from "./_drop_oldest.ts";
 import { Epochs } from "./_epochs.ts";
 import { IdMap } from "./_id_map.ts";
+import { Outbox } from "./_nats_outbox.ts";
 import { senderOf, Subjects, tokenOf } from "./_nats_subjects.ts";
-import { HEAD, Unconfirmed, UnicastHeads } from "./_nats_unconfirmed.ts";
+import { HEAD, UnicastHeads } from "./_nats_unconfirmed.ts";
 import { readContent, readId, writePeer } from "./_peer_codec.ts";
 import type { ExplainingRouter, RouteExplanation } from "./explain.ts";
 import { epochOf } from "./incarnation.ts";
@@ -149,8 +150,6 @@ const RECONNECT_PAUSE = 250;
 /** How often a server is asked whether it is there, in ms, and how many answers it may owe. */
 const PING_INTERVAL = 2_000;
 const MAX_PINGS = 2;
-/** How long what waits is held back at most for others to reconnect as well, in ms. */
-const HOLD = 1_000;
 /** Nodes that are known. */
 const MAX_NODES = 4_096;
 /** Nodes remembered that said goodbye, and that fell silent. */
@@ -159,8 +158,6 @@ const MAX_GONE = 1_024;
 const MAX_JUMP = 1_048_576;
 const MIB = 1_048_576;
 const MAX_PENDING = 8 * MIB;
-/** What a server takes unless it says otherwise, in bytes. */
-const MAX_PAYLOAD = MIB;
 /** What stands before the payload of a unicast, in bytes. */
 const TO_ONE_HEADER = 2 + 3 * 8;
 
@@ -287,24 +284,17 @@ class NatsRouter
   readonly #silent = new IdMap<Heard>();
   /** The last life of nodes that said goodbye. */
   readonly #gone = new Map<NodeId, number>();
-  readonly #unconfirmed = new Unconfirmed();
+  readonly #outbox: Outbox;
   /** What this node waits for in groups, by subject; only its program adds to it. */
   readonly #queues = new Map<string, Queue>();
   readonly #heads = new UnicastHeads();
   readonly #ended = Promise.withResolvers<void>();
   readonly #epochs: Epochs;
   #connection: NatsConnection | null = null;
-  #connected = false;
-  /** Since when data is held back on a new connection; -1: it is not. */
-  #heldSince = -1;
-  #cancelHold: () => void = nothing;
   #opening: Promise<number> | null = null;
-  #maxPayload = MAX_PAYLOAD;
   /** Broadcasts and unicasts sent since the start. */
   #broadcasts = 0;
   #unicasts = 0;
-  #confirming = false;
-  #room: PromiseWithResolvers<void> | null = null;
   #due = 0;
   #cancelBeat: () => void = nothing;
   #closed = false;
@@ -332,6 +322,12 @@ class NatsRouter
     this.#settings = settings;
     this.#subjects = new Subjects(settings.root, context.self.id);
     this.#epochs = new Epochs(context);
+    this.#outbox = new Outbox({
+      clock: context.clock,
+      maxPending: settings.maxPending,
+      counters: this.counters,
+      resumed: () => this.#resumed(),
+    });
   }
 
   get nodes(): ReadonlySet<NodeId> {
@@ -343,9 +339,7 @@ class NatsRouter
   }
 
   get room(): Promise<void> | null {
-    if (!this.#connected || this.#unconfirmed.bytes <= MIB) return null;
-    this.#room ??= Promise.withResolvers();
-    return this.#room.promise;
+    return this.#outbox.room;
   }
 
   // -- Connection --
@@ -365,8 +359,7 @@ class NatsRouter
       throw new Error("Cannot connect to NATS: the router is closed");
     }
     this.#connection = connection;
-    this.#connected = true;
-    this.#maxPayload = connection.info?.max_payload ?? MAX_PAYLOAD;
+    this.#outbox.connected(connection);
     this.#subscribe(connection);
     this.#watch(connection);
     this.#announce(ASK);
@@ -433,13 +426,13 @@ class NatsRouter
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const { type } of connection.status()) {
       if (this.#closed) return;
-      if (type === "disconnect") this.#disconnected();
+      if (type === "disconnect") this.#outbox.disconnected();
       else if (type === "reconnect") this.#reconnected(connection);
       else if (type === "error") this.counters.errors++;
     }
     // The client has given up; `open` may be called again.
     if (this.#closed) return;
-    this.#disconnected();
+    this.#outbox.disconnected();
     this.#connection = null;
     this.#opening = null;
     this.#cancelBeat();
@@ -448,94 +441,37 @@ class NatsRouter
     }
   }
 
-  #disconnected(): void {
-    this.#connected = false;
-    this.#cancelHold();
-    this.#heldSince = -1;
-    this.#giveRoom();
-  }
-
-  /** Others may still be on their way back: what is sent too early, they miss. */
   #reconnected(connection: NatsConnection): void {
     this.counters.reconnects++;
-    this.#maxPayload = connection.info?.max_payload ?? this.#maxPayload;
-    this.#unconfirmed.dropControl();
-    this.#connected = true;
-    this.#heldSince = this.#context.clock.now();
-    this.#cancelHold = this.#context.clock.after(HOLD, () => this.#resume());
+    this.#outbox.reconnected(connection);
     this.#announce(ASK);
     this.#resumeIfMet();
   }
 
   #resumeIfMet(): void {
-    if (this.#heldSince < 0) return;
+    const { heldSince } = this.#outbox;
+    if (heldSince < 0) return;
     if (this.#silent.size > 0) return;
     for (const { heardAt } of this.#known.values()) {
-      if (heardAt < this.#heldSince) return;
+      if (heardAt < heldSince) return;
     }
-    this.#resume();
+    this.#outbox.resume();
   }
 
-  /** What the server has not confirmed may have come, and goes again all the same. */
-  #resume(): void {
-    this.#cancelHold();
-    this.#heldSince = -1;
-    for (const { subject, bytes, number } of this.#unconfirmed.packets) {
-      if (number > 0) this.#publish(subject, bytes);
-    }
+  /** What was held back has left: who is there is told how far that is. */
+  #resumed(): void {
     for (const known of this.#known.values()) {
       if (known.sent > known.base) this.#tell(known);
     }
-    this.#confirm();
-  }
-
-  #publish(subject: string, bytes: Uint8Array): boolean {
-    try {
-      this.#connection?.publish(subject, bytes);
-      return true;
-    } catch {
-      this.counters.failed++;
-      return false;
-    }
-  }
-
-  /** Asks the server, one question at a time, what it has taken. */
-  #confirm(): void {
-    const connection = this.#connection;
-    if (this.#confirming || !this.#flows || connection === null) return;
-    const { last } = this.#unconfirmed;
-    if (last === 0) return;
-    this.#confirming = true;
-    connection.flush().then(() => {
-      this.#confirming = false;
-      this.#unconfirmed.confirm(last);
-      if (this.#unconfirmed.bytes <= MIB / 2) this.#giveRoom();
-      this.#confirm();
-    }, () => {
-      this.#confirming = false;
-      // The connection broke; a new one may be there already.
-      this.#context.clock.soon(() => this.#confirm());
-    });
-  }
-
-  /** Whether data leaves as it comes. */
-  get #flows(): boolean {
-    return this.#connected && this.#heldSince < 0;
-  }
-
-  #giveRoom(): void {
-    this.#room?.resolve();
-    this.#room = null;
   }
 
   close(): void {
     if (this.#closed) return;
-    if (this.#heldSince >= 0) this.#resume();
+    if (this.#outbox.heldSince >= 0) this.#outbox.resume();
     this.#closed = true;
     this.#cancelBeat();
-    this.#giveRoom();
     this.#end().then(this.#ended.resolve, this.#ended.resolve);
-    this.#connected = false;
+    this.#outbox.disconnected();
     this.#known.clear();
     this.#nodes.clear();
     this.#silent.clear();
@@ -548,8 +484,8 @@ class NatsRouter
       await this.#opening?.catch(nothing);
       return;
     }
-    if (this.#connected) {
-      this.#publish(this.#subjects.all, this.#start(BYE).take());
+    if (this.#outbox.isConnected) {
+      this.#outbox.publish(this.#subjects.all, this.#start(BYE).take());
       const { promise, resolve } = Promise.withResolvers<void>();
       const cancel = this.#context.clock.after(FAREWELL, resolve);
       connection.flush().then(resolve, resolve);
@@ -578,17 +514,15 @@ class NatsRouter
 
   explain(target: NodeId): RouteExplanation {
     const known = this.#known.get(target);
-    const { packets, bytes } = this.#unconfirmed;
-    const pending =
-      `${packets.length} packets of ${bytes} bytes are not confirmed`;
+    const { isConnected, flows, pending } = this.#outbox;
     if (known === undefined) {
-      const why = this.#connected
+      const why = isConnected
         ? "it has not announced itself at the NATS server"
         : "there is no connection to NATS";
       return { how: "none", why, ways: [] };
     }
-    if (!this.#flows) {
-      const why = this.#connected
+    if (!flows) {
+      const why = isConnected
         ? `NATS is back, and others may still be on their way; ${pending}`
         : `there is no connection to NATS; ${pending}`;
       return { how: "wait", why, ways: [] };
@@ -621,12 +555,12 @@ class NatsRouter
   sendToOne(group: string, name: string, payload: Uint8Array): boolean {
     if (this.#closed) return false;
     // What is held back must not be overtaken.
-    if (!this.#flows) {
+    if (!this.#outbox.flows) {
       this.counters.dropped++;
       return false;
     }
     const subject = this.#subjects.toOne(group, name);
-    return this.#control(subject, join(this.#start(TO_QUEUE), payload));
+    return this.#outbox.control(subject, join(this.#start(TO_QUEUE), payload));
   }
 
   /** Each packet goes to the server, and from there to whom it is for. */
@@ -637,7 +571,8 @@ class NatsRouter
   #targetOf(id: NodeId): Known {
     const known = this.#known.get(id);
     if (known !== undefined) return known;
-    throw this.#connected ? new NodeNotFoundError(id) : new NodeNotFoundError(
+    if (this.#outbox.isConnected) throw new NodeNotFoundError(id);
+    throw new NodeNotFoundError(
       id,
       `Cannot reach node "${id}": there is no connection to NATS`,
     );
@@ -647,74 +582,38 @@ class NatsRouter
     if (this.#nodes.size === 0) return 0;
     const subject = this.#subjects.all;
     if (lane === "control") {
-      return this.#control(subject, join(this.#start(CONTROL), payload))
+      return this.#outbox.control(subject, join(this.#start(CONTROL), payload))
         ? this.#nodes.size
         : 0;
     }
     const number = this.#broadcasts + 1;
     const bytes = join(this.#start(TO_ALL).u53(number), payload);
-    if (this.#isOversized(bytes)) return 0;
+    if (this.#outbox.isOversized(bytes)) return 0;
     // The number is used up: what is dropped is missed by its receivers.
     this.#broadcasts = number;
-    return this.#data(subject, bytes, null, number) ? this.#nodes.size : 0;
+    const packet = { subject, bytes, to: null, number };
+    return this.#outbox.data(packet) ? this.#nodes.size : 0;
   }
 
   #unicast(target: Known, payload: Uint8Array, lane: Lane): boolean {
     const { id, subject, base } = target;
     if (lane === "control") {
-      return this.#control(subject, join(this.#start(CONTROL), payload));
+      return this.#outbox.control(subject, join(this.#start(CONTROL), payload));
     }
     const number = target.sent + 1;
     const bytes = join(this.#start(TO_ONE).u53(base).u53(number), payload);
-    if (this.#isOversized(bytes)) {
+    if (this.#outbox.isOversized(bytes)) {
       this.#lost(
         id,
         payload,
-        `it has ${bytes.length} bytes, and the server takes ${this.#maxPayload}`,
+        `it has ${bytes.length} bytes, and the server takes ${this.#outbox.maxPayload}`,
       );
       return false;
     }
     target.sent = number;
     this.#unicasts++;
-    if (!this.#data(subject, bytes, id, number)) return false;
+    if (!this.#outbox.data({ subject, bytes, to: id, number })) return false;
     this.#heads.add(id, number, payload);
-    return true;
-  }
-
-  #isOversized(bytes: Uint8Array): boolean {
-    if (bytes.length <= this.#maxPayload) return false;
-    this.counters.oversized++;
-    return true;
-  }
-
-  #data(
-    subject: string,
-    bytes: Uint8Array,
-    to: NodeId | null,
-    number: number,
-  ): boolean {
-    const { maxPending } = this.#settings;
-    if (this.#unconfirmed.bytes + bytes.length > maxPending) {
-      this.counters.dropped++;
-      return false;
-    }
-    this.#unconfirmed.add({ subject, bytes, to, number });
-    if (this.#flows) this.#publish(subject, bytes);
-    this.#confirm();
-    return true;
-  }
-
-  /** What is of no use later. */
-  #control(subject: string, bytes: Uint8Array): boolean {
-    if (!this.#connected || this.#isOversized(bytes)) return false;
-    const { maxPending } = this.#settings;
-    if (this.#unconfirmed.bytes + bytes.length > maxPending + MIB) {
-      this.counters.dropped++;
-      return false;
-    }
-    if (!this.#publish(subject, bytes)) return false;
-    this.#unconfirmed.add({ subject, bytes, to: null, number: 0 });
-    this.#confirm();
     return true;
   }
 
@@ -732,24 +631,19 @@ class NatsRouter
   // -- Presence --
 
   #announce(flags: number): void {
-    this.#control(this.#subjects.all, this.#here(flags, 0, 0));
+    this.#outbox.control(this.#subjects.all, this.#here(flags, 0, 0));
   }
 
   /** Tells one node that this one is there, and how far its packets are. */
   #tell({ id, subject, base, sent }: Known): void {
-    this.#control(subject, this.#here(0, base, this.#left(id, sent)));
-  }
-
-  /** The last number of a series that has left; the others are held back. */
-  #left(to: NodeId | null, last: number): number {
-    if (this.#flows) return last;
-    const first = this.#unconfirmed.packets
-      .find((packet) => packet.number > 0 && packet.to === to);
-    return first === undefined ? last : first.number - 1;
+    this.#outbox.control(
+      subject,
+      this.#here(0, base, this.#outbox.left(id, sent)),
+    );
   }
 
   #here(flags: number, base: number, sent: number): Uint8Array {
-    const broadcasts = this.#left(null, this.#broadcasts);
+    const broadcasts = this.#outbox.left(null, this.#broadcasts);
     const writer = this.#start(HERE).u8(flags).u53(broadcasts);
     writer.u53(base).u53(sent);
     // Nobody dials a node that is reached through a server.
@@ -798,7 +692,7 @@ class NatsRouter
   #forget({ id, epoch, all, one }: Known, reason: string): void {
     if (!this.#known.delete(id)) return;
     this.#nodes.delete(id);
-    for (const { bytes } of this.#unconfirmed.take(id)) {
+    for (const { bytes } of this.#outbox.take(id)) {
       this.#lost(id, bytes.subarray(TO_ONE_HEADER), reason);
     }
     this.#heads.forget(id);
@@ -980,7 +874,7 @@ class NatsRouter
     if (!this.#isNear(upTo, last)) return;
     known.one = upTo;
     const bytes = this.#start(LOST).u53(last + 1).u53(upTo).take();
-    this.#control(known.subject, bytes);
+    this.#outbox.control(known.subject, bytes);
     this.#missed(known, upTo - last);
   }
 
