@@ -13,7 +13,7 @@ import { heartbeat } from "@devts/routing/heartbeat";
 import { hopRouter } from "@devts/routing/hop";
 import { peerRouter } from "@devts/routing/peer";
 import { swim } from "@devts/routing/swim";
-import { seededRandom } from "@devts/routing/testing";
+import { seededRandom, withLinks } from "@devts/routing/testing";
 import { type Events, ROUTERS, row } from "./_row_test.ts";
 import { pass, passFor, passUntil, START } from "./_support_test.ts";
 import { DeliveryError, RequestError } from "./errors.ts";
@@ -76,23 +76,13 @@ function wiretapped(
   return (context) => {
     const { links } = context;
     wire.send = (packet, lane) => void links.send("ada", packet, lane);
-    const inner = make({
-      get self() {
-        return context.self;
+    const inner = make(withLinks(context, {
+      send: (id, packet, lane) => {
+        wire.sent.push({ packet, lane });
+        const changed = wire.out(packet);
+        return changed === null || links.send(id, changed, lane);
       },
-      clock: context.clock,
-      random: context.random,
-      up: context.up,
-      links: {
-        connect: (peer) => links.connect(peer),
-        disconnect: (id, reason) => links.disconnect(id, reason),
-        send: (id, packet, lane) => {
-          wire.sent.push({ packet, lane });
-          const changed = wire.out(packet);
-          return changed === null || links.send(id, changed, lane);
-        },
-      },
-    });
+    }));
     const receive = inner.receive.bind(inner);
     inner.receive = (from, packet, lane) => {
       wire.received.push(packet.slice());

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { NodeId, Router } from "@devts/routing";
 import { hopRouter } from "@devts/routing/hop";
 import { wrapConnection } from "@devts/transport";
+import { withLinks } from "@devts/routing/testing";
 import { ROUTERS, row } from "./_row_test.ts";
 import { RequestError } from "./errors.ts";
 import { isSettled, pass, passFor, passUntil } from "./_support_test.ts";
@@ -92,22 +93,12 @@ Deno.test("Node tells a gap when packets of a distant node are lost", async () =
   let losing = false;
   const [ada, , cyd] = await row(world, (context) => {
     const { links } = context;
-    return hopRouter()({
-      get self() {
-        return context.self;
-      },
-      clock: context.clock,
-      random: context.random,
-      up: context.up,
-      links: {
-        connect: (peer) => links.connect(peer),
-        disconnect: (id, reason) => links.disconnect(id, reason),
-        send: (id, packet, lane) =>
-          losing && id === "cyd" && lane === "data"
-            ? true // and it never arrives
-            : links.send(id, packet, lane),
-      },
-    });
+    return hopRouter()(withLinks(context, {
+      send: (id, packet, lane) =>
+        losing && id === "cyd" && lane === "data"
+          ? true // and it never arrives
+          : links.send(id, packet, lane),
+    }));
   });
   const heard: string[] = [];
   cyd.node.on("say", (text) => heard.push(text) && 0);

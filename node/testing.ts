@@ -4,7 +4,8 @@
  * hold what clients saw against what a store promises.
  *
  * {@linkcode simulate} runs it with one seed after the other and cuts down what makes one
- * fail; {@linkcode checkHistory} and its parts are the oracles.
+ * fail; {@linkcode checkHistory} and its parts are the oracles. (What runs any other
+ * scenario, of routers or of nodes, is `simulate` of `@devts/routing/testing`.)
  *
  * @module
  */

@@ -23,13 +23,15 @@
  *
  * {@linkcode VirtualNetwork} loses, delays, parts, stops and restarts what runs in it,
  * routers as well as whole nodes ({@linkcode VirtualNetwork.machine}).
- * {@linkcode simulate} tries a {@linkcode Scenario} with many seeds, and cuts down what
- * makes one fail. {@linkcode sealed} proves that code knows no time and no randomness
- * but what it is given.
+ * {@linkcode simulate} tries a {@linkcode Scenario} of one's own with many seeds, and cuts
+ * down what makes one fail; for a store on whole nodes, `simulate` of
+ * `@devts/node/testing` brings the scenario. {@linkcode sealed} proves that code knows no
+ * time and no randomness but what it is given.
  *
  * @module
  */
 
+export { withLinks } from "./_context.ts";
 export { seededRandom } from "./_random.ts";
 export { VirtualClock } from "./_virtual_clock.ts";
 export {

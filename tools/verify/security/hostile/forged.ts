@@ -6,6 +6,7 @@ import { gossipRouter } from "@devts/routing/gossip";
 import { hopRouter } from "@devts/routing/hop";
 import { mapRouter } from "@devts/routing/map";
 import { pathRouter } from "@devts/routing/path";
+import { withLinks } from "@devts/routing/testing";
 import { memory, MemoryNetwork } from "@devts/transport/memory";
 import { pause, silent, until } from "../../../../bench/serve.ts";
 import type { Events } from "./events.ts";
@@ -113,15 +114,7 @@ function forger(
         isForging() && lane === "data" ? replaced(packet, own, other) : packet,
         lane,
       );
-    const router = make({
-      get self() {
-        return context.self;
-      },
-      clock: context.clock,
-      random: context.random,
-      up: context.up,
-      links: { ...links, send },
-    });
+    const router = make(withLinks(context, { send }));
     return Object.assign(router, { inspect: undefined });
   };
 }
