@@ -61,11 +61,7 @@ export class World implements AsyncDisposable {
     return {
       cluster: "test",
       id,
-      incarnations: {
-        first: START,
-        next: nextIncarnation,
-        above: incarnationAbove,
-      },
+      incarnations: incarnationsFrom(START),
       transport: overrides.transport ?? this.#cuttable(id),
       link: (connection) => connection,
       protocol: v1(),
@@ -128,6 +124,11 @@ function deaf(connection: Connection, isCut: () => boolean): Connection {
     },
     close: (reason) => connection.close(reason),
   });
+}
+
+/** The incarnations of a life of a node that begins with this one. */
+export function incarnationsFrom(first: number): NodeParts["incarnations"] {
+  return { first, next: nextIncarnation, above: incarnationAbove };
 }
 
 /** A world in virtual time. */

@@ -14,9 +14,13 @@ import {
   StreamError,
 } from "./errors.ts";
 import type { NodeParts } from "./types.ts";
-import { type Tested, virtualWorld, type World } from "./_world_test.ts";
-import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { pass, passFor, START } from "./_support_test.ts";
+import {
+  incarnationsFrom,
+  type Tested,
+  virtualWorld,
+  type World,
+} from "./_world_test.ts";
 
 /** Two nodes, each with its version of the contract, that know each other. */
 async function versions<E extends object, F extends object>(
@@ -584,11 +588,7 @@ Deno.test("a node that comes back with another version of the contract is compar
   await pass(world.clock, 1_000);
   const back = world.add<EventsOf<typeof OLD>>("bob", {
     contract: contract(OLD),
-    incarnations: {
-      first: START + 1_000_000,
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
+    incarnations: incarnationsFrom(START + 1_000_000),
   });
   let handled = 0;
   back.node.on("user.created", () => handled++);

@@ -1,17 +1,8 @@
-import {
-  incarnationAbove,
-  incarnationAt,
-  nextIncarnation,
-} from "@devts/routing";
-import { systemClock } from "@devts/routing/clock";
+import { createNode, type Node } from "@devts/devts";
 import { heartbeat } from "@devts/routing/heartbeat";
-import { peerRouter } from "@devts/routing/peer";
-import { msgpackr } from "@devts/protocol/msgpackr";
-import { v1 } from "@devts/protocol/v1";
 import type { Transport } from "@devts/transport";
 import { memory } from "@devts/transport/memory";
 import { tcp } from "@devts/transport/tcp";
-import { Node } from "./node.ts";
 
 interface Events {
   event(data: unknown): void;
@@ -19,28 +10,12 @@ interface Events {
 }
 
 function make(id: string, transport: Transport): Node<Events> {
-  return new Node<Events>({
+  return createNode<Events>({
     cluster: "bench",
     id,
-    incarnations: {
-      first: incarnationAt(Date.now()),
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
     transport,
-    link: (connection) => connection,
-    protocol: v1(),
-    codec: msgpackr(),
-    router: peerRouter(),
     membership: heartbeat(),
     logger: { debug() {}, info() {}, warn() {}, error() {} },
-    clock: systemClock(),
-    wallClock: Date.now,
-    random: Math.random,
-    advertise: [],
-    insecure: false,
-    meta: undefined,
-    limits: {},
   });
 }
 

@@ -1,7 +1,6 @@
 /** Whole nodes and connections over a simulated network. */
 import { assert, assertEquals } from "@std/assert";
 import { heartbeat } from "@devts/routing/heartbeat";
-import { peerRouter } from "@devts/routing/peer";
 import {
   sealedAsync,
   seededRandom,
@@ -10,13 +9,6 @@ import {
   type VirtualTransport,
 } from "@devts/routing/testing";
 import {
-  incarnationAbove,
-  incarnationAt,
-  nextIncarnation,
-} from "@devts/routing";
-import { msgpackr } from "@devts/protocol/msgpackr";
-import { v1 } from "@devts/protocol/v1";
-import {
   ConnectionError,
   type Transport,
   wrapConnection,
@@ -24,6 +16,7 @@ import {
 } from "@devts/transport";
 import { testTransport } from "@devts/transport/testing";
 import { Node } from "./node.ts";
+import { simulatedParts } from "./_sim_parts.ts";
 import { Log } from "./_support_test.ts";
 
 // -- The transport --
@@ -119,27 +112,9 @@ class Cluster {
 
 function boot(machine: VirtualMachine, entry: string): Running {
   const node = new Node<Chat>({
-    cluster: "test",
-    id: machine.id,
-    incarnations: {
-      first: incarnationAt(machine.wallClock()),
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
-    transport: machine.transport,
-    link: (connection) => connection,
-    protocol: v1(),
-    codec: msgpackr(),
-    router: peerRouter(),
+    ...simulatedParts(machine),
     membership: heartbeat(),
     logger: new Log(),
-    clock: machine.clock,
-    wallClock: () => machine.wallClock(),
-    random: machine.random,
-    advertise: [],
-    insecure: false,
-    meta: undefined,
-    limits: {},
   });
   const heard: string[] = [];
   node.on("say", (text) => {

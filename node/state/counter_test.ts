@@ -1,9 +1,13 @@
 /** Counters whose nodes come, go and come back. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
 import { pass, passFor, START } from "../_support_test.ts";
-import { type Tested, virtualWorld, type World } from "../_world_test.ts";
+import {
+  incarnationsFrom,
+  type Tested,
+  virtualWorld,
+  type World,
+} from "../_world_test.ts";
 import { memoryStorage } from "../storage/memory.ts";
 import { Replicated } from "./_replicated.ts";
 import { counter, type ReplicatedCounter, upDownCounter } from "./counter.ts";
@@ -28,11 +32,7 @@ async function start(
   const tested = world.add<object>(id, {
     // Days pass: what is not looked at here costs little.
     membership: heartbeat({ interval: 30_000, timeout: 120_000 }),
-    incarnations: {
-      first: START + 4_096_000 * ++lives,
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
+    incarnations: incarnationsFrom(START + 4_096_000 * ++lives),
   });
   const visits = tested.node.use("visits", upDownCounter(options));
   await passFor(world.clock, tested.node.listen(`memory://${id}`));

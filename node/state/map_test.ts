@@ -1,14 +1,13 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { json } from "@devts/protocol/json";
-import { pass, passFor, passUntil } from "../_support_test.ts";
+import { pass, passFor, passUntil, START } from "../_support_test.ts";
 import {
   delayed,
+  incarnationsFrom,
   type Tested,
   virtualWorld,
   type World,
 } from "../_world_test.ts";
-import { START } from "../_support_test.ts";
-import { incarnationAbove, nextIncarnation } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
 import { WriteError } from "./errors.ts";
 import { Replicated } from "./_replicated.ts";
@@ -393,13 +392,7 @@ Deno.test("map() used again on the same node loses no write", async () => {
 
 /** A later life of a node each time. */
 function life(number: number): Partial<NodeParts> {
-  return {
-    incarnations: {
-      first: START + 4_096_000 * number,
-      next: nextIncarnation,
-      above: incarnationAbove,
-    },
-  };
+  return { incarnations: incarnationsFrom(START + 4_096_000 * number) };
 }
 
 Deno.test("map() speaks no more of lives of nodes that are over", async () => {

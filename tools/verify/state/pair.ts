@@ -1,19 +1,12 @@
-import { Node, type NodeParts } from "@devts/node";
+import { Node, type NodeParts, nodeParts } from "@devts/devts";
 import {
   counter,
   map,
   type ReplicatedCounter,
   type ReplicatedMap,
 } from "@devts/node/state";
-import { msgpackr } from "@devts/protocol/msgpackr";
-import { v1 } from "@devts/protocol/v1";
-import {
-  incarnationAbove,
-  incarnationAt,
-  nextIncarnation,
-} from "@devts/routing";
+import { incarnationAt } from "@devts/routing";
 import { heartbeat } from "@devts/routing/heartbeat";
-import { peerRouter } from "@devts/routing/peer";
 import { seededRandom, VirtualClock } from "@devts/routing/testing";
 import { type Connection, wrapConnection } from "@devts/transport";
 import { memory, MemoryNetwork } from "@devts/transport/memory";
@@ -88,29 +81,24 @@ export class Pair implements AsyncDisposable {
 
   #parts(id: string): NodeParts {
     const { clock } = this;
-    return {
+    const parts = nodeParts({
       cluster: "verify",
       id,
-      incarnations: {
-        first: incarnationAt(NOON + clock.now()),
-        next: nextIncarnation,
-        above: incarnationAbove,
-      },
       transport: memory(this.#network),
-      link: (connection) => this.#counted(connection),
-      protocol: v1(),
-      codec: msgpackr(),
-      router: peerRouter(),
       // What is not measured takes little.
       membership: heartbeat({ interval: 10_000, timeout: 40_000 }),
       logger: silent,
+    });
+    return {
+      ...parts,
+      incarnations: {
+        ...parts.incarnations,
+        first: incarnationAt(NOON + clock.now()),
+      },
+      link: (connection) => this.#counted(connection),
       clock,
       wallClock: () => NOON + clock.now(),
       random: seededRandom(id.length),
-      advertise: [],
-      insecure: false,
-      meta: undefined,
-      limits: {},
     };
   }
 
