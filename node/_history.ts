@@ -1,4 +1,5 @@
 import type { Clock, NodeId } from "@devts/routing";
+import { remember } from "./_remember.ts";
 
 /** Nodes of which something is remembered; the one that it is longest ago of is forgotten. */
 const MAX_NODES = 1_024;
@@ -67,14 +68,7 @@ export class History {
   #touch(id: NodeId): Past {
     const key = `n:${id}`;
     const past = this.#nodes.get(key) ?? { error: null, leave: null };
-    this.#nodes.delete(key);
-    this.#nodes.set(key, past);
-    if (this.#nodes.size > MAX_NODES) {
-      for (const oldest of this.#nodes.keys()) {
-        this.#nodes.delete(oldest);
-        break;
-      }
-    }
+    remember(this.#nodes, key, past, MAX_NODES);
     return past;
   }
 }

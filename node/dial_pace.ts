@@ -1,5 +1,6 @@
 import type { Clock } from "@devts/routing";
 import { Bucket } from "./_bucket.ts";
+import { remember } from "./_remember.ts";
 import { placeOf } from "./address.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
 
@@ -33,7 +34,8 @@ export class DialPace {
 
   /** A node has answered there. */
   answered(address: string): void {
-    remember(this.#answered, `p:${placeOf(address)}`, true);
+    const key = `p:${placeOf(address)}`;
+    remember(this.#answered, key, true, MAX_PLACES);
   }
 
   /**
@@ -52,7 +54,7 @@ export class DialPace {
     const known = this.#buckets.get(key);
     const bucket = known ??
       new Bucket(2 * limits.dialsPerAddress, limits.dialsPerAddress);
-    remember(this.#buckets, key, bucket);
+    remember(this.#buckets, key, bucket, MAX_PLACES);
     if (bucket.take(clock.now())) return true;
     met.dialsPerAddress++;
     return false;
@@ -72,12 +74,4 @@ export class DialPace {
   #isExempt(key: string): boolean {
     return key === "p:local" || this.#answered.has(key);
   }
-}
-
-/** Adds at the end, and forgets the oldest one too many. */
-function remember<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= MAX_PLACES) return;
-  for (const [oldest] of map) return void map.delete(oldest);
 }

@@ -1,5 +1,6 @@
 import type { Address } from "@devts/transport";
 import type { NodeId, Peer } from "@devts/routing";
+import { remember } from "./_remember.ts";
 import { placeOf } from "./address.ts";
 
 /** Nodes that are remembered; the one that was found longest ago is forgotten. */
@@ -38,11 +39,8 @@ export class Found {
   note(id: NodeId, address: Address): void {
     const key = `n:${id}`;
     const found = this.#nodes.get(key) ?? new Set();
-    this.#nodes.delete(key);
-    this.#nodes.set(key, found);
     if (found.size < MAX_ADDRESSES) found.add(address);
-    if (this.#nodes.size <= MAX_NODES) return;
-    for (const [oldest] of this.#nodes) return void this.#nodes.delete(oldest);
+    remember(this.#nodes, key, found, MAX_NODES);
   }
 
   /** Whether a node is at an address, for all that this one can know. */

@@ -1,5 +1,6 @@
 import type { Clock } from "@devts/routing";
 import { Bucket } from "./_bucket.ts";
+import { remember } from "./_remember.ts";
 import { placeOf } from "./address.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
 
@@ -81,10 +82,8 @@ export class Gate {
   exempt(remote: string): void {
     const name = placeOf(remote);
     if (name === "") return;
-    const key = `p:${name}`;
-    this.#exempt.delete(key);
-    this.#exempt.set(key, this.#now() + EXEMPT_TIME);
-    trim(this.#exempt);
+    const until = this.#now() + EXEMPT_TIME;
+    remember(this.#exempt, `p:${name}`, until, MAX_PLACES);
   }
 
   /** Whether limits per address do not apply. */
@@ -209,8 +208,6 @@ export class Gate {
 
   #place(key: string): Place {
     const known = this.#places.get(key);
-    // Moved to the end: whoever comes no more is forgotten first.
-    if (known) this.#places.delete(key);
     const { pendingPerAddress, newPerAddress } = this.#options.limits;
     const place = known ?? {
       arrivals: new Bucket(pendingPerAddress, newPerAddress),
@@ -219,8 +216,8 @@ export class Gate {
       lastBan: 0,
       bannedUntil: -Infinity,
     };
-    this.#places.set(key, place);
-    trim(this.#places);
+    // At the end: whoever comes no more is forgotten first.
+    remember(this.#places, key, place, MAX_PLACES);
     return place;
   }
 
@@ -238,9 +235,4 @@ export class Gate {
 /** The id first, then where: neither has spaces. */
 function nodeKey(id: string, place: string): string {
   return `n:${id} ${place}`;
-}
-
-function trim(map: Map<string, unknown>): void {
-  if (map.size <= MAX_PLACES) return;
-  for (const [key] of map) return void map.delete(key);
 }
