@@ -31,13 +31,14 @@ export interface ConnectionLimits {
    */
   readonly newPerAddress?: number;
   /**
-   * How long a handshake may take, in ms.
+   * How long a handshake may take, in ms: 1 to 600,000.
    *
    * @default {5_000}
    */
   readonly handshakeTime?: number;
   /**
-   * The longest message of a handshake, in bytes; the protocol may accept less.
+   * The longest message of a handshake, in bytes: 512 to 1 MiB; the protocol may accept
+   * less.
    *
    * @default {4_096}
    */
@@ -122,7 +123,8 @@ export interface LinkBounds {
    */
   readonly frameTime?: number;
   /**
-   * The pace of a message that takes longer than half of that, in bytes per second.
+   * The pace of a message that takes longer than half of that, in bytes per second; 0:
+   * any.
    *
    * @default {1_024}
    */
@@ -229,7 +231,10 @@ export interface TableLimits {
   readonly streamMessage?: number;
 }
 
-/** Bounds of a node. All have defaults that suit a cluster of some tens of nodes. */
+/**
+ * Bounds of a node. All have defaults that suit a cluster of some tens of nodes. Each is
+ * an integer from 1 on, unless it says otherwise.
+ */
 export interface NodeLimits extends ConnectionLimits, LinkBounds, TableLimits {}
 
 /** The name of a limit. */
@@ -282,7 +287,7 @@ const RANGES: { readonly [name in LimitName]: Range } = {
 };
 
 /** The limits by name. */
-export const LIMIT_NAMES = Object.keys(RANGES) as readonly LimitName[];
+const LIMIT_NAMES = Object.keys(RANGES) as readonly LimitName[];
 
 /**
  * Fills in the defaults.

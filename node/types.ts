@@ -332,8 +332,8 @@ export interface DeliverOptions {
    */
   readonly timeout?: number;
   /**
-   * How long a member of a group may take before another one gets the work, too, in ms.
-   * Above what the work takes, or it is done twice.
+   * How long a member of a group may take before another one gets the work, too, in ms:
+   * 1 to 2^31 − 1. Above what the work takes, or it is done twice.
    *
    * @default {10_000}
    */
@@ -381,13 +381,13 @@ export interface GatherOptions {
    */
   readonly to?: string | readonly string[];
   /**
-   * Ends after so many replies.
+   * Ends after so many replies, 1 or more.
    *
    * @default {as many as nodes are asked}
    */
   readonly count?: number;
   /**
-   * Ends once no reply has come for so long, in ms.
+   * Ends once no reply has come for so long, in ms: 1 or more.
    *
    * @default {the timeout}
    */
@@ -427,7 +427,7 @@ export type Overflow = "drop-oldest" | "drop-newest" | "fail";
 /** Options of {@linkcode Node.events}. */
 export interface EventsOptions extends HandlerOptions {
   /**
-   * How many events may wait.
+   * How many events may wait, 1 or more.
    *
    * @default {1_024}
    */

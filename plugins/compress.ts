@@ -25,7 +25,7 @@ import type { LinkPlugin } from "./types.ts";
 /** Options of {@linkcode compress}. */
 export interface CompressOptions {
   /**
-   * Messages from this length on are compressed, in bytes.
+   * Messages from this length on are compressed, in bytes: 1 or more.
    *
    * @default {1_024}
    */

@@ -29,7 +29,7 @@ export function isId(text: string): boolean {
 }
 
 /** What is out of range in an introduction, as "its … must be …", or `null`. */
-export function introductionFault(of: Introduction): string | null {
+function introductionFault(of: Introduction): string | null {
   if (!isName(of.cluster)) {
     return "its cluster must be 1 to 64 printable characters";
   }

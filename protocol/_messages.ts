@@ -11,7 +11,7 @@ export const NONCE_SIZE = 32;
 /** Bytes of a code of authentication. */
 export const MAC_SIZE = 32;
 /** Bytes of the id of a secret. */
-export const KEY_ID_SIZE = 8;
+const KEY_ID_SIZE = 8;
 /** How many secrets an end claims to know at most. */
 const KEY_IDS = 8;
 /** Bytes of a public key. */

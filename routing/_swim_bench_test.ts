@@ -216,7 +216,7 @@ export function start(type: number): Writer {
   return new Writer().u8(1).u8(type);
 }
 
-export function readSent(to: NodeId, message: Uint8Array): Sent {
+function readSent(to: NodeId, message: Uint8Array): Sent {
   const reader = new Reader(message);
   assertEquals(reader.u8(), 1);
   const type = reader.u8();

@@ -6,8 +6,8 @@ import { BEGINNING, type World } from "./_virtual_world.ts";
 import type { Clock, NodeId } from "./types.ts";
 
 /** What kind of event it was, for the hash of the trace. */
-export const TIMER = 1;
-export const CALL = 2;
+const TIMER = 1;
+const CALL = 2;
 export const ARRIVAL = 3;
 
 /** Something that a machine does when it is awake. */

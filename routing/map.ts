@@ -91,7 +91,7 @@ const MAX_ALTERNATES = 2;
 /** Options of {@linkcode mapRouter}. */
 export interface MapRouterOptions {
   /**
-   * Nodes that fit on the map; more are refused and counted.
+   * Nodes that fit on the map, 2 or more; what is beyond is refused and counted.
    *
    * @default {4096}
    */

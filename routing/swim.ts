@@ -69,15 +69,15 @@ import type {
 /** Options of {@linkcode swim}. */
 export interface SwimOptions {
   /**
-   * Milliseconds between two probes of this node, each of another member. 5000 suits
-   * a wide-area network.
+   * Milliseconds between two probes of this node, each of another member; above 0. 5000
+   * suits a wide-area network.
    *
    * @default {1000}
    */
   readonly interval?: number;
   /**
-   * Milliseconds without an answer after which others are asked to try; at most the
-   * interval. Longer than a round trip: 3000 suits a wide-area network.
+   * Milliseconds without an answer after which others are asked to try; above 0, and at
+   * most the interval. Longer than a round trip: 3000 suits a wide-area network.
    *
    * @default {500}
    */
@@ -92,7 +92,8 @@ export interface SwimOptions {
    */
   readonly suspicion?: number;
   /**
-   * How many other nodes are known at most; more are refused and counted.
+   * How many other nodes are known at most, 1 or more; what is beyond is refused and
+   * counted.
    *
    * @default {10000}
    */
