@@ -94,6 +94,9 @@ const UNDER_WAY = 1_048_576;
  * sides, both directions suffer. A connection that is cut breaks with an error at this
  * end, and ends without a goodbye at the other.
  *
+ * To part a node from all others, whoever dials, `set({ refuse: 1, cut: 1 })` and `cut()`
+ * what is open; `set({ refuse: 0, cut: 0 })` lets it meet them again.
+ *
  * @throws {RangeError} If a setting is out of range.
  */
 export function faults(options: FaultOptions = {}): Faults {

@@ -133,6 +133,22 @@ Deno.test("faults() refuses dials, until it is told otherwise", async () => {
   await turn();
 });
 
+Deno.test("faults() with refuse and cut of 1 also breaks what others dial", async () => {
+  const plain = memory();
+  const network = faults({ refuse: 1, cut: 1 });
+  const parted = withPlugins(plain, network.plugin);
+  await using listener = await parted.listen("memory://parted");
+  const [dialled, accepted] = await Promise.all([
+    plain.connect(listener.address),
+    accept(listener),
+  ]);
+  await assertRejects(() => accepted.send(new Uint8Array(1)), ConnectionError);
+  // No goodbye: the other end gets nothing, and then the end or an error.
+  assertEquals(await dialled.receive().catch(() => null), null);
+  await Promise.all([dialled.close(), accepted.close()]);
+  await turn();
+});
+
 Deno.test("faults() refuses settings that make no sense", () => {
   for (
     const settings of [

@@ -99,7 +99,11 @@ export interface Listener extends AsyncIterable<Connection>, AsyncDisposable {
  *   one too) gives `null`, and `send` rejects with a `ConnectionError`.
  */
 export interface Connection extends AsyncIterable<Uint8Array>, AsyncDisposable {
-  /** The other end, as far as the transport knows. */
+  /**
+   * The other end, as far as the transport knows. Its host tells a node whether the other
+   * end is on the same machine, and may be told of loopback addresses: `"tcp://127.0.0.1:7"`
+   * and `"unix:///run/a.sock"` are.
+   */
   readonly remote: Address;
   /**
    * What kind of channel it is, in the same word on both ends: `"tcp"`, `"tls"`,
