@@ -1,3 +1,9 @@
+/** What ports are chosen from: below those that systems give to those who dial. */
+const FIRST_PORT = 12_000;
+const PORTS = 18_000;
+/** Ports that were chosen, and may be listened on later. */
+const given = new Set<number>();
+
 /** How a server is started. */
 export interface BrokerOptions {
   /** Its path. */
@@ -68,8 +74,20 @@ async function drain(
   while (!(await lines.read()).done);
 }
 
-/** A port that is free on the loopback interface. */
+/**
+ * A port that is free on the loopback interface, another one each time. It stays free
+ * while its server is down: systems give no such port to those who dial.
+ */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(PORTS * Math.random());
+    if (given.has(port)) continue;
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      given.add(port);
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { freePort, startBroker } from "./broker.ts";
 
 /** A program that logs, and then does as it is told. */
@@ -32,7 +32,12 @@ Deno.test("startBroker() says why a server has ended", async () => {
   );
 });
 
-Deno.test("freePort() is one that can be listened on", () => {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: freePort() });
-  assertEquals(listener.addr.hostname, "127.0.0.1");
+Deno.test("freePort() is another one each time, none that is given to who dials", () => {
+  const ports = Array.from({ length: 10 }, freePort);
+  for (const port of ports) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port });
+    assertEquals(listener.addr.port, port);
+    assert(port < 32_768); // the first one that Linux gives
+  }
+  assertEquals(new Set(ports).size, ports.length);
 });

@@ -1,9 +1,7 @@
+import { freePort } from "../../../bench/peers/broker.ts";
 import { ROOT } from "../../members.ts";
 
 const READY = /host port (\d+)/;
-/** What ports of listeners are chosen from: below those that systems give to dialers. */
-const FIRST_PORT = 12_000;
-const PORTS = 18_000;
 
 /** A process of `examples/kv.ts` that is killed and started again, with the same storage. */
 export class KvProcess {
@@ -82,18 +80,5 @@ export class KvProcess {
       if (port !== undefined) ready(port);
     }
     failed(new Error(`A node ended before it served: ${text}`));
-  }
-}
-
-/** A port that nobody listens on. */
-function freePort(): number {
-  for (;;) {
-    const port = FIRST_PORT + Math.floor(PORTS * Math.random());
-    try {
-      Deno.listen({ hostname: "127.0.0.1", port }).close();
-      return port;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
   }
 }
