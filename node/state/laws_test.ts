@@ -1,6 +1,7 @@
 /**
- * Random writes on three nodes, whose messages are lost, doubled and reordered. More
- * cases than here: `deno test node/state/laws_test.ts -- --cases=100000`.
+ * Random writes on three nodes, whose messages are lost, doubled and reordered: the same
+ * ones each time. Others, and more of them:
+ * `deno test node/state/laws_test.ts -- --cases=100000 --seed=2`.
  */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -14,9 +15,7 @@ import { multiRegister, register } from "./register.ts";
 import { set } from "./set.ts";
 import type { ReplicatedState } from "./types.ts";
 
-const CASES = Number(
-  Deno.args.find((arg) => arg.startsWith("--cases="))?.slice(8) ?? 300,
-);
+const CASES = { numRuns: given("cases") ?? 300, seed: given("seed") ?? 1 };
 const IDS = ["a", "b", "c"];
 
 /** A write, with what decides which one wins. */
@@ -53,7 +52,7 @@ function law<S extends ReplicatedState>(name: string, kind: Kind<S>): void {
     const steps = fc.array(step, { maxLength: 40 });
     await fc.assert(
       fc.asyncProperty(steps, (plan) => run(kind, plan)),
-      { numRuns: CASES },
+      CASES,
     );
   });
 }
@@ -230,7 +229,7 @@ Deno.test("Entries.merge() is associative, commutative and idempotent", () => {
       assertEquals(a.merkle().digest(0, 0), b.merkle().digest(0, 0));
       assertEquals(a.tombstones, b.tombstones);
     }),
-    { numRuns: CASES },
+    CASES,
   );
 });
 
@@ -257,4 +256,10 @@ function merged(
     entries.merge(write);
   }
   return entries;
+}
+
+/** The number of an argument `--name=number`; undefined: there is none. */
+function given(name: string): number | undefined {
+  const text = Deno.args.find((arg) => arg.startsWith(`--${name}=`));
+  return text === undefined ? undefined : Number(text.slice(name.length + 3));
 }

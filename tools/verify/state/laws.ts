@@ -21,10 +21,12 @@ export const laws: Row = {
       .exec(output);
     if (!summary) throw new Error(new TextDecoder().decode(stderr));
     const [, , passed, failed] = summary;
+    // What the first one needs to fail again.
+    const [replay = ""] = /\{ seed: [^}]*\}/.exec(output) ?? [];
     return {
       figure: `${cases} cases of each of ${
         Number(passed) + Number(failed)
-      } kinds, ${failed} kinds failed`,
+      } kinds, ${failed} kinds failed${replay && `: ${replay}`}`,
       held: failed === "0" && Number(passed) > 0,
     };
   },
