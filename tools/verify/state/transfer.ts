@@ -6,8 +6,8 @@ const WITH_GC = ["-A", "--v8-flags=--expose-gc"];
 const MIB = 1_048_576;
 /** A transfer that takes longer has come to a halt, in ms. */
 const LIMIT = 120_000;
-/** Bytes per second that a source sends for each key: a key takes about 120. */
-const RATE_PER_KEY = 40;
+/** Bytes per second that a source sends for each key, once slow: a key takes about 120. */
+const RATE_PER_KEY = 10;
 
 type Program = ReturnType<typeof start>;
 
@@ -58,11 +58,9 @@ const cut: Row = {
   target: "at most 1.1 of the bytes of an uncut transfer; nothing missing",
   async measure({ short, progress }) {
     const count = short ? 100_000 : 1_000_000;
-    // The sources take seconds for it, so that the kills fall in the middle of it.
-    const rate = [String(RATE_PER_KEY * count)];
-    await using first = start(["-A"], rate);
-    await using second = start(["-A"], rate);
-    await using third = start(["-A"], rate);
+    await using first = start(["-A"], ["faults"]);
+    await using second = start(["-A"], ["faults"]);
+    await using third = start(["-A"], ["faults"]);
     await first.ask("fill", { count });
     const address = (await first.ask("listen")).text("address");
     for (const other of [second, third]) {
@@ -72,12 +70,19 @@ const cut: Row = {
     const { bytes: once } = await taken(second, count);
     await taken(third, count);
     progress(`three nodes hold ${count} keys`);
+    // Two of them take 6 s for it, however fast the machine is, so that the kills fall
+    // in the middle of it.
+    const rate = RATE_PER_KEY * count;
+    for (const source of [first, second, third]) {
+      await source.ask("slow", { rate });
+    }
     await using newcomer = start();
     await newcomer.ask("join", { address });
     const { size: one } = await taken(newcomer, count / 4);
     await second.kill();
     const { size: other } = await taken(newcomer, count / 2);
     await first.kill();
+    await third.ask("fast");
     const { bytes } = await taken(newcomer, count);
     await newcomer.ask("sync");
     const hashes = await Promise.all(
