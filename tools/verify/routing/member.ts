@@ -81,9 +81,10 @@ function of(id: string): { count: number; last: number; missed: number } {
 async function emit(interval: number): Promise<void> {
   const start = now();
   while (!isOver) {
-    const outcome = node.emit("number", first + sentAt.length);
+    const number = first + sentAt.length;
+    // Before it leaves: who was not up then may miss it.
     sentAt.push(now());
-    outcome.then(({ nodes, dropped }) => {
+    node.emit("number", number).then(({ nodes, dropped }) => {
       const count = nodes - dropped;
       handed.set(count, (handed.get(count) ?? 0) + 1);
     }, () => {});

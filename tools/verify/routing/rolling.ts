@@ -13,7 +13,7 @@ const ENTRIES = 3;
 /** In which all know all, in ms. */
 const FORMING = 60_000;
 /** In which what was emitted arrives, in ms. */
-const ARRIVAL = 5_000;
+const ARRIVAL = 15_000;
 /** Between two restarts, and before the first and after the last one, in ms. */
 const BETWEEN = 200;
 const SETTLE = 1_000;
@@ -112,8 +112,13 @@ class Rolling implements AsyncDisposable {
     await this.#untilWhole();
     await pause(SETTLE);
     this.#memory = this.memory();
-    // The sender first, so that all that it sent has arrived when the others stop.
-    for (const life of this.#running.splice(0)) await this.#stop(life);
+    // The sender first: all that it sent must have arrived when the others stop.
+    const [sender, ...others] = this.#running.splice(0);
+    if (sender !== undefined) await this.#stop(sender);
+    for (const life of others) {
+      await untilArrived(life, this.#emitted.length - 1);
+      await this.#stop(life);
+    }
   }
 
   /** What they take, in all. */
@@ -190,7 +195,7 @@ class Rolling implements AsyncDisposable {
     const sender = this.#running[0];
     if (sender !== undefined && sender !== life) {
       const last = (await sender.child.ask("sent")).number("last");
-      await life.child.ask("received", { last, limit: ARRIVAL });
+      await untilArrived(life, last);
     }
     Deno.kill(life.child.pid, "SIGTERM");
     const report = await life.child.ask("report");
@@ -220,6 +225,11 @@ class Rolling implements AsyncDisposable {
       );
     }));
   }
+}
+
+/** Gives a process the time to take what was emitted, up to a number. */
+async function untilArrived({ child }: Life, last: number): Promise<void> {
+  await child.ask("received", { last, limit: ARRIVAL });
 }
 
 function nameOf(at: number): string {

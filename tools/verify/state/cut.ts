@@ -74,11 +74,13 @@ const full: Row = {
       };
     }
     return await inFolder(async (folder) => {
-      await mount(["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], "mount");
+      const disk = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder];
+      const why = await command("mount", disk);
+      if (why !== null) return { figure: why, held: false, skipped: true };
       try {
         return await fill(`${folder}/state.db`);
       } finally {
-        await mount([folder], "umount");
+        await command("umount", [folder]);
       }
     });
   },
@@ -121,11 +123,15 @@ async function fill(path: string): Promise<Measurement> {
 /** What a storage does to state that it is cut off, or fills up. */
 export const storage: readonly Row[] = [cut, full];
 
-async function mount(args: readonly string[], command: string): Promise<void> {
-  const { success, stderr } = await new Deno.Command(command, {
+/** Runs a command; says why that failed, or null. */
+async function command(
+  name: string,
+  args: readonly string[],
+): Promise<string | null> {
+  const { success, stderr } = await new Deno.Command(name, {
     args: [...args],
   }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return success ? null : new TextDecoder().decode(stderr).trim();
 }
 
 async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {

@@ -77,7 +77,10 @@ class Run implements AsyncDisposable {
 
   /** Sets the clock of the last node so many seconds ahead of the right time. */
   #set(seconds: number): void {
-    Deno.writeTextFileSync(this.#clock, `${seconds < 0 ? "" : "+"}${seconds}`);
+    // In one piece: it may be read at any moment.
+    const next = `${this.#clock} next`;
+    Deno.writeTextFileSync(next, `${seconds < 0 ? "" : "+"}${seconds}`);
+    Deno.renameSync(next, this.#clock);
   }
 
   /** What the node with the wrong clock says, while the others go on. */

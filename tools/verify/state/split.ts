@@ -88,7 +88,7 @@ class Split implements AsyncDisposable {
     // So they stay.
     const seen = this.#values.get("a")?.lines.length ?? 0;
     await this.#values.get("a")?.line(/^value: /, seen + 3);
-    if (this.#gap() > TOGETHER) this.#wrong.push("the values part again");
+    await this.#until("the values stay so", () => this.#gap() <= TOGETHER);
     const store = JSON.stringify(await this.#store("a"));
     return {
       figure: `the same ${Math.round(took)} ms after the plug: ${store}${
@@ -115,6 +115,7 @@ class Split implements AsyncDisposable {
     );
     await this.#set("a", "of-a", "3");
     await this.#set("b", "shared", "of b, later");
+    await this.#until("the values part", () => this.#gap() >= APART);
     value?.signal("SIGCONT");
     await value?.line(/^value: /, value.lines.length + 1);
     const [one, other] = [await this.#store("a"), await this.#store("b")];
