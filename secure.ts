@@ -168,7 +168,7 @@ class LazyCredentials implements Credentials {
     return serverName(id);
   }
 
-  onChange(callback: () => void): Disposable {
+  onChange(callback: () => unknown): Disposable {
     let changes: Disposable | undefined;
     let isDisposed = false;
     this.#credentials.then((credentials) => {

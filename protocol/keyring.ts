@@ -153,7 +153,7 @@ export class SecretKey {
 export class Keyring {
   readonly #first: readonly Uint8Array[];
   #keys: Promise<readonly SecretKey[]> | undefined;
-  readonly #callbacks = new Set<() => void>();
+  readonly #callbacks = new Set<() => unknown>();
 
   /**
    * Makes a ring of secrets; the first one is in use, the others are accepted.
@@ -238,9 +238,12 @@ export class Keyring {
     });
   }
 
-  /** Calls back after each change, until disposed. */
-  onChange(callback: () => void): Disposable {
-    const own = (): void => callback();
+  /**
+   * Calls back after each change, until disposed. Where `callback` returns a promise,
+   * whoever makes the change waits for it; it must not reject.
+   */
+  onChange(callback: () => unknown): Disposable {
+    const own = (): unknown => callback();
     this.#callbacks.add(own);
     return { [Symbol.dispose]: (): void => void this.#callbacks.delete(own) };
   }
@@ -253,7 +256,7 @@ export class Keyring {
     const after = before.then(change);
     this.#keys = after.catch(() => before);
     if (await after !== await before) {
-      for (const callback of [...this.#callbacks]) callback();
+      await Promise.all([...this.#callbacks].map((callback) => callback()));
     }
   }
 }

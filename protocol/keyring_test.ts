@@ -71,6 +71,25 @@ Deno.test("Keyring installs, uses and removes, and tells of each change once", a
   assertEquals((await ring.keys()).length, 1);
 });
 
+Deno.test("Keyring has whoever makes a change wait for those who are told of it", async () => {
+  const ring = new Keyring(createSecret());
+  const told = Promise.withResolvers<void>();
+  const done = Promise.withResolvers<void>();
+  using _watch = ring.onChange(() => {
+    told.resolve();
+    return done.promise;
+  });
+  let isInstalled = false;
+  const installing = ring.install(createSecret()).then(() => {
+    isInstalled = true;
+  });
+  await told.promise;
+  assertEquals((await ring.keys()).length, 2);
+  assertEquals(isInstalled, false);
+  done.resolve();
+  await installing;
+});
+
 Deno.test("Keyring holds at most eight secrets", async () => {
   const many = Array.from({ length: 8 }, createSecret);
   const ring = new Keyring(many);

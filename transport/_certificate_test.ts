@@ -85,7 +85,7 @@ export class Authority {
 
 /** The credentials of a node of a cluster: names end in `.devts.internal`. */
 export class NodeCredentials implements Credentials {
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<() => unknown>();
   #certificates: Certificates;
 
   private constructor(certificates: Certificates) {
@@ -110,26 +110,29 @@ export class NodeCredentials implements Credentials {
     return `${id}.devts.internal`;
   }
 
-  onChange(callback: () => void): Disposable {
+  onChange(callback: () => unknown): Disposable {
     this.#listeners.add(callback);
     return { [Symbol.dispose]: () => this.#listeners.delete(callback) };
   }
 
-  /** Has another authority issue the certificate from now on, and believes both. */
+  /**
+   * Has another authority issue the certificate from now on, and believes both; resolves
+   * once all who were told have done what they do then.
+   */
   async change(id: string, by: Authority): Promise<void> {
     const next = await certificatesOf(id, by);
     const caCerts = [...this.#certificates.caCerts, by.cert];
-    this.#show({ ...next, caCerts });
+    await this.#show({ ...next, caCerts });
   }
 
   /** Shows a certificate that is none. */
-  spoil(): void {
-    this.#show({ ...this.#certificates, cert: "none" });
+  async spoil(): Promise<void> {
+    await this.#show({ ...this.#certificates, cert: "none" });
   }
 
-  #show(certificates: Certificates): void {
+  async #show(certificates: Certificates): Promise<void> {
     this.#certificates = certificates;
-    for (const listener of this.#listeners) listener();
+    await Promise.all([...this.#listeners].map((listener) => listener()));
   }
 }
 

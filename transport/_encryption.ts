@@ -16,7 +16,7 @@ export interface Encryption {
   certificates(): Promise<CertificateOptions>;
   /** What the other end must prove, of a host that is dialled. */
   serverName(hostname: string, options: ConnectOptions): string;
-  onChange(callback: () => void): Disposable;
+  onChange(callback: () => unknown): Disposable;
   /** Nobody is given a connection that came to nothing, so this is told of it. */
   refused(reason: unknown): void;
   /** What stalled handshakes may take up. */

@@ -23,7 +23,7 @@ const HANDSHAKE_TIMEOUT = 5_000;
 /** A handshake takes less than so many ms, unless it stalls. */
 const GRACE = 500;
 /** How long to wait for a port that a listener has just left, in ms; doubled each time. */
-const MIN_PAUSE = 5;
+const MIN_PAUSE = 1;
 const MAX_PAUSE = 1_000;
 
 /** A certificate to listen with. */
@@ -221,9 +221,7 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
     }
     this.#shown = shown;
     this.#port = this.#listener.port;
-    this.#changes = this.#encryption.onChange(() => {
-      this.#changed = this.#changed.then(() => this.#change());
-    });
+    this.#changes = this.#encryption.onChange(() => this.#changeInTurn());
     return this.#port;
   }
 
@@ -295,7 +293,7 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
   #goOnClosable(): void {
     if (this.#isClosable) return;
     this.#isClosable = true;
-    this.#changed = this.#changed.then(() => this.#change(true));
+    this.#changed = this.#changed.then(() => this.#change({ anew: true }));
     this.#oneOver();
   }
 
@@ -309,8 +307,23 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
     }
   }
 
+  /** Resolves once it shows the present certificate, or somebody else has the port. */
+  #changeInTurn(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#changed = this.#changed
+      .then(() => this.#change({ isTaken: resolve }))
+      .then(resolve);
+    return promise;
+  }
+
   /** Shows the present certificate from now on; never rejects. */
-  async #change(anew = false): Promise<void> {
+  async #change(
+    { anew = false, isTaken = () => {} }: {
+      readonly anew?: boolean;
+      /** Called where the port does not become free for long. */
+      readonly isTaken?: () => void;
+    },
+  ): Promise<void> {
     try {
       const next = await this.#ownCertificate();
       const { cert, key } = this.#shown ?? {};
@@ -320,7 +333,7 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
       listenTls(this.#options(0, next)).close();
       this.#listener?.close();
       this.#listener = undefined;
-      const listener = await this.#rebind(next);
+      const listener = await this.#rebind(next, isTaken);
       if (this.#closed) return listener?.close();
       this.#listener = listener;
       this.#shown = next;
@@ -331,7 +344,10 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
   }
 
   /** Listens on the same port again, as soon as the former listener has left it. */
-  async #rebind(shown: Shown): Promise<TlsListening | undefined> {
+  async #rebind(
+    shown: Shown,
+    isTaken: () => void,
+  ): Promise<TlsListening | undefined> {
     const options = this.#options(this.#port, shown);
     for (let pause = MIN_PAUSE; !this.#closed; pause *= 2) {
       try {
@@ -340,6 +356,7 @@ class TlsAcceptor implements Acceptor<TlsAccepted> {
         return listenClosable(options, this.#encryption.stalls);
       } catch {
         // Whoever took the port meanwhile may leave it, too.
+        if (pause > MAX_PAUSE) isTaken();
         await new Promise((resolve) =>
           setTimeout(resolve, Math.min(pause, MAX_PAUSE))
         );

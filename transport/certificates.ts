@@ -78,7 +78,7 @@ export interface NodeCredentialsOptions {
    *
    * @default {nothing changes}
    */
-  readonly onChange?: (callback: () => void) => Disposable;
+  readonly onChange?: (callback: () => unknown) => Disposable;
   /**
    * How long a certificate holds, in ms; it is renewed after two thirds of that.
    *
@@ -126,16 +126,19 @@ export function secretCredentials(
   options: SecretCredentialsOptions,
 ): Credentials {
   const { id, cluster, secrets } = options;
-  return new NodeCredentials(options, async (lifetime) => {
+  return new NodeCredentials(options, async (lifetime, before) => {
     const issuers = await Promise.all(
       (await secrets()).map((secret) => issuerOf(secret, cluster)),
     );
     const [own] = issuers;
     if (own === undefined) throw new TypeError("There is no secret");
-    const { leaf, key } = await mint(id, own, lifetime);
+    // It stays as long as it can: a listener makes way for another one.
+    const isKept = before?.issuer === own.name;
+    const { cert, key } = isKept ? before : await mint(id, own, lifetime);
     return {
-      cert: leaf,
+      cert,
       key,
+      issuer: own.name,
       caCerts: await Promise.all(
         issuers.map(({ name, keys }) => anchor(name, keys.publicKey)),
       ),
@@ -150,7 +153,7 @@ export function secretCredentials(
 export function keyCredentials(options: KeyCredentialsOptions): Credentials {
   const { id, keys, certificate, believed, authorities } = options;
   return new NodeCredentials(options, async (lifetime) => {
-    const { leaf, key } = await mint(
+    const { cert, key } = await mint(
       id,
       { name: nodeName(id), keys },
       lifetime,
@@ -162,7 +165,7 @@ export function keyCredentials(options: KeyCredentialsOptions): Credentials {
       anchor(authorityName(key), await publicKey(key))
     );
     return {
-      cert: certificate === undefined ? leaf : `${leaf}\n${certificate}\n`,
+      cert: certificate === undefined ? cert : `${cert}\n${certificate}\n`,
       key,
       caCerts: await Promise.all([...nodes, ...others]),
     };
@@ -211,35 +214,45 @@ interface Issuer {
   readonly keys: CryptoKeyPair;
 }
 
+/** Certificates, and who signed the node's own. */
+interface Made extends Certificates {
+  readonly issuer?: string;
+}
+
+/** Makes certificates; `before`: those that were made last, and need no renewal yet. */
+type Make = (lifetime: number, before?: Made) => Promise<Made>;
+
 /** Certificates that are made when they are asked for, and again before they expire. */
 class NodeCredentials implements Credentials {
   readonly #lifetime: number;
-  readonly #make: (lifetime: number) => Promise<Certificates>;
+  readonly #make: Make;
   readonly #source: NodeCredentialsOptions["onChange"];
-  readonly #callbacks = new Set<() => void>();
-  #made:
-    | { readonly at: number; readonly what: Promise<Certificates> }
-    | undefined;
+  readonly #callbacks = new Set<() => unknown>();
+  #made: { readonly at: number; readonly what: Promise<Made> } | undefined;
+  /** What they are made of has changed since. */
+  #isOutdated = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #changes: Disposable | undefined;
 
   constructor(
     { lifetime = LIFETIME, onChange }: NodeCredentialsOptions,
-    make: (lifetime: number) => Promise<Certificates>,
+    make: Make,
   ) {
     this.#lifetime = lifetime;
     this.#make = make;
     this.#source = onChange;
     // Whoever only dials asks anew each time, so nothing need be told: just forget.
-    onChange?.(() => this.#made = undefined);
+    onChange?.(() => this.#isOutdated = true);
   }
 
   current(): Promise<Certificates> {
     const now = Date.now();
     const made = this.#made;
-    if (made !== undefined && now - made.at < this.#renewal) return made.what;
-    const what = this.#make(this.#lifetime);
-    this.#made = { at: now, what };
+    const holds = made !== undefined && now - made.at < this.#renewal;
+    if (holds && !this.#isOutdated) return made.what;
+    this.#isOutdated = false;
+    const what = this.#makeAfter(holds ? made.what : undefined);
+    this.#made = { at: holds ? made.at : now, what };
     what.catch(() => this.#made = undefined);
     return what;
   }
@@ -248,8 +261,8 @@ class NodeCredentials implements Credentials {
     return serverName(id);
   }
 
-  onChange(callback: () => void): Disposable {
-    const own = (): void => callback();
+  onChange(callback: () => unknown): Disposable {
+    const own = (): unknown => callback();
     this.#callbacks.add(own);
     if (this.#callbacks.size === 1) this.#watch();
     return {
@@ -270,15 +283,20 @@ class NodeCredentials implements Credentials {
   #watch(): void {
     this.#changes = this.#source?.(() => this.#tell());
     const renew = (): void => {
-      this.#tell();
+      this.#made = undefined;
+      void this.#tell();
       this.#timer = setTimeout(renew, this.#renewal);
     };
     this.#timer = setTimeout(renew, this.#renewal);
   }
 
-  #tell(): void {
-    this.#made = undefined;
-    for (const callback of [...this.#callbacks]) callback();
+  async #makeAfter(before: Promise<Made> | undefined): Promise<Made> {
+    return this.#make(this.#lifetime, await before?.catch(() => undefined));
+  }
+
+  /** Resolves once all who were told have done what they do then. */
+  async #tell(): Promise<void> {
+    await Promise.all([...this.#callbacks].map((callback) => callback()));
   }
 }
 
@@ -322,7 +340,7 @@ async function mint(
   id: string,
   issuer: Issuer,
   lifetime: number,
-): Promise<{ leaf: string; key: string }> {
+): Promise<{ cert: string; key: string }> {
   const keys = await crypto.subtle.generateKey(ED25519, true, [
     "sign",
     "verify",
@@ -347,7 +365,7 @@ async function mint(
   });
   const key = await crypto.subtle.exportKey("pkcs8", keys.privateKey);
   return {
-    leaf: leaf.toString("pem"),
+    cert: leaf.toString("pem"),
     key: PemConverter.encode(key, "PRIVATE KEY"),
   };
 }

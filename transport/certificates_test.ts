@@ -95,6 +95,31 @@ Deno.test("secretCredentials() make a certificate again before it expires", asyn
   assert((await short.current()).cert !== before.cert);
 });
 
+Deno.test("secretCredentials() keep the certificate of a node while the secret in use stays", async () => {
+  let ring = [secretOf(1)];
+  let changed: () => unknown = () => {};
+  const live = secretCredentials({
+    id: "one",
+    cluster: "demo",
+    secrets: () => Promise.resolve(ring),
+    onChange: (callback) => {
+      changed = callback;
+      return { [Symbol.dispose]() {} };
+    },
+  });
+  const shown: string[] = [];
+  const believed: number[] = [];
+  for (const numbers of [[1], [1, 2], [2, 1], [2]]) {
+    ring = numbers.map(secretOf);
+    changed();
+    const { cert, caCerts } = await live.current();
+    shown.push(cert);
+    believed.push(caCerts.length);
+  }
+  assertEquals(believed, [1, 2, 2, 1]);
+  assertEquals(shown.map((cert) => shown.indexOf(cert)), [0, 0, 2, 2]);
+});
+
 Deno.test("secretCredentials() refuse a certificate that has expired", async () => {
   const options = {
     cluster: "demo",

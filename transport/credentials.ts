@@ -80,11 +80,12 @@ export interface Credentials {
   serverName(id?: string): string;
   /**
    * Has `callback` called after each change: whoever listens then shows the new
-   * certificate to those who come; connections that are open stay.
+   * certificate to those who come; connections that are open stay. Where it returns a
+   * promise, that settles once this is done, and never rejects.
    *
    * @returns Ends the calls once disposed.
    */
-  onChange(callback: () => void): Disposable;
+  onChange(callback: () => unknown): Disposable;
   /**
    * Somebody connected, and no connection came of it: optional, for the log. Called as
    * often as strangers like; must not throw. Transports whose connections say so

@@ -463,7 +463,7 @@ Deno.test("quic().secure() shows its new certificate from a change on, and keeps
 Deno.test("quic().secure() keeps its certificate where the next one is none", async () => {
   const live = await NodeCredentials.create("one", authority);
   await using listener = await quic().secure(live).listen(ADDRESS);
-  live.spoil();
+  await live.spoil();
   const { dialled, accepted } = await open(
     quic().secure(credentials),
     listener,

@@ -263,7 +263,7 @@ Deno.test("a listener that cannot have its certificate says why", async () => {
 Deno.test("tcp().secure() keeps its certificate where the next one is none", async () => {
   const live = await NodeCredentials.create("one", authority);
   await using listener = await tcp().secure(live).listen("tcp://127.0.0.1:0");
-  live.spoil();
+  await live.spoil();
   const { dialled, accepted } = await open(
     tcp().secure(credentials),
     listener,
