@@ -3,7 +3,7 @@ import { createNode, JoinError, type Node } from "@devts/devts";
 import { natsRouter } from "@devts/routing/nats";
 import { linesOf } from "./_lines.ts";
 import { start } from "./_process.ts";
-import { silent } from "./_support_test.ts";
+import { isMember, silent } from "./_support_test.ts";
 import { store, webApp, type WebEvents } from "./web.ts";
 
 /** Where `nats-server` is installed: Debian's folder may not be in `PATH`. */
@@ -81,7 +81,8 @@ test("join() without addresses finds the nodes of a NATS server", async () => {
 
   assertEquals(await ada.join(), 0);
   await original.set("colour", "blue");
-  assertEquals(await bob.join(), 1);
+  await bob.join();
+  await bob.ready({ members: 1 });
   assertEquals(bob.members.get("ada")?.meta, { type: "web" });
   await copy.fetch();
   assertEquals(copy.dump(), { colour: "blue" });
@@ -102,6 +103,7 @@ test("close() takes leave over NATS", async () => {
   ada.onSystem("leave", ({ reason }) => resolve(reason));
   await ada.join();
   await bob.join();
+  await isMember(ada, "bob");
   await bob.close();
   assertEquals(await left, "left");
 });
@@ -114,6 +116,7 @@ test("nodes recover once a killed NATS server is back", async () => {
   ada.on("test_event", (text) => `ada says ${text}`);
   await ada.join();
   await bob.join();
+  await bob.ready({ members: 1 });
   assertEquals(await bob.request("ada", "test_event", "1"), "ada says 1");
 
   await first[Symbol.asyncDispose]();

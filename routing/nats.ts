@@ -140,8 +140,12 @@ const ASK = 1;
 const BEAT = 2_000;
 /** A node that is not heard for this long is forgotten, in ms: three announcements and a bit. */
 const LIFE = 7_000;
-/** How long the nodes that are there have to answer a newcomer, in ms. */
+/**
+ * How long the nodes that are there have to answer a newcomer, in ms, and at least in
+ * times of what the server takes to answer it.
+ */
 const SETTLE = 250;
+const SETTLE_ROUNDS = 4;
 /** How long what was sent last may take to leave, in ms. */
 const FAREWELL = 400;
 /** How long an attempt to connect may take, and the pause after it, in ms. */
@@ -364,10 +368,27 @@ class NatsRouter
     this.#watch(connection);
     this.#announce(ASK);
     this.#planBeat();
-    await new Promise<void>((resolve) => {
-      this.#context.clock.after(SETTLE, resolve);
-    });
+    await this.#settle(connection);
     return this.#nodes.size;
+  }
+
+  async #settle(connection: NatsConnection): Promise<void> {
+    const { clock } = this.#context;
+    const asked = clock.now();
+    await this.#flush(connection, CONNECT_TIMEOUT);
+    const rounds = SETTLE_ROUNDS * (clock.now() - asked);
+    await new Promise<void>((resolve) => {
+      clock.after(Math.max(SETTLE, rounds), resolve);
+    });
+  }
+
+  /** Resolves once the server has what was sent, or the connection ends, or in `limit` ms. */
+  async #flush(connection: NatsConnection, limit: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#context.clock.after(limit, resolve);
+    connection.flush().then(resolve, resolve);
+    await promise;
+    cancel();
   }
 
   async #connect(): Promise<NatsConnection> {
@@ -486,11 +507,7 @@ class NatsRouter
     }
     if (this.#outbox.isConnected) {
       this.#outbox.publish(this.#subjects.all, this.#start(BYE).take());
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const cancel = this.#context.clock.after(FAREWELL, resolve);
-      connection.flush().then(resolve, resolve);
-      await promise;
-      cancel();
+      await this.#flush(connection, FAREWELL);
     }
     await connection.close();
   }

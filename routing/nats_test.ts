@@ -136,12 +136,93 @@ async function four(
   return all;
 }
 
+/** What `open` resolves to where the others have all the time that they take to answer. */
+async function opened(station: Station, clock: VirtualClock): Promise<number> {
+  const opening = station.router.open();
+  await until(() => station.nodes.length > 0);
+  return await passed(opening, clock);
+}
+
+/** What a promise resolves to, while virtual time passes. */
+async function passed<T>(promise: Promise<T>, clock: VirtualClock): Promise<T> {
+  let isOver = false;
+  const over = (): void => {
+    isOver = true;
+  };
+  promise.then(over, over);
+  await until(() => {
+    clock.tick(100);
+    return isOver;
+  });
+  return await promise;
+}
+
+/** A way to a server that keeps back what that says, from the first connection on. */
+class FarServer implements AsyncDisposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #near = Promise.withResolvers<void>();
+  readonly #serving: Promise<void>;
+
+  constructor({ url }: NatsServer) {
+    this.#serving = this.#serve(Number(url.split(":").at(-1)));
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.#listener.addr.port}`;
+  }
+
+  /** Passes on what was kept, and all that follows. */
+  come(): void {
+    this.#near.resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.come();
+    await this.#serving;
+    this.#listener.close();
+  }
+
+  async #serve(port: number): Promise<void> {
+    using client = await this.#listener.accept();
+    using server = await Deno.connect({ hostname: "127.0.0.1", port });
+    let isConnected = false;
+    await Promise.all([
+      pass(client, server, () => Promise.resolve()),
+      pass(server, client, async (said) => {
+        if (isConnected) await this.#near.promise;
+        isConnected ||= said.includes("PONG");
+      }),
+    ]);
+  }
+}
+
+/** Passes on what comes, as soon as it may, until either end closes. */
+async function pass(
+  from: Deno.TcpConn,
+  to: Deno.TcpConn,
+  may: (said: string) => Promise<void>,
+): Promise<void> {
+  const buffer = new Uint8Array(65_536);
+  try {
+    for (;;) {
+      const count = await from.read(buffer);
+      if (count === null) break;
+      const part = buffer.slice(0, count);
+      await may(new TextDecoder().decode(part));
+      for (let at = 0; at < count;) at += await to.write(part.subarray(at));
+    }
+    await to.closeWrite();
+  } catch {
+    // The other direction has ended this one, too.
+  }
+}
+
 /** Looks again and again, in turns of the event loop, until something holds. */
 async function until(condition: () => boolean): Promise<void> {
   const clock = systemClock();
-  const end = clock.now() + 20_000;
+  const end = clock.now() + 60_000;
   while (!condition()) {
-    assert(clock.now() < end, `not within 20 s: ${condition}`);
+    assert(clock.now() < end, `not within 60 s: ${condition}`);
     await new Promise<void>((resolve) => clock.after(2, resolve));
   }
 }
@@ -196,12 +277,28 @@ Deno.test("natsRouter() open() names the server that does not answer", async () 
 
 test("open() resolves to how many nodes are there", async (server) => {
   const options = { servers: server.url, cluster: "test" };
+  const clock = new VirtualClock();
   await using one = new Station("a", options);
-  await using two = new Station("b", options);
+  await using two = new Station("b", options, { clock });
   assertEquals(await one.router.open(), 0);
-  assertEquals(await two.router.open(), 1);
+  assertEquals(await opened(two, clock), 1);
   assertEquals([one.nodes, two.nodes], [["b"], ["a"]]);
   assertEquals([one.links, two.links], [["up b"], ["up a"]]);
+});
+
+test("open() gives nodes more time where the server answers late", async (server) => {
+  await using far = new FarServer(server);
+  const clock = new VirtualClock();
+  const cluster = "test";
+  await using one = new Station("a", { servers: server.url, cluster });
+  await using two = new Station("b", { servers: far.url, cluster }, { clock });
+  await one.router.open();
+  const opening = two.router.open();
+  await until(() => one.nodes.length === 1);
+  clock.tick(1_000);
+  far.come();
+  await until(() => two.nodes.length === 1);
+  assertEquals(await passed(opening, clock), 1);
 });
 
 test("passes the sentences of Router", async (server) => {
@@ -313,6 +410,7 @@ test("keeps clusters apart, whatever their names and ids", async (server) => {
   await using two = new Station("b%2E", { servers, cluster: "x.>" });
   await using other = new Station("c", { servers, cluster: "x" });
   for (const { router } of [one, other, two]) await router.open();
+  await until(() => one.nodes.length > 0 && two.nodes.length > 0);
   assertEquals([one.nodes, two.nodes, other.nodes], [["b%2E"], ["a.*>"], []]);
   one.send(["b%2E"], "hello");
   await until(() => two.delivered.length > 0);
@@ -339,10 +437,12 @@ test("finds a node again after its restart", async (server) => {
   await a.router.open();
   await using before = new Station("d", options);
   await before.router.open();
+  await until(() => a.nodes.length === 1 && before.nodes.length === 1);
   // The first is still there, as if its program had not been noticed to be dead.
   const incarnation = nextEpoch(START);
-  await using after = new Station("d", options, { incarnation });
-  assertEquals(await after.router.open(), 1);
+  const clock = new VirtualClock();
+  await using after = new Station("d", options, { incarnation, clock });
+  assertEquals(await opened(after, clock), 1);
   assertEquals(a.links, ["up d", "down d", "up d"]);
   before.send(["a"], "of an earlier life");
   await until(() => a.count("stale") > 0);
@@ -367,12 +467,7 @@ test("forgets who falls silent", async (server) => {
   const options = { servers: server.url, cluster: "test" };
   await using a = new Station("a", options, { clock });
   await using ghost = await client(server);
-  let opened = false;
-  a.router.open().then(() => opened = true);
-  await until(() => {
-    clock.tick(100);
-    return opened;
-  });
+  await passed(a.router.open(), clock);
   ghost.publish("devts.1.test.all.ghost", here(0));
   await until(() => a.nodes.length === 1);
   clock.tick(6_000);
@@ -466,6 +561,7 @@ test("what waits for the server is bounded", async (server) => {
   await using b = new Station("b", options);
   await a.router.open();
   await b.router.open();
+  await until(() => a.nodes.length === 1 && b.nodes.length === 1);
   await server.pause();
   const payload = new Uint8Array(65_536 - 100);
   const handed = Array.from(
