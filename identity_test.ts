@@ -125,13 +125,18 @@ Deno.test("a copied key does not push out the node that it was copied from", () 
     await using second = createNode({ ...options, identity });
     second.on("twice", (number) => 2 * Number(number));
     const conflicts: string[] = [];
-    first.onSystem("conflict", ({ id }) => conflicts.push(id));
+    const { promise: bothTold, resolve } = Promise.withResolvers<void>();
+    const note = ({ id }: { readonly id: string }): void => {
+      if (conflicts.push(id) === 2) resolve();
+    };
+    first.onSystem("conflict", note);
     const address = await first.listen("tcp://127.0.0.1:0");
     assertEquals(await second.join(address), 1);
 
     await using copy = createNode({ ...options, identity });
-    copy.onSystem("conflict", ({ id }) => conflicts.push(id));
+    copy.onSystem("conflict", note);
     await assertRejects(() => copy.join(address), JoinError, "share the id");
+    await bothTold;
     assertEquals(conflicts, [second.id, second.id]);
     assertEquals(await first.request(second.id, "twice", 4), 8);
     assertEquals(first.members.get(second.id)?.incarnation, second.incarnation);

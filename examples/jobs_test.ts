@@ -5,6 +5,8 @@ import { start } from "./_process.ts";
 import { meet, silent } from "./_support_test.ts";
 import { handOut, type JobEvents, work } from "./jobs.ts";
 
+const JOBS = 150;
+
 Deno.test("handOut() tells of a job that a worker cannot do, and goes on", async () => {
   const options = { cluster: "test", transport: memory(), logger: silent };
   await using giver = createNode<JobEvents>({ ...options, id: "giver" });
@@ -44,20 +46,24 @@ Deno.test("work() takes one job after the other", async () => {
 });
 
 Deno.test("jobs.ts has every job done although workers are killed", async () => {
-  await using giver = start("jobs.ts", ["--jobs", "60"]);
-  const [, port = ""] = await giver.line(/cluster port (\d+)/);
-  const worker = (id: string): ReturnType<typeof start> =>
-    start("jobs.ts", [port, "--work", "20", "--id", id]);
-  await using first = worker("first");
+  const worker = (id: string, ...entry: string[]): ReturnType<typeof start> =>
+    start("jobs.ts", [...entry, "--work", "20", "--id", id]);
   await using second = worker("second");
-  await using third = worker("third");
+  const [, port = ""] = await second.line(/cluster port (\d+)/);
+  await using first = worker("first", port);
+  await using third = worker("third", port);
+  await second.line(/"first" joined/);
+  await second.line(/"third" joined/);
+  // All are there before there is work, so that none does it all.
+  await using giver = start("jobs.ts", [port, "--jobs", `${JOBS}`]);
+  const [, giverPort = ""] = await giver.line(/cluster port (\d+)/);
   await giver.line(/^job \d+ was done by second/);
   second.kill("SIGKILL");
   await giver.line(/^job \d+ was done by third/);
   third.kill("SIGTERM");
   await third.line(/^ended all that was begun$/);
   assertEquals((await third.status).code, 0);
-  await using _fourth = worker("fourth");
+  await using _fourth = worker("fourth", giverPort);
   const { code } = await giver.status;
   assertEquals(code, 0);
   const done = giver.lines.flatMap((line) =>
@@ -65,7 +71,7 @@ Deno.test("jobs.ts has every job done although workers are killed", async () => 
   );
   assertEquals(
     done.map(Number).sort((a, b) => a - b),
-    Array.from({ length: 60 }, (_, i) => i + 1),
+    Array.from({ length: JOBS }, (_, i) => i + 1),
   );
   await first[Symbol.asyncDispose]();
 });

@@ -1,5 +1,6 @@
 /** What the tests of the parts of a node share. It registers none of its own. */
 import { incarnationAt, type Peer } from "@devts/routing";
+import { systemClock } from "@devts/routing/clock";
 import type { VirtualClock } from "@devts/routing/testing";
 import type { Connection } from "@devts/transport";
 import type { Logger } from "./types.ts";
@@ -14,13 +15,12 @@ export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await turn();
 }
 
-/** Lets turns of the event loop pass until a condition holds. */
-export async function eventually(
-  condition: () => boolean,
-  limit = 100_000,
-): Promise<void> {
-  for (let i = 0; !condition(); i++) {
-    if (i === limit) throw new Error(`It never holds: ${condition}`);
+/** Lets turns of the event loop pass until a condition holds: for a minute at most. */
+export async function eventually(condition: () => boolean): Promise<void> {
+  const clock = systemClock();
+  const end = clock.now() + 60_000;
+  while (!condition()) {
+    if (clock.now() > end) throw new Error(`It never holds: ${condition}`);
     await turn();
   }
 }

@@ -22,7 +22,7 @@ import {
 const NAME = "node.devts.internal";
 const ADDRESS = "quic://127.0.0.1:0";
 const ALPN = ["devts/1"];
-const IDLE = 900;
+const IDLE = 1_800;
 const { cert, key } = await createCertificate(NAME);
 const options: QuicOptions = { cert, key, caCerts: [cert] };
 const authority = await Authority.create();
@@ -327,7 +327,7 @@ Deno.test("quic() connection stays open while it is quiet", async () => {
   );
   await dialled.send(Uint8Array.of(1));
   const accepted = await next(listener);
-  // Each at least 150 ms long, so in all longer than the idle timeout.
+  // Each at least 300 ms long, so in all longer than the idle timeout.
   await relay.pauses(7);
   await accepted.send(Uint8Array.of(2));
   assertEquals(await dialled.receive(), Uint8Array.of(2));
@@ -604,7 +604,7 @@ function udpAddress(socket: Deno.DatagramConn): Deno.NetAddr {
 /** Passes packets on between one client and a port of this machine, until told not to. */
 function startRelay(port: string): {
   readonly address: string;
-  /** Resolves once that many packets have come by after 150 ms without any. */
+  /** Resolves once that many packets have come by after 300 ms without any. */
   pauses(count: number): Promise<void>;
   drop(): void;
   close(): Promise<void>;
@@ -628,7 +628,7 @@ function startRelay(port: string): {
       const to = back ? client : server;
       if (to !== undefined) await socket.send(packet, to);
       const now = performance.now();
-      if (now - last >= 150 && --awaited === 0) reached();
+      if (now - last >= 300 && --awaited === 0) reached();
       last = now;
     }
   }

@@ -132,13 +132,13 @@ Deno.test("tls() holds up nobody for a handshake that stalls, and ends that afte
   const port = Number(listener.address.split(":").at(-1));
   using _silent = await Deno.connect({ hostname: "127.0.0.1", port });
   const stalled = await next(listener);
-  const receiving = stalled.receive();
-  await echoOnce(tls(options), listener);
-  await assertRejects(
-    () => receiving,
+  const refused = assertRejects(
+    () => stalled.receive(),
     ConnectionError,
     "the TLS handshake took longer than 5 s",
   );
+  await echoOnce(tls(options), listener);
+  await refused;
 });
 
 Deno.test("tls().connect() ends a handshake that stalls, with the signal and after 5 s", async () => {
