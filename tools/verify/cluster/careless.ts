@@ -31,15 +31,19 @@ const timer = setInterval(() => {
 await serve({
   join: async (args) => {
     await node.join(args.text("address"));
-    await until(() => node.members.size === args.number("nodes"), 10_000);
+    await until(() => node.members.size === args.number("nodes"), 60_000);
     peers = [...node.members.keys()];
     return { members: node.members.size };
   },
-  calls: () => ({
-    calls,
-    members: node.members.size,
-    rejections: node.counters.rejections,
-  }),
+  // Waits until no peer is left, and says what the calls came to.
+  calls: async () => {
+    await until(() => node.members.size === 0, 60_000);
+    return {
+      calls,
+      members: node.members.size,
+      rejections: node.counters.rejections,
+    };
+  },
 });
 
 clearInterval(timer);

@@ -50,11 +50,11 @@ async function live(size: number): Promise<Closed> {
   }
   const isComplete = (node: Node<Events>): boolean =>
     node.members.size === others;
-  await until(() => nodes.every(isComplete), 30_000);
+  await until(() => nodes.every(isComplete), 60_000);
   const joined = performance.now() - startedAt;
   const reached = await Promise.all(nodes.map((node) => node.emit("hello")));
   const expected = nodes.length * others;
-  await until(() => heard >= expected, 10_000);
+  await until(() => heard >= expected, 30_000);
   const closingAt = performance.now();
   await Promise.all(nodes.map((node) => node.close()));
   return {
@@ -88,11 +88,13 @@ async function openSockets(): Promise<number> {
 
 const sockets = await openSockets();
 const { result, nodes } = await live(Number(size));
-for (let i = 0; i < 20 && nodes.some((node) => node.deref()); i++) {
+let kept = nodes.length;
+let leaked = Infinity;
+for (let i = 0; i < 50 && (kept > 0 || leaked > 0); i++) {
   await pause(10);
   collectGarbage();
+  kept = nodes.filter((node) => node.deref()).length;
+  leaked = await openSockets() - sockets;
 }
-const kept = nodes.filter((node) => node.deref()).length;
-const leaked = await openSockets() - sockets;
 // deno-lint-ignore no-console -- the answer
 console.log(JSON.stringify({ ...result, kept, leaked, endedAt: Date.now() }));

@@ -6,6 +6,7 @@ import {
   measure as measureWork,
 } from "../../../bench/measure.ts";
 import { raw } from "../../../bench/raw_peer.ts";
+import { ratioOf } from "../speed/results.ts";
 
 const REPETITIONS = 15;
 const TARGET = 0.8;
@@ -27,15 +28,13 @@ export const throughput: Row = {
 async function measure(
   { short, progress }: MeasureOptions,
 ): Promise<Measurement> {
-  const [other, our] = await measureWork(work, [raw, devts], {
+  const results = await measureWork(work, [raw, devts], {
     repetitions: REPETITIONS,
     count: short ? 300_000 : 1_000_000,
     progress,
   });
-  for (const result of [other, our]) {
-    if (result?.failure) throw new Error(`${result.peer} ${result.failure}`);
-  }
-  const ratio = (our?.medians.rate ?? NaN) / (other?.medians.rate ?? NaN);
+  const ratio = ratioOf(results, devts.name, raw.name, "rate");
+  const [other, our] = results;
   return {
     figure: `${ratio.toFixed(2)} of raw: ${text(our?.medians)}; raw ${
       text(other?.medians)
