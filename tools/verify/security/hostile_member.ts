@@ -25,6 +25,9 @@ export const hostileMember: readonly Row[] = [
     attacks: ["sybils"],
     secret: false,
     memory: 128,
+    isEnough: ({ grown, dials }) =>
+      grown("limits.linksPerAddress") > 0 && dials > 0 &&
+      grown("limits.dialsPerAddress") > 0,
     check({ grown, done, dials, seconds }) {
       const crowded = grown("limits.linksPerAddress");
       const heldBack = grown("limits.dialsPerAddress");

@@ -16,7 +16,7 @@ import { tcp } from "@devts/transport/tcp";
 import type { Measurement, Row } from "../runner.ts";
 
 /** How long either end may take to say why, in ms. */
-const PATIENCE = 5_000;
+const PATIENCE = 30_000;
 
 /** An end of a connection that comes to nothing. */
 interface End {

@@ -12,8 +12,9 @@ const LONGEST = 2_000;
 const RETRY_AFTER = 1_000;
 /** What a request may take, in ms. */
 const TIMEOUT = 2_000;
-/** Time under load before each round, in ms. */
+/** Time under load before each round, in ms, and requests in it, at least. */
 const BEFORE = 500;
+const ENOUGH = 400;
 
 interface Events {
   add(numbers: readonly number[]): number;
@@ -55,12 +56,17 @@ async function measure({ progress }: MeasureOptions): Promise<Measurement> {
   const stop = new AbortController();
   const work = put(nodes, load, stop.signal);
   const faults: string[] = [];
+  const bear = async (): Promise<void> => {
+    const enough = load.requests + ENOUGH;
+    await pause(BEFORE);
+    while (load.requests < enough) await pause(10);
+  };
   for (let round = 0; round < ROUNDS; round++) {
     progress(`round ${round + 1} of ${ROUNDS}, ${load.requests} requests`);
-    await pause(BEFORE);
+    await bear();
     faults.push(...await rotate(first, first.keyring));
   }
-  await pause(BEFORE);
+  await bear();
   stop.abort();
   await work;
   for (const node of nodes) {

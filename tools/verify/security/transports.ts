@@ -96,17 +96,25 @@ function churned(transport: string): Row {
 
 type Signal = "SIGKILL" | "SIGSTOP" | "SIGTERM";
 
-/** What each signal came to: all at the same time, since most of it is waiting. */
-const afterSignals = shared(() =>
-  Promise.all(
-    IDLES.flatMap((idle) =>
-      SIGNALS.map(async (signal) => ({
-        ...{ signal, idle },
-        ...await afterSignal(signal, idle),
-      }))
-    ),
-  )
-);
+/**
+ * What each signal came to: all at the same time, since most of it is waiting, and once
+ * all programs run, so that none that starts is in the way.
+ */
+const afterSignals = shared(async () => {
+  await using pairs = new AsyncDisposableStack();
+  const hosts = ["127.0.0.1", "127.0.0.1"] as const;
+  const all: { signal: Signal; idle: number; pair: Pair }[] = [];
+  for (const idle of IDLES) {
+    for (const signal of SIGNALS) {
+      const pair = pairs.use(await Pair.start("quic", hosts, { idle }));
+      all.push({ signal, idle, pair });
+    }
+  }
+  return await Promise.all(all.map(async ({ signal, idle, pair }) => ({
+    ...{ signal, idle },
+    ...await afterSignal(pair, signal, idle),
+  })));
+});
 
 /** A peer that says nothing any more is missed; one that is told to end says goodbye. */
 function signalled(signal: Signal, idle: number): Row {
@@ -139,12 +147,10 @@ function missed(idle: number): number {
 }
 
 async function afterSignal(
+  { members: [watcher, peer] }: Pair,
   signal: Signal,
   idle: number,
 ): Promise<{ readonly reason: string; readonly took: number }> {
-  const hosts = ["127.0.0.1", "127.0.0.1"] as const;
-  await using pair = await Pair.start("quic", hosts, { idle });
-  const [watcher, peer] = pair.members;
   const at = now();
   Deno.kill(peer.pid, signal);
   const left = await watcher.ask("left", { limit: 4 * missed(idle) });
@@ -315,7 +321,7 @@ class Pair implements AsyncDisposable {
       .text("address");
     await two.ask("listen", { host: hosts[1] });
     const found = (await two.ask("join", { address })).number("found");
-    if (found !== 1 || !await this.meet(10_000)) {
+    if (found !== 1 || !await this.meet(60_000)) {
       throw new Error("The two nodes did not meet");
     }
   }

@@ -72,7 +72,7 @@ async function forge(
   await home.listen("memory://home");
   await far.join("memory://home");
   await guest.join("memory://home");
-  await until(() => guest.members.size === 2 && far.members.size === 2, 5_000);
+  await until(() => guest.members.size === 2 && far.members.size === 2, 30_000);
   await guest.ready({ handles: "count" });
 
   for (let i = 0; i < EVENTS; i++) {
@@ -82,14 +82,14 @@ async function forge(
   }
   const own = (): number =>
     heard.filter((line) => line.startsWith(`far ${guest.id}`)).length;
-  await until(() => own() === EVENTS, 5_000);
+  await until(() => own() === EVENTS, 30_000);
   // Each in a packet of its own; the numbers of these are missing among its own.
   forging = true;
   for (let i = 0; i < EVENTS; i++) {
     await guest.emit("count", FORGED + i);
     await pause(0);
   }
-  await until(() => home.counters.forbidden >= 2 * EVENTS, 5_000);
+  await until(() => home.counters.forbidden >= 2 * EVENTS, 30_000);
   await pause(100);
   return {
     own: own(),

@@ -60,14 +60,14 @@ export const forgedRelay: Trial = {
     const address = await liar.listen("memory://relay");
     for (const node of [sender, taker]) await node.join(address);
     const nodes = [sender, liar, taker];
-    await until(() => nodes.every(({ members }) => members.size === 2), 5_000);
+    await until(() => nodes.every(({ members }) => members.size === 2), 30_000);
     for (let i = 0; i < EVENTS; i++) void sender.emit("count", i);
-    await until(() => heard.get(from.id) === EVENTS, 5_000);
+    await until(() => heard.get(from.id) === EVENTS, 30_000);
     for (let i = 0; i < EVENTS; i++) void sender.emit("throws");
-    await until(() => taker.counters.forbidden > 0, 5_000);
+    await until(() => taker.counters.forbidden > 0, 30_000);
     await pause(100); // none of these in a packet with those
     for (let i = 0; i < EVENTS; i++) void sender.emit("count", i);
-    await until(() => heard.get(from.id) === 2 * EVENTS, 5_000);
+    await until(() => heard.get(from.id) === 2 * EVENTS, 30_000);
     const { forbidden } = taker.counters;
     return all({
       [`${heard.get(from.id)} as those of their sender`]:
@@ -123,7 +123,7 @@ async function replayed(plaintext: boolean) {
   await sender.join(recorder.address);
   for (let i = 0; i < EVENTS; i++) await sender.emit("count", i);
   await sender.request("taker", "echo", 1).catch(() => {}); // behind them
-  await until(() => heard === EVENTS, 5_000);
+  await until(() => heard === EVENTS, 30_000);
 
   let links = 0;
   let replays = 0;
@@ -139,7 +139,7 @@ async function replayed(plaintext: boolean) {
   watch(first);
   await attack(); // while the link is there
   await sender.close();
-  await until(() => first.node.members.size === 0, 5_000);
+  await until(() => first.node.members.size === 0, 30_000);
   await attack();
   const { address } = first;
   await first.node.close();

@@ -172,17 +172,21 @@ async function quietly(work: () => Promise<void>): Promise<void> {
   }
 }
 
+let attacking: readonly (Promise<void> | undefined)[] = [];
+let isOver = false;
+
 await serve({
-  attack: async (args) => {
-    const end = performance.now() + args.number("ms");
-    const going = (): boolean => performance.now() < end;
+  // Goes on until it is told to stop.
+  attack: (args) => {
     const names = args.text("attacks").split(",");
-    const attacking = names.map((name) => attacks[name]?.(going));
+    attacking = names.map((name) => attacks[name]?.(() => !isOver));
+    return {};
+  },
+  counts: () => counts,
+  stop: async () => {
+    isOver = true;
     // A connection that is being opened may take minutes to fail.
-    await Promise.race([
-      Promise.all(attacking),
-      pause(args.number("ms") + 500),
-    ]);
+    await Promise.race([Promise.all(attacking), pause(500)]);
     return counts;
   },
 });

@@ -151,7 +151,7 @@ export class Scene implements AsyncDisposable {
   }
 
   /** Waits until a counter has grown to so much; by how much it has. */
-  async growsTo(name: string, count: number, limit = 5_000): Promise<number> {
+  async growsTo(name: string, count: number, limit = 20_000): Promise<number> {
     const before = this.#before.number(name);
     const args = { name, count: before + count, limit };
     return (await this.victim.ask("counter", args)).number("count") - before;
@@ -314,6 +314,12 @@ export class Memory {
     this.#timer = setInterval(() => this.#look(), 50);
   }
 
+  /** How much it has grown at most so far, in MiB. */
+  get most(): number {
+    this.#look();
+    return this.#most - this.#before;
+  }
+
   /** How much it has grown by now, in MiB. */
   now(): number {
     return residentOf(this.#pid) - this.#before;
@@ -322,8 +328,7 @@ export class Memory {
   /** Ends it; how much it has grown at most, in MiB. */
   stop(): number {
     clearInterval(this.#timer);
-    this.#look();
-    return this.#most - this.#before;
+    return this.most;
   }
 
   #look(): void {
