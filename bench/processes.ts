@@ -8,6 +8,19 @@ export function residentOf(pid: number): number {
   return parseResident(Deno.readTextFileSync(`/proc/${pid}/status`));
 }
 
+/** The CPU time that all programs have taken, and what the host took from this machine, in ms. */
+export function cpuOfAll(): number {
+  return parseCpuOfAll(Deno.readTextFileSync("/proc/stat"));
+}
+
+/** User, nice, system and stolen time, in ms, of `/proc/stat`. */
+export function parseCpuOfAll(stat: string): number {
+  const [, line = ""] = /^cpu +(.*)$/m.exec(stat) ?? [];
+  const fields = line.split(" ");
+  const times = [0, 1, 2, 7].map((at) => Number(fields[at]));
+  return 10 * times.reduce((sum, time) => sum + time, 0);
+}
+
 /** User and system time, in ms, of `/proc/PID/stat`. */
 export function parseCpu(stat: string): number {
   // The name of the program, the second field, is in parentheses and may hold both.

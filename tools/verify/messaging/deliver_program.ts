@@ -10,6 +10,7 @@
 import { createNode, RequestError } from "@devts/devts";
 import {
   collectGarbage,
+  now,
   pause,
   quiet,
   serve,
@@ -61,8 +62,9 @@ async function rate(
   return calls / (performance.now() - start) * 1_000;
 }
 
-/** Who did each job, as the outcomes say; `null`: nobody is known to have. */
+/** Who did each job, as the outcomes say; `null`: nobody is known to have. And when. */
 const by: (string | null)[] = [];
+const at: number[] = [];
 let finished = 0;
 
 /** Delivers so many jobs to the group, so many of them per second. */
@@ -75,6 +77,7 @@ async function deliverJobs(count: number, pace: number): Promise<void> {
       const early = start + 1_000 * number / pace - performance.now();
       if (early > 1) await pause(early);
       by[number] = await deliverJob(number);
+      at[number] = now();
       finished++;
     }
   }));
@@ -94,7 +97,7 @@ await serve({
   listen: async () => ({ address: await node.listen("tcp://127.0.0.1:0") }),
   join: async (args) => ({ joined: await node.join(args.text("address")) }),
   linked: async (args) => {
-    await until(() => node.members.size === args.number("nodes"), 10_000);
+    await until(() => node.members.size === args.number("nodes"), 60_000);
     await node.ready({ members: args.number("nodes"), handles: "set" });
     return { nodes: node.members.size };
   },
@@ -125,7 +128,7 @@ await serve({
     return {};
   },
   progress: () => ({ finished }),
-  settled: () => ({ by: JSON.stringify(by) }),
+  settled: () => ({ by: JSON.stringify(by), at: JSON.stringify(at) }),
   heap: () => {
     collectGarbage();
     return { bytes: Deno.memoryUsage().heapUsed };

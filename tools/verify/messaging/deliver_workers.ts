@@ -1,5 +1,5 @@
 import type { Child } from "../../../bench/child.ts";
-import { pause } from "../../../bench/serve.ts";
+import { now, pause } from "../../../bench/serve.ts";
 import type { Measurement, Row } from "../runner.ts";
 import { startNode } from "./deliver_nodes.ts";
 
@@ -15,9 +15,9 @@ interface Place {
   readonly id: string;
   readonly file: string;
   worker: Child;
-  /** Since when it is there, and for how long others were before it, in ms. */
+  /** Since when it is there, and when others were there before it. */
   since: number;
-  present: number;
+  readonly before: { readonly from: number; readonly to: number }[];
 }
 
 /** Work for a group whose members are killed, by `deliver`. */
@@ -25,7 +25,7 @@ export const workers: Row = {
   what:
     "a group of 8 workers, jobs by deliver, workers killed at random and restarted",
   target:
-    "each job acknowledged, and done by the worker that its outcome names; load of each while it is there within 10 % of even",
+    "each job acknowledged, and done by the worker that its outcome names; what each did within 10 % of an even share of the jobs done while it was there",
   async measure({ short, progress }): Promise<Measurement> {
     await using processes = new AsyncDisposableStack();
     const folder = await Deno.makeTempDir({ prefix: "devts-" });
@@ -35,11 +35,10 @@ export const workers: Row = {
     for (let at = 0; at < WORKERS; at++) {
       const place = { id: `worker-${at}`, file: `${folder}/${at}` };
       const worker = await startWorker(processes, place, address);
-      places.push({ ...place, worker, since: 0, present: 0 });
+      places.push({ ...place, worker, since: now(), before: [] });
     }
     const count = short ? 8_000 : 100_000;
     await node.ask("jobs", { count, pace: short ? 1_000 : 4_000 });
-    for (const place of places) place.since = performance.now();
     const kills = await disturb(processes, {
       node,
       places,
@@ -76,23 +75,19 @@ async function disturb(
   let kills = 0;
   for (;;) {
     const finished = (await node.ask("progress")).number("finished");
-    if (finished === count) {
-      for (const place of places) {
-        place.present += performance.now() - place.since;
-      }
-      return kills;
-    }
+    if (finished === count) return kills;
     if (performance.now() > end) throw new Error(`${finished} of ${count} end`);
     progress(`${finished} of ${count} jobs, ${kills} workers killed`);
     await pause(KILL_EVERY * (0.5 + Math.random()));
     // Each has its turn, so that none is away for longer than the others.
     const place = places[kills++ % places.length];
     if (place === undefined) continue;
-    place.present += performance.now() - place.since;
+    place.before.push({ from: place.since, to: now() });
+    place.since = Infinity;
     await place.worker.kill();
     await pause(RESTART_AFTER);
     place.worker = await startWorker(processes, place, address);
-    place.since = performance.now();
+    place.since = now();
   }
 }
 
@@ -104,6 +99,7 @@ async function judge(
 ): Promise<Measurement> {
   const settled = await node.ask("settled");
   const by: readonly (string | null)[] = JSON.parse(settled.text("by"));
+  const at: readonly number[] = JSON.parse(settled.text("at"));
   const doneAt = new Map<string, Set<number>>();
   let lines = 0;
   for (const { id, file } of places) {
@@ -115,12 +111,16 @@ async function judge(
   const untrue =
     by.filter((id, number) => id !== null && !doneAt.get(id)?.has(number))
       .length;
-  // Whoever is away gets nothing: what counts is the load while it is there.
-  const loads = places.map(({ id, present }) =>
-    by.filter((one) => one === id).length / present
-  );
-  const mean = loads.reduce((sum, load) => sum + load, 0) / loads.length;
-  const most = Math.max(...loads.map((load) => Math.abs(load / mean - 1)));
+  // Whoever is away gets nothing: its share is one of the jobs while it is there.
+  const shares = places.map(() => 0);
+  for (const time of at) {
+    const there = [...places.keys()].filter((i) => isThere(places[i], time));
+    for (const i of there) shares[i] = (shares[i] ?? 0) + 1 / there.length;
+  }
+  const most = Math.max(...places.map(({ id }, i) => {
+    const done = by.filter((one) => one === id).length;
+    return Math.abs(done / (shares[i] ?? NaN) - 1);
+  }));
   return {
     figure:
       `${by.length} jobs, ${lost} not acknowledged, ${untrue} acknowledged and not done, ${
@@ -130,4 +130,9 @@ async function judge(
       } % from even`,
     held: by.length === count && lost === 0 && untrue === 0 && most <= 0.1,
   };
+}
+
+function isThere(place: Place | undefined, time: number): boolean {
+  return place !== undefined && (place.since <= time ||
+    place.before.some(({ from, to }) => from <= time && time < to));
 }

@@ -144,7 +144,7 @@ await serve({
   listen: async () => ({ address: await node.listen("tcp://127.0.0.1:0") }),
   join: async (args) => ({ nodes: await node.join(args.text("address")) }),
   linked: async (args) => {
-    await until(() => node.members.size >= args.number("nodes"), 10_000);
+    await until(() => node.members.size >= args.number("nodes"), 60_000);
     return { nodes: node.members.size };
   },
   set: (args) => {
@@ -164,6 +164,11 @@ await serve({
   },
   taken: async (args) => {
     await until(() => taken.ended === 1, args.number("within"));
+    return taken;
+  },
+  // Waits for the first bytes.
+  taking: async (args) => {
+    await until(() => taken.bytes > 0, args.number("within"));
     return taken;
   },
   "send events": (args) => {
