@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Writer } from "./_bytes.ts";
+import { Liar } from "./_liar_test.ts";
 import { type Stamp, writeStamp } from "./_order_stamp.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { epochOf, incarnationAt } from "./incarnation.ts";
@@ -16,7 +17,6 @@ import {
   type NodeId,
   NodeNotFoundError,
   type Router,
-  type RouterContext,
   type RouterFactory,
 } from "./types.ts";
 
@@ -311,34 +311,6 @@ Deno.test("pathRouter().discover() is answered once a second at most", () => {
 });
 
 // -- Bad input --
-
-/** A node that sends what it is told to, and keeps what it gets. */
-class Liar {
-  readonly got: Uint8Array[] = [];
-  #context: RouterContext | null = null;
-
-  readonly router: RouterFactory = (context) => {
-    this.#context = context;
-    return {
-      nodes: new Set(),
-      send: () => 0,
-      receive: (_from, packet) => {
-        this.got.push(packet);
-      },
-      link: () => {},
-      member: () => {},
-      close: () => {},
-    };
-  };
-
-  send(
-    to: NodeId,
-    packet: Uint8Array,
-    lane: "data" | "control" = "data",
-  ): void {
-    this.#context?.links.send(to, packet, lane);
-  }
-}
 
 /** A liar linked to a, which is linked to b. */
 function withLiar(): { network: VirtualNetwork; liar: Liar } {
