@@ -170,7 +170,8 @@ const TO_ONE_HEADER = 2 + 3 * 8;
  * that run where they can reach one, and not each other.
  *
  * - **Connecting.** `open()`, in a node `join()` without addresses, connects; it rejects
- *   if no server answers. From then on the router reconnects by itself, for ever.
+ *   if no server answers. From then on the router reconnects by itself, for ever, to any
+ *   of the servers, also to one that did not answer at first.
  * - **Subjects.** A broadcast goes to `devts.1.CLUSTER.all.FROM`, a unicast to
  *   `devts.1.CLUSTER.to.ID.FROM`; a node listens to `all.*` and `to.ITS-ID.*`. So
  *   a server's permissions can keep a user to one id. Characters other than letters,
@@ -394,7 +395,7 @@ class NatsRouter
   async #connect(): Promise<NatsConnection> {
     const { servers, connection } = this.#settings;
     try {
-      return await connect({
+      const connected = await connect({
         timeout: CONNECT_TIMEOUT,
         reconnectTimeWait: RECONNECT_PAUSE,
         pingInterval: PING_INTERVAL,
@@ -408,6 +409,8 @@ class NatsRouter
         maxReconnectAttempts: -1,
         waitOnFirstConnect: false,
       });
+      keepServers(connected, servers);
+      return connected;
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new Error(
@@ -921,6 +924,19 @@ class NatsRouter
     // A copy: a view would keep all that was read with it.
     this.#context.up.deliver(id, reader.rest().slice());
   }
+}
+
+/** Until it is connected, the client forgets servers that do not answer: they may do later. */
+function keepServers(
+  connection: NatsConnection,
+  servers: readonly string[],
+): void {
+  const known = connection.getServers();
+  const forgotten = servers.filter((url) =>
+    !known.some(({ src, listen }) => url === src || url.endsWith(`/${listen}`))
+  );
+  if (forgotten.length === 0) return;
+  connection.setServers([...known.map(({ listen }) => listen), ...forgotten]);
 }
 
 /** A header and what follows it, in a buffer of its own: the client sends it later. */

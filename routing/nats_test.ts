@@ -655,6 +655,28 @@ test("leaves a server of the cluster that answers nothing", async (first) => {
   await until(() => b.delivered.at(-1) === "a: still here");
 });
 
+test("goes on with a server that did not run when it connected", async (first) => {
+  // In no cluster: the first one does not tell of it.
+  await using second = await NatsServer.start();
+  await second.kill();
+  const servers = [second.url, first.url];
+  await using stack = new AsyncDisposableStack();
+  // Which server is tried first is left to chance.
+  const all = ["a", "b", "c", "d", "e", "f"].map((id) =>
+    stack.use(new Station(id, { servers, cluster: "test" }))
+  );
+  for (const { router } of all) await router.open();
+  await until(() => all.every(({ nodes }) => nodes.length === 5));
+  await second.restart();
+  await first.kill();
+  await until(() => all.every((one) => one.count("reconnects") === 1));
+  const [sender, ...others] = all;
+  sender?.send("all", "still here");
+  await until(() =>
+    others.every(({ delivered }) => delivered.at(-1) === "a: still here")
+  );
+});
+
 test("loses no broadcast while the server is gone for so long that nodes are forgotten", async (server) => {
   const options = { servers: server.url, cluster: "test" };
   await using a = new Station("a", options);
