@@ -49,6 +49,8 @@ export class NatsServer implements AsyncDisposable {
       ...["-a", "0.0.0.0", "-p", `${port}`],
       ...["--cluster_name", "verify"],
       ...["--cluster", `nats://0.0.0.0:${clusterPort}`],
+      // Clients are told the URLs that they can reach, and need not try all others.
+      "--no_advertise",
       ...route === undefined ? [] : ["--routes", route],
     ];
     return await startBroker(running, {
