@@ -71,8 +71,8 @@ class SqliteFile implements SqliteStorage {
   #thread: Thread | null = null;
   #waiting: Waiting[] = [];
   #committing: Promise<void> | null = null;
-  /** Copies that are being made. */
-  readonly #copying = new Set<Promise<unknown>>();
+  /** The last copy: one is made after the other, as two may go to the same place. */
+  #copying: Promise<unknown> = Promise.resolve();
 
   constructor(path: string) {
     this.#path = path;
@@ -106,13 +106,11 @@ class SqliteFile implements SqliteStorage {
         `Cannot back up ${this.#path}: no state uses it`,
       );
     }
-    const copying = this.#ask({ op: "backup", path }, "back up");
-    this.#copying.add(copying);
-    try {
-      await copying;
-    } finally {
-      this.#copying.delete(copying);
-    }
+    const copying = this.#copying.then(() =>
+      this.#ask({ op: "backup", path }, "back up")
+    );
+    this.#copying = copying.catch(() => {});
+    await copying;
   }
 
   async *#read(name: string): AsyncGenerator<readonly StoredRow[]> {
@@ -159,7 +157,7 @@ class SqliteFile implements SqliteStorage {
   async #leave(name: string): Promise<void> {
     if (!this.#open.delete(name)) return;
     await this.#committing;
-    await Promise.allSettled(this.#copying);
+    await this.#copying;
     if (this.#open.size > 0) return;
     const thread = this.#thread;
     this.#thread = null;

@@ -145,7 +145,7 @@ const resumed: Row = {
         figure: `${ratio.toFixed(3)} of the bytes; it had ${had} of ${count}${
           isSame ? "" : "; the maps differ"
         }`,
-        held: isSame && ratio <= share + 0.1 && had > count / 4,
+        held: isSame && ratio <= share + 0.1 && had > count / 10,
       };
     } finally {
       await Deno.remove(folder, { recursive: true });
