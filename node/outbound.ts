@@ -128,6 +128,8 @@ export class Outbound {
   #closed = false;
   /** Finished bundles, in order. They are shipped once all else is as it is to be. */
   readonly #leaving = new Fifo<Leaving>();
+  /** Whether there are any: every event looks. */
+  #isDue = false;
   /** Whether one of them is being shipped. */
   #isShipping = false;
   /** What has left in this turn, in bytes of a long event. */
@@ -158,7 +160,7 @@ export class Outbound {
     if (this.#encoding) throw reentered();
     const writer = this.#writerFor(target);
     this.#encode(writer, target, target, type, name, id, value, extras);
-    if (this.#leaving.size > 0) this.#leave();
+    if (this.#isDue) this.#leave();
     if (!this.#busy) this.#schedule();
   }
 
@@ -173,7 +175,7 @@ export class Outbound {
   ): void {
     const writer = this.#writerFor(target);
     this.#append(writer, target, type, name, id, bytes, extras);
-    if (this.#leaving.size > 0) this.#leave();
+    if (this.#isDue) this.#leave();
     if (!this.#busy) this.#schedule();
   }
 
@@ -218,7 +220,7 @@ export class Outbound {
       this.#share(target);
       this.#emitShared(target, name, value, extras);
     }
-    if (this.#leaving.size > 0) this.#leave();
+    if (this.#isDue) this.#leave();
     if (!this.#busy) this.#schedule();
   }
 
@@ -449,6 +451,7 @@ export class Outbound {
   #queue(bundle: Bundle, target: Target): void {
     this.#left += bundle.payload.length + EVENT_COST * bundle.count;
     this.#leaving.push({ bundle, target });
+    this.#isDue = true;
   }
 
   /** Finishes the open bundles. */
@@ -474,6 +477,7 @@ export class Outbound {
     for (let next = leaving.shift(); next; next = leaving.shift()) {
       this.#options.ship(next.bundle, next.target);
     }
+    this.#isDue = false;
   }
 
   /** The shared bundle goes to whom it is for, without those who have all of it already. */
@@ -507,7 +511,7 @@ export class Outbound {
 
   get #isOpen(): boolean {
     return this.#shared.count > 0 || this.#parts.size > 0 ||
-      this.#own.count > 0 || this.#leaving.size > 0;
+      this.#own.count > 0 || this.#isDue;
   }
 
   #turn(): void {
