@@ -216,6 +216,11 @@ export class Deliveries {
     return this.#deliveries.size;
   }
 
+  /** How many wait for a receipt of a node. */
+  waiting(id: NodeId): number {
+    return this.#destinations.get(`d:${id}`)?.pending.size ?? 0;
+  }
+
   /** Whether one of a name that begins with a prefix is not settled. */
   busy(prefix: string): boolean {
     for (const { order: { topic } } of this.#deliveries) {

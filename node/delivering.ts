@@ -56,6 +56,8 @@ export interface DeliveringOptions {
   objection(to: NodeId, name: string): string | null;
   /** Where entries for a node go; null: there is no way any more. */
   target(to: NodeId): Target | null;
+  /** This node waits for a receipt of a node. */
+  asked(to: NodeId): void;
   /** A call fails: called before its promise rejects. */
   failing(promise: Promise<unknown>, failed: FailedDelivery | null): void;
 }
@@ -101,6 +103,7 @@ export class Delivering {
         const target = options.target(to);
         if (target === null) return;
         options.outbound.addBytes(target, DELIVERY, name, id, bytes, extras);
+        options.asked(to);
       },
       failing: (promise, failed) => options.failing(promise, failed),
     });
@@ -109,6 +112,11 @@ export class Delivering {
   /** How many calls are not settled. */
   get size(): number {
     return this.#deliveries.size;
+  }
+
+  /** How many wait for a receipt of a node. */
+  waiting(id: NodeId): number {
+    return this.#deliveries.waiting(id);
   }
 
   /** Whether one of a name that begins with a prefix is not settled. */

@@ -76,6 +76,8 @@ export interface InboundOptions {
   readonly signal: AbortSignal;
   /** Asynchronous handlers per peer. */
   readonly running: number;
+  /** For how many answers of a peer this node waits: as many handlers may run besides. */
+  waiting(from: NodeId): number;
   readonly met: MetLimits;
 }
 
@@ -164,6 +166,8 @@ export class Inbound implements BundleVisitor<Resolved> {
   readonly #origins = new Map<NodeId, Origin>();
   /** How many of them are looked through. */
   #most = ORIGINS;
+  /** How many have as many handlers running as may. */
+  #full = 0;
   readonly #running = new Set<Running>();
   #cancelWatch: (() => void) | null = null;
   // The bundle being walked.
@@ -211,13 +215,38 @@ export class Inbound implements BundleVisitor<Resolved> {
     return this.#origins.size;
   }
 
-  /** A promise while as many handlers run for a peer as may. */
+  /**
+   * A promise while as many handlers run for a peer as may. Those that wait for an answer
+   * of it do not count: it would come behind what is not read.
+   */
   room(from: NodeId): Promise<void> | undefined {
     const origin = this.#origins.get(from);
-    if (!origin || origin.running < this.#options.running) return undefined;
-    if (!origin.room) this.#options.met.running++;
-    origin.room ??= Promise.withResolvers<void>();
+    if (!origin || !this.#isFull(origin)) return undefined;
+    if (!origin.room) {
+      this.#options.met.running++;
+      this.#full++;
+      origin.room = Promise.withResolvers<void>();
+    }
     return origin.room.promise;
+  }
+
+  /** This node waits for an answer of a peer. */
+  asked(from: NodeId): void {
+    if (this.#full === 0) return;
+    const origin = this.#origins.get(from);
+    if (origin) this.#giveRoom(origin);
+  }
+
+  #isFull({ from, running }: Origin): boolean {
+    const { running: most, waiting } = this.#options;
+    return running >= most && running - waiting(from) >= most;
+  }
+
+  #giveRoom(origin: Origin): void {
+    if (!origin.room || this.#isFull(origin)) return;
+    origin.room.resolve();
+    origin.room = null;
+    this.#full--;
   }
 
   /** Whether an asynchronous handler of a name that begins with a prefix runs. */
@@ -242,6 +271,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#running.clear();
     for (const origin of this.#origins.values()) origin.room?.resolve();
     this.#origins.clear();
+    this.#full = 0;
   }
 
   resolve(name: string): Resolved {
@@ -619,9 +649,7 @@ export class Inbound implements BundleVisitor<Resolved> {
     const { origin } = running;
     origin.running--;
     this.#drop(origin);
-    if (origin.running >= this.#options.running || !origin.room) return;
-    origin.room.resolve();
-    origin.room = null;
+    this.#giveRoom(origin);
   }
 
   #watch(): void {

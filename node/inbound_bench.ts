@@ -74,6 +74,7 @@ function make(handler: () => unknown): Inbound {
     clock,
     signal: new AbortController().signal,
     running: Infinity,
+    waiting: () => 0,
     met: noneMet(),
   });
 }

@@ -27,9 +27,13 @@ type Call = readonly unknown[];
 interface Setup {
   readonly codec?: Codec;
   readonly running?: number;
+  /** For how many answers of a peer the node waits. */
+  readonly waiting?: () => number;
 }
 
-function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
+function setUp(
+  { codec = msgpackr(), running = 3, waiting = () => 0 }: Setup = {},
+) {
   const clock = new VirtualClock();
   const handlers = new Handlers();
   const calls: Call[] = [];
@@ -63,6 +67,7 @@ function setUp({ codec = msgpackr(), running = 3 }: Setup = {}) {
     clock,
     signal: abort.signal,
     running,
+    waiting,
     met: noneMet(),
   });
   const names = new Map<string, Uint8Array>();
@@ -450,6 +455,35 @@ Deno.test("Inbound works with a codec that does not work in place", () => {
   on("x", (data) => seen.push(data));
   take("ada", ["x", { a: [1, "two"] }], ["x", undefined]);
   assertEquals(seen, [{ a: [1, "two"] }, undefined]);
+});
+
+Deno.test("Inbound lets as many more handlers of a peer run as wait for its answers", async () => {
+  let waiting = 2;
+  const { on, take, inbound } = setUp({ waiting: () => waiting });
+  const ends: (() => void)[] = [];
+  on("x", () => new Promise<void>((resolve) => ends.push(resolve)));
+  for (let i = 1; i <= 4; i++) {
+    take("ada", ["x", i]);
+    assertEquals(inbound.room("ada"), undefined, `${i}`);
+  }
+  take("ada", ["x", 5]);
+  const room = inbound.room("ada");
+  assert(room !== undefined);
+  inbound.asked("ada");
+  inbound.asked("eve");
+  assertEquals(await isSettled(room), false);
+  waiting++;
+  inbound.asked("ada");
+  assertEquals(await isSettled(room), true);
+  assertEquals(inbound.room("ada"), undefined);
+  // The answer came, and the handler that waited for it ends.
+  waiting--;
+  const again = inbound.room("ada");
+  assert(again !== undefined);
+  ends.shift()?.();
+  assertEquals(await isSettled(again), true);
+  assertEquals(inbound.room("ada"), undefined);
+  inbound.close();
 });
 
 Deno.test("Inbound keeps no peer for ever for which nothing runs", async () => {

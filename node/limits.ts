@@ -204,7 +204,8 @@ export interface TableLimits {
    */
   readonly origins?: number;
   /**
-   * Asynchronous handlers running for one peer; beyond, its link is read no further.
+   * Asynchronous handlers running for one peer, and as many more as wait for a reply or a
+   * receipt of it; beyond, its link is read no further.
    *
    * @default {1_024}
    */

@@ -1000,6 +1000,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       nodes: () => this.#router.nodes,
       objection: (to, event) => this.#objection(to, event),
       target: (to) => this.#findTarget(to),
+      asked: (to) => this.#inbound.asked(to),
       failing: (promise, failed) => {
         this.#quiet(promise);
         if (failed === null) return;
@@ -1027,6 +1028,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       lookout: this.#lookout,
       counts: this.#counts,
       isMember: (id) => this.#roster.members.has(id),
+      asked: (to) => this.#inbound.asked(to),
       quiet: (promise) => this.#quiet(promise),
     });
   }
@@ -1356,6 +1358,8 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
       clock: this.#parts.clock,
       signal: this.#abort.signal,
       running,
+      waiting: (from) =>
+        this.#targets.waiting(from) + this.#delivering.waiting(from),
       met: this.#met,
     });
   }

@@ -275,3 +275,38 @@ Deno.test("Node keeps a link whose outbox is smaller than a message", async () =
   assertEquals(tally(one.told)["leave"], undefined);
   assertEquals(heard, 1);
 });
+
+for (const call of ["request", "deliver"] as const) {
+  Deno.test(`Node reads the answers that handlers wait for by ${call}, however many run`, async () => {
+    await using world = virtualWorld();
+    const { one, two } = await pair(world, { limits: { running: 10 } });
+    one.node.on(
+      "ask",
+      () => new Promise<void>((resolve) => world.clock.after(50, resolve)),
+    );
+    const ended = { done: 0, failed: 0 };
+    two.node.on("work", async (_data, { from }) => {
+      await new Promise<void>((resolve) => world.clock.after(1, resolve));
+      try {
+        await (call === "request"
+          ? two.node.request(from, "ask")
+          : two.node.deliver("ask", 1, { to: from }));
+        ended.done++;
+      } catch {
+        ended.failed++;
+      }
+    });
+    await pass(world.clock, 2_000);
+    // What answers come behind: more than one message.
+    for (let i = 0; i < 500; i++) {
+      one.node.send("bob", "work", new Uint8Array(1_000));
+    }
+    const ms = await passUntil(
+      world.clock,
+      () => ended.done + ended.failed === 500,
+    );
+    assertEquals(ended, { done: 500, failed: 0 });
+    assert(ms < 2_000, `${ms} ms`);
+    assert(two.node.counters.limits.running > 0);
+  });
+}

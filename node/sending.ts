@@ -52,6 +52,8 @@ export interface SendingOptions {
   readonly counts: { sent: number };
   /** Whether a node is a member. */
   isMember(id: NodeId): boolean;
+  /** This node waits for a reply of a node. */
+  asked(to: NodeId): void;
   /** Sees to it that a rejection that nobody awaits does not end the process. */
   quiet<T>(promise: Promise<T>): Promise<T>;
 }
@@ -352,6 +354,7 @@ export class Sending {
       this.#options.requests.drop(id);
       throw error;
     }
+    this.#options.asked(to);
     return reply;
   }
 

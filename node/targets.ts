@@ -33,6 +33,13 @@ export class Targets {
     return id === this.#id || this.#router.nodes.has(id) ? this.of(id) : null;
   }
 
+  /** How many requests wait for a node. */
+  waiting(id: NodeId): number {
+    return id === this.#id
+      ? this.#own.waiting
+      : this.#known.get(id)?.asked?.waiting ?? 0;
+  }
+
   /** What counts the requests that wait for a node. */
   asked(target: Target): Asked {
     return target.asked ?? this.#own;
