@@ -262,6 +262,7 @@ for (let i = 0; i < 100; i++) {
   table.commit([{ key: \`key \${i}\`, value: new Uint8Array(300_000) }]);
 }
 await table.commit([]);
+setInterval(() => {}, 60_000); // it is there until it is killed
 await storage.backup(copy);
 `;
 
