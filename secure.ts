@@ -194,13 +194,15 @@ function explained(transport: Transport): Transport {
       try {
         return await transport.connect(address, options);
       } catch (error) {
-        const why = error instanceof ConnectionError
-          ? explanationOf(error.message)
-          : null;
+        if (!(error instanceof ConnectionError)) throw error;
+        const why = explanationOf(error.message);
         if (why === null) throw error;
+        const what = `Cannot connect to "${address}": `;
+        const { message, cause } = error;
+        const detail = message.replace(what, "");
         throw new ConnectionError(
-          `Cannot connect to "${address}": ${why}`,
-          { cause: new AuthenticationError(String(error), { cause: error }) },
+          `${what}${why}`,
+          { cause: new AuthenticationError(detail, { cause }) },
         );
       }
     },

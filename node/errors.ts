@@ -165,6 +165,11 @@ export function isEncrypted(error: unknown): boolean {
   return hasCause(error, ({ name }) => name === "EncryptedError");
 }
 
+/** Whether the program lacks a permission of Deno. */
+export function isForbidden(error: unknown): boolean {
+  return hasCause(error, ({ name }) => name === "NotCapable");
+}
+
 function hasCause(error: unknown, is: (cause: Error) => boolean): boolean {
   for (let depth = 0; error instanceof Error && depth < 8; depth++) {
     if (is(error)) return true;

@@ -199,6 +199,7 @@ Deno.test("createNode() says what is wrong with a name", () => {
       TypeError,
     );
     assertStringIncludes(error.message, `the id ${JSON.stringify(id)}`);
+    assertStringIncludes(error.message, "ASCII characters other than spaces");
   }
 });
 
@@ -222,7 +223,7 @@ Deno.test("Node.emit() says what is wrong with the name of an event", async () =
   assertThrows(
     () => node.emit("", 1),
     TypeError,
-    'Cannot use "" as the name of an event',
+    'Cannot use "" as the name of an event: it is a text of 1 to 255 bytes',
   );
   assertThrows(
     () => node.emit("x".repeat(256), 1),

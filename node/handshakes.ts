@@ -1,7 +1,7 @@
 import type { Connection } from "@devts/transport";
 import type { Introduced, IntroduceOptions, Protocol } from "@devts/protocol";
 import type { Clock } from "@devts/routing";
-import { isGarbage, isTooLong } from "./errors.ts";
+import { isGarbage, isTooLong, reasonOf } from "./errors.ts";
 import type { MetLimits, NodeLimits } from "./limits.ts";
 import type { Safety } from "./security.ts";
 
@@ -17,6 +17,16 @@ export interface HandshakesOptions {
   readonly safety: Safety;
   /** Whoever connected broke the protocol. */
   fault(connection: Connection): void;
+}
+
+/** What answers with more than any node does is a web server, for example. */
+function strange(cause: unknown): Error {
+  return new Error(
+    `no node answers there, but something else; is it a cluster port? (${
+      reasonOf(cause)
+    })`,
+    { cause },
+  );
 }
 
 /**
@@ -84,6 +94,7 @@ export class Handshakes {
       // Who looks whether somebody listens here, and leaves, breaks nothing.
       const isFault = heard || isLate || isLong || isGarbage(error);
       if (options.role === "dialer") {
+        if (isLong && !heard) throw strange(error);
         const isUnheard = waits && !isFault && !isOver;
         throw isUnheard ? this.#unheard(error) : error;
       }

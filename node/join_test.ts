@@ -6,6 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { incarnationAt } from "@devts/routing";
+import { hopRouter } from "@devts/routing/hop";
 import { json } from "@devts/protocol/json";
 import { v1 } from "@devts/protocol/v1";
 import { memory } from "@devts/transport/memory";
@@ -252,6 +253,77 @@ Deno.test("Node.join() rejects with a JoinError that says why, and both sides lo
     assertEquals(tally(told), {});
     assertEquals(entry.node.members.size, 0);
   }
+});
+
+Deno.test("Node.join() rejects, and logs it, where the program has no permission to dial", async () => {
+  await using world = virtualWorld();
+  const { node, log } = world.add("ada", {
+    transport: wrapTransport(memory(world.network), {
+      connect: (address) =>
+        Promise.reject(
+          new ConnectionError(`Cannot connect to "${address}": Requires net`, {
+            cause: new Deno.errors.NotCapable("Requires net"),
+          }),
+        ),
+    }),
+  });
+  const reason = 'Cannot join "memory://bob": Requires net';
+  const error = await assertRejects(
+    () => passFor(world.clock, node.join("memory://bob")),
+    JoinError,
+  );
+  assertEquals(error.message, reason);
+  await pass(world.clock, 60_000);
+  assertEquals(log.of("warn").length, 1, "nothing is tried again");
+  assertStringIncludes(log.of("warn")[0] ?? "", reason);
+});
+
+Deno.test("Node.join() says that what answers is no node", async () => {
+  await using world = virtualWorld();
+  await using server = await memory(world.network).listen("memory://web");
+  const serving = (async () => {
+    for await (const connection of server) {
+      connection.send(new Uint8Array(10_000)).catch(() => {});
+    }
+  })();
+  const { node, log } = world.add("ada");
+  assertEquals(await passFor(world.clock, node.join("memory://web")), 0);
+  assertStringIncludes(
+    log.of("warn")[0] ?? "",
+    "no node answers there, but something else; is it a cluster port?",
+  );
+  await passFor(world.clock, node.close());
+  await server.close();
+  await serving;
+});
+
+Deno.test("Node whose router is another is told of in the log, and why it is refused then", async () => {
+  await using world = virtualWorld();
+  const { node, log } = world.add("ada");
+  const other = world.add("bob", { router: hopRouter() });
+  await node.listen("memory://ada");
+  await passFor(world.clock, other.node.join("memory://ada"));
+  await pass(world.clock, 30_000);
+  assertStringIncludes(
+    log.of("error").join(),
+    "do both nodes have the same router?",
+  );
+  const warnings = [...log.of("warn"), ...other.log.of("warn")].join("\n");
+  assertStringIncludes(warnings, "it is banned for now: its links broke");
+});
+
+Deno.test("Node.listen() and Node.join() warn of what went wrong, as nobody may await them", async () => {
+  await using world = virtualWorld();
+  const { node, log } = world.add("ada");
+  node.listen("here");
+  node.join("there");
+  await pass(world.clock, 1);
+  const warnings = log.of("warn");
+  assertEquals(warnings.length, 2, warnings.join());
+  for (const address of ["here", "there"]) {
+    assertStringIncludes(warnings.join(), `the address "${address}"`);
+  }
+  assertEquals(node.counters.rejections, 2);
 });
 
 Deno.test("Node.join() resolves where one entry node refuses and another answers", async () => {

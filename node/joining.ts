@@ -7,7 +7,13 @@ import type {
   WaryMembership,
 } from "@devts/routing";
 import { reachOf } from "./address.ts";
-import { ClosedError, isEncrypted, JoinError, reasonOf } from "./errors.ts";
+import {
+  ClosedError,
+  isEncrypted,
+  isForbidden,
+  JoinError,
+  reasonOf,
+} from "./errors.ts";
 import type { Journal } from "./journal.ts";
 import type { DialResult, Links } from "./links.ts";
 import { Seeds } from "./seeds.ts";
@@ -187,7 +193,12 @@ export class Joining {
       const why = finalReason(result);
       if (why === null) continue;
       for (const address of addresses) this.#seeds.remove(address);
-      throw new JoinError(`Cannot join "${addresses[index]}": ${why}`);
+      const address = addresses[index];
+      const reason = why.replace(`Cannot connect to "${address}": `, "");
+      const message = `Cannot join "${address}": ${reason}`;
+      // A refusal is logged where it is heard.
+      if (result.type === "failed") this.#options.journal.warn(message);
+      throw new JoinError(message);
     }
     if (addresses.length === 0) return;
     const tried = results.map((result, index) =>
@@ -253,8 +264,9 @@ function finalReason(result: DialResult): string | null {
     return result.refusal.detail;
   }
   if (result.type !== "failed") return null;
-  if (isEncrypted(result.error)) return ENCRYPTED;
-  return isUnproven(result.error) ? reasonOf(result.error) : null;
+  const { error } = result;
+  if (isEncrypted(error)) return ENCRYPTED;
+  return isUnproven(error) || isForbidden(error) ? reasonOf(error) : null;
 }
 
 const ENCRYPTED =

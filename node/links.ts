@@ -855,9 +855,10 @@ export function resultText(result: DialResult): string {
 function refusalText(
   { refusal, by }: Extract<Introduced, { refusal: Refusal }>,
 ): string {
-  return by === "us"
-    ? refusal.detail
-    : `refused by the other end: ${refusal.detail}`;
+  if (by === "them") return `refused by the other end: ${refusal.detail}`;
+  return refusal === NOT_NOW
+    ? "it is banned for now: its links broke again and again"
+    : refusal.detail;
 }
 
 /** Nothing is promised to whoever answered under a name that every node has. */

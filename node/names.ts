@@ -16,7 +16,9 @@ export const MAX_NAME = 255;
 export function encodeName(name: string): Uint8Array {
   if (typeof name !== "string" || name.length === 0 || !name.isWellFormed()) {
     throw new TypeError(
-      `Cannot use ${JSON.stringify(name)} as the name of an event`,
+      `Cannot use ${
+        JSON.stringify(name)
+      } as the name of an event: it is a text of 1 to ${MAX_NAME} bytes in UTF-8`,
     );
   }
   const bytes = encoder.encode(name);

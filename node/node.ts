@@ -115,6 +115,8 @@ const OPEN_TIMEOUT = 10_000;
 const CLOSE_TIMEOUT = 4_500;
 // The same for the links that a router brings: with the others, within 5 s.
 const ROUTER_CLOSE_TIMEOUT = 450;
+// A link that breaks the protocol sooner, in ms, may never have kept to it.
+const YOUNG = 1_000;
 // Names of events that nobody handles are logged once each, up to this many.
 const UNHANDLED_NAMES = 64;
 
@@ -452,7 +454,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @throws {ConnectionError} If the address cannot be listened on.
    */
   listen(where: Address | Listener): Promise<Address> {
-    return this.#quiet(this.#listen(where));
+    return this.#quiet(this.#listen(where), true);
   }
 
   /**
@@ -466,12 +468,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
    * @returns How many entry nodes answered, and nodes that such a router found. 0: this
    * node is the first of its cluster.
    * @throws {JoinError} If none answered and one refused: it belongs to another
-   * cluster, or speaks another protocol or data format. Also if such a router cannot
-   * connect.
+   * cluster, or speaks another protocol or data format. Also if the program has no
+   * permission to dial one, and if such a router cannot connect.
    * @throws {TypeError} If an address is malformed.
    */
   join(...addresses: Address[]): Promise<number> {
-    return this.#quiet(this.#join(addresses));
+    return this.#quiet(this.#join(addresses), true);
   }
 
   /**
@@ -1041,11 +1043,17 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     return this.#quiet(Promise.reject(error));
   }
 
-  /** A rejection that nobody awaits is counted and logged, and does not end the process. */
-  #quiet<T>(promise: Promise<T>): Promise<T> {
+  /**
+   * A rejection that nobody awaits is counted and logged, and does not end the process.
+   * One without which the node stays alone is to be seen; what `join` met is logged there.
+   */
+  #quiet<T>(promise: Promise<T>, isVital = false): Promise<T> {
     promise.catch((error) => {
       this.#counts.rejections++;
-      this.#journal.debug(reasonOf(error));
+      const reason = reasonOf(error);
+      const isSeen = this.#closing || error instanceof JoinError;
+      if (isVital && !isSeen) this.#journal.warn(reason);
+      else this.#journal.debug(reason);
     });
     return promise;
   }
@@ -1166,7 +1174,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#receiving.ended(link);
     this.#guests.ended(id);
     this.#outcomes.forget(link);
-    this.#noteEnd(id, reason, error);
+    this.#noteEnd(link, reason, error);
     this.#history.failed(id, `its link ended: ${reason}`);
     this.#tellParts({ type: "down", id, reason });
     this.#joining.lost(id);
@@ -1179,10 +1187,16 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#streams.pump();
   }
 
-  #noteEnd(id: NodeId, reason: string, error: unknown): void {
+  #noteEnd(
+    { peer: { id }, since }: Link,
+    reason: string,
+    error: unknown,
+  ): void {
     if (isViolation(error)) {
       this.#counts.violations++;
-      const message = `the link to node "${id}" was ended: ${reason}`;
+      const isYoung = this.#parts.clock.now() - since < YOUNG;
+      const hint = isYoung ? "; do both nodes have the same router?" : "";
+      const message = `the link to node "${id}" was ended: ${reason}${hint}`;
       this.#journal.fault("link", error, message);
     } else if (error !== null) {
       this.#counts.broken++;

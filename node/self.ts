@@ -9,6 +9,8 @@ const MAX_ADDRESSES = 8;
 // Control characters, invisible formatting, line separators and broken characters
 // would let a name pass for another in a log.
 const PRINTABLE = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\uFFFD]+$/u;
+/** What an id is made of. */
+const ID = "printable ASCII characters other than spaces";
 const NOTHING = new Uint8Array(0);
 
 /** What the description of a node is made of. */
@@ -37,8 +39,8 @@ export class Self {
    * @throws {RangeError} If the metadata is too long.
    */
   constructor(options: SelfOptions) {
-    checkName("cluster", options.cluster, PRINTABLE);
-    checkName("id", options.id, /^[\x21-\x7e]+$/);
+    checkName("cluster", options.cluster, PRINTABLE, "printable characters");
+    checkName("id", options.id, /^[\x21-\x7e]+$/, ID);
     checkAdvertised(options.advertise);
     this.#options = options;
     this.#meta = this.#encode(options.meta);
@@ -156,12 +158,17 @@ export class Self {
   }
 }
 
-function checkName(what: string, name: string, form: RegExp): void {
+function checkName(
+  what: string,
+  name: string,
+  form: RegExp,
+  needed: string,
+): void {
   if (typeof name === "string" && name.length <= 64 && form.test(name)) return;
   throw new TypeError(
     `Cannot create a node with the ${what} ${
       JSON.stringify(name)
-    }: 1 to 64 printable characters are needed`,
+    }: 1 to 64 ${needed} are needed`,
   );
 }
 

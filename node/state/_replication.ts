@@ -226,7 +226,7 @@ export class Replication {
     try {
       checkKey(key);
       if (value === undefined && !isDelete) {
-        throw new TypeError("undefined is no value; use delete");
+        throw new TypeError("undefined is no value; use delete, or null");
       }
       if (isStaged) return this.#stage(key, value, isDelete, level, options);
       this.store.write(key, value, isDelete);
