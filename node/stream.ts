@@ -3,7 +3,7 @@ import { Fifo } from "./_fifo.ts";
 import { isBufferCodec } from "./bundle.ts";
 import { reasonOf, StreamError, type StreamFailure } from "./errors.ts";
 import type { Slab } from "./slab.ts";
-import { type Message, MessageReader } from "./stream_reader.ts";
+import { type Keep, type Message, MessageReader } from "./stream_reader.ts";
 import { iteratorOf, readableOf, writableOf } from "./stream_views.ts";
 import {
   BYTES,
@@ -118,15 +118,17 @@ export interface Stream<Sent = unknown, Received = unknown>
 }
 
 /** What the streams with one peer share. */
-export interface StreamPeer {
+export interface StreamPeer extends Keep {
   /** The node. */
   readonly id: string;
   /** Bytes sent to it and not acknowledged. */
   inFlight: number;
   /** Credit given to it and not used up by what the program has received, in bytes. */
   credit: number;
-  /** The one stream that may take a message longer than its credit. */
-  assembling: StreamEnd | null;
+  /** What messages longer than a credit take that the program has not received, in bytes. */
+  long: number;
+  /** Those that wait for room for such a message, in their order. */
+  readonly waiting: Set<StreamEnd>;
 }
 
 /** What the end of a stream asks of the table that it is in. */
@@ -154,8 +156,6 @@ export interface StreamOwner {
   acknowledge(stream: StreamEnd): void;
   /** The other end sends a message that is too long. */
   tooLong(): void;
-  /** It may take a message longer than its credit no more. */
-  assembled(peer: StreamPeer): void;
   /** It is over, in order or by `failure`. */
   over(stream: StreamEnd, failure: StreamFailure | null): void;
   /** Sees to it that a rejection of which nobody takes notice ends nothing. */
@@ -219,6 +219,8 @@ export class StreamEnd implements Stream {
   #told = 0;
   #used = 0;
   #limit = 0;
+  /** What the message takes that is longer than its credit, in bytes; 0: there is none. */
+  #long = 0;
   #hasEnded = false;
 
   /** `limits`: what the other end takes; null where it has not said so yet. */
@@ -246,10 +248,12 @@ export class StreamEnd implements Stream {
     this.#sendLimit = limits?.limit ?? 0;
     this.#longest = limits?.longest ?? 0;
     this.#inPlace = isBufferCodec(owner.codec) ? owner.codec : null;
-    this.#reader = new MessageReader(
-      owner.longest,
-      (message) => this.#arrived(message),
-    );
+    this.#reader = new MessageReader({
+      longest: owner.longest,
+      keep: shared,
+      take: (message) => this.#arrived(message),
+      room: (missing) => this.#roomFor(missing),
+    });
     owner.quiet(this.#opened.promise);
     owner.quiet(this.#closed.promise);
     this.#raise(this.#window());
@@ -407,7 +411,7 @@ export class StreamEnd implements Stream {
     if (end > this.#limit) throw this.#violation("it sends more than it may");
     this.#received = end;
     try {
-      this.#reader.take(frame, DATA_HEADER, lent, this.#limit - end);
+      this.#reader.take(frame, DATA_HEADER, lent);
     } catch (error) {
       if (error instanceof RangeError) this.#owner.tooLong();
       throw this.#violation(reasonOf(error));
@@ -416,7 +420,7 @@ export class StreamEnd implements Stream {
     this.#letGoOn();
     const untold = this.#received - this.#told;
     // For the end of a long message, the other end waits until all before is acknowledged.
-    const isEnding = this.shared.assembling === this &&
+    const isEnding = this.#long > 0 && this.#messages.size === 0 &&
       this.#limit - this.#received < PIECE;
     if (isEnding || untold >= this.#owner.inFlight / ACKNOWLEDGEMENTS) {
       this.tell();
@@ -520,20 +524,23 @@ export class StreamEnd implements Stream {
     }
   }
 
-  /** May take a message longer than its credit, where it needs to. */
-  takeLong(): boolean {
-    const { shared } = this;
-    const missing = this.#reader.missing;
-    if (this.#isOver || this.#received + missing <= this.#limit) return false;
-    // What the program has not received yet makes room first.
-    if (this.#messages.size > 0) return false;
-    shared.assembling ??= this;
-    if (shared.assembling !== this) return false;
-    const limit = this.#received + Math.min(missing, WINDOW);
-    if (limit - this.#limit < Math.min(missing, WINDOW / 2)) return true;
+  /** Gives credit for a message that is longer than it, once there is room. */
+  takeLong(): void {
+    const { missing } = this.#reader;
+    const end = this.#received + missing;
+    if (this.#isOver || end <= this.#limit && this.#long === 0) {
+      this.shared.waiting.delete(this);
+      return;
+    }
+    if (missing === 0 || !this.#claim()) return;
+    // What follows the message has its own credit: it comes while that is received.
+    const limit = Math.min(
+      this.#received + WINDOW,
+      this.#window() + this.#long,
+    );
+    if (limit - this.#limit < Math.min(missing, WINDOW / 2)) return;
     this.#raise(limit);
     this.tell();
-    return true;
   }
 
   /** Ends it both ways; without effect where it is over. */
@@ -756,6 +763,7 @@ export class StreamEnd implements Stream {
     if (!this.#isOver) {
       this.#used += message.size;
       this.shared.credit -= message.size;
+      if (this.#long > 0) this.#giveUpClaim();
       this.#letGoOn();
     }
     if (message.isBytes) return Promise.resolve(message.data);
@@ -774,9 +782,42 @@ export class StreamEnd implements Stream {
     const limit = this.#window();
     const window = limit - this.#used;
     if (limit - this.#limit >= window / 2) this.tell();
-    if (this.takeLong() || this.shared.assembling !== this) return;
-    this.shared.assembling = null;
-    this.#owner.assembled(this.shared);
+    this.takeLong();
+    letWaitingGoOn(this.shared);
+  }
+
+  /** Memory for a message beyond what has come of it, of which so much is missing, in bytes. */
+  #roomFor(missing: number): number {
+    const credit = this.#limit - this.#received;
+    return missing <= credit || this.#claim() ? missing : credit;
+  }
+
+  /** Whether it may take the message that is coming, although that is longer than its credit. */
+  #claim(): boolean {
+    const { waiting } = this.shared;
+    // What the program has not received yet makes room first.
+    if (this.#messages.size > 0) {
+      waiting.delete(this);
+      return false;
+    }
+    if (this.#long > 0) return true;
+    waiting.add(this);
+    const [first] = waiting;
+    const { size } = this.#reader;
+    const most = this.#owner.longest + MESSAGE_HEADER;
+    if (first !== this || this.shared.long + size > most) return false;
+    waiting.delete(this);
+    this.shared.long += size;
+    this.#long = size;
+    return true;
+  }
+
+  /** Needs room for a long message no more. */
+  #giveUpClaim(): void {
+    this.shared.long -= this.#long;
+    this.#long = 0;
+    this.shared.waiting.delete(this);
+    letWaitingGoOn(this.shared);
   }
 
   /** Up to where it may take bytes, by what the streams of the peer have in all. */
@@ -811,10 +852,8 @@ export class StreamEnd implements Stream {
     shared.inFlight -= this.#sent - this.#acknowledged;
     shared.credit -= this.#limit - this.#used;
     this.#used = this.#limit;
-    if (shared.assembling === this) {
-      shared.assembling = null;
-      this.#owner.assembled(shared);
-    }
+    this.#reader.clear();
+    this.#giveUpClaim();
     this.#owner.over(this, failure);
   }
 
@@ -831,7 +870,6 @@ export class StreamEnd implements Stream {
 
   #dropReceiving(error: unknown): void {
     this.#messages.clear();
-    this.#reader.clear();
     this.#receiving?.reject(error);
     this.#receiving = null;
   }
@@ -849,6 +887,15 @@ export class StreamEnd implements Stream {
   #violation(why: string): SyntaxError {
     this.fail("violation", why, { tell: "violation" });
     return new SyntaxError(`Cannot go on with ${this}: ${why}`);
+  }
+}
+
+/** Room for long messages goes to those who wait, in their order. */
+function letWaitingGoOn({ waiting }: StreamPeer): void {
+  if (waiting.size === 0) return;
+  for (const stream of waiting) {
+    stream.takeLong();
+    if (waiting.has(stream)) return;
   }
 }
 

@@ -8,8 +8,10 @@ import {
 
 /** A lent message from this length on is copied out alone, in bytes. */
 const ALONE_FROM = 4_096;
-/** Memory that is kept for later messages, in bytes. */
+/** Memory that one reader keeps for later messages, in bytes, or one message that is longer. */
 const KEPT = 2_097_152;
+/** What those with the same {@linkcode Keep} keep in all, in bytes. */
+const KEPT_IN_ALL = 16_777_216;
 
 /** A message that has come whole. */
 export interface Message {
@@ -21,10 +23,26 @@ export interface Message {
   readonly size: number;
 }
 
+/** What several readers keep. */
+export interface Keep {
+  /** Memory for later messages, in bytes. */
+  kept: number;
+}
+
+/** What a reader is made with. */
+export interface MessageReaderOptions {
+  /** The longest message that is taken, in bytes. */
+  readonly longest: number;
+  readonly keep: Keep;
+  /** A message has come whole. */
+  take(message: Message): void;
+  /** How much memory a message may take for what is `missing` of it, in bytes. */
+  room(missing: number): number;
+}
+
 /** Puts messages together from the pieces of a sequence. */
 export class MessageReader {
-  readonly #longest: number;
-  readonly #take: (message: Message) => void;
+  readonly #options: MessageReaderOptions;
   readonly #header = new Uint8Array(MESSAGE_HEADER);
   /** Bytes of the header that have come. */
   #headed = 0;
@@ -38,15 +56,18 @@ export class MessageReader {
   #free: Uint8Array[] = [];
   #kept = 0;
 
-  /** Hands messages of at most `longest` bytes to `take`. */
-  constructor(longest: number, take: (message: Message) => void) {
-    this.#longest = longest;
-    this.#take = take;
+  constructor(options: MessageReaderOptions) {
+    this.#options = options;
   }
 
   /** Bytes that are missing of the message that has come in part; 0: none has. */
   get missing(): number {
     return this.#headed < MESSAGE_HEADER ? 0 : this.#length - this.#filled;
+  }
+
+  /** What the message that has come in part takes of the sequence, in bytes. */
+  get size(): number {
+    return MESSAGE_HEADER + this.#length;
   }
 
   /** Whether the sequence may end here. */
@@ -56,17 +77,12 @@ export class MessageReader {
 
   /**
    * Takes the bytes of a piece from `start` on. Where it is `lent`, it changes
-   * afterwards. `expected`: how many bytes may follow it, by the credit given.
+   * afterwards.
    *
    * @throws {SyntaxError} If it is malformed.
    * @throws {RangeError} If a message is too long.
    */
-  take(
-    piece: Uint8Array,
-    start: number,
-    lent: boolean,
-    expected: number,
-  ): void {
+  take(piece: Uint8Array, start: number, lent: boolean): void {
     let own = lent ? null : piece;
     let at = start;
     while (at < piece.length) {
@@ -76,7 +92,7 @@ export class MessageReader {
       }
       const end = at + this.#length - this.#filled;
       if (this.#body !== null || end > piece.length) {
-        at = this.#assemble(piece, at, expected);
+        at = this.#assemble(piece, at);
         continue;
       }
       if (own === null && this.#length >= ALONE_FROM) {
@@ -93,16 +109,25 @@ export class MessageReader {
   release(bytes: Uint8Array): void {
     const { length, buffer } = bytes;
     if (length < ALONE_FROM || length !== buffer.byteLength) return;
-    if (this.#kept + length > KEPT || this.#free.includes(bytes)) return;
+    if (this.#free.includes(bytes)) return;
+    while (this.#free.length > 0 && this.#kept + length > KEPT) {
+      this.#keep(-(this.#free.shift()?.length ?? 0));
+    }
+    if (this.#options.keep.kept + length > KEPT_IN_ALL) return;
     this.#free.push(bytes);
-    this.#kept += length;
+    this.#keep(length);
   }
 
   /** Lets go of what has come in part, and of memory. */
   clear(): void {
     this.#body = null;
     this.#free = [];
-    this.#kept = 0;
+    this.#keep(-this.#kept);
+  }
+
+  #keep(more: number): void {
+    this.#kept += more;
+    this.#options.keep.kept += more;
   }
 
   #readHeader(piece: Uint8Array, start: number): number {
@@ -116,19 +141,20 @@ export class MessageReader {
     this.#isBytes = kind === BYTES;
     this.#length = readUint32(this.#header, 1);
     this.#filled = 0;
-    if (this.#length > this.#longest) {
+    const { longest } = this.#options;
+    if (this.#length > longest) {
       throw new RangeError(
-        `Cannot take a message of ${this.#length} bytes: at most ${this.#longest} are taken`,
+        `Cannot take a message of ${this.#length} bytes: at most ${longest} are taken`,
       );
     }
     return at;
   }
 
   /** Copies as much of the message as there is. */
-  #assemble(piece: Uint8Array, start: number, expected: number): number {
+  #assemble(piece: Uint8Array, start: number): number {
     const end = Math.min(piece.length, start + this.#length - this.#filled);
     const filled = this.#filled + end - start;
-    const body = this.#room(filled, expected);
+    const body = this.#room(filled);
     body.set(piece.subarray(start, end), this.#filled);
     this.#filled = filled;
     if (filled === this.#length) this.#finish(body);
@@ -146,19 +172,20 @@ export class MessageReader {
   #reuse(length: number): Uint8Array | null {
     const index = this.#free.findLastIndex((bytes) => bytes.length === length);
     const [known = null] = index < 0 ? [] : this.#free.splice(index, 1);
-    if (known !== null) this.#kept -= length;
+    if (known !== null) this.#keep(-length);
     return known;
   }
 
-  /** A length that was only announced reserves no more memory than the credit given. */
-  #room(needed: number, expected: number): Uint8Array {
+  /** A length that was only announced reserves no more memory than it may. */
+  #room(needed: number): Uint8Array {
     const body = this.#body;
     if (body !== null && body.length >= needed) return body;
     if (body === null) {
       const known = this.#reuse(this.#length);
       if (known !== null) return this.#body = known;
     }
-    const size = Math.max(needed + expected, 2 * (body?.length ?? 0));
+    const more = this.#options.room(this.#length - needed);
+    const size = Math.max(needed + more, 2 * (body?.length ?? 0));
     const larger = new Uint8Array(Math.min(this.#length, size));
     if (body !== null) larger.set(body.subarray(0, this.#filled));
     return this.#body = larger;
@@ -173,6 +200,6 @@ export class MessageReader {
     this.#headed = 0;
     this.#filled = 0;
     this.#body = null;
-    this.#take(message);
+    this.#options.take(message);
   }
 }

@@ -117,8 +117,9 @@ interface Peer extends StreamPeer {
  *   (512 KiB through relays), however many streams there are: an event waits behind no
  *   more than that. Streams with
  *   one node send a piece of 120 KiB each in turn.
- * - **Bounds.** What a peer may send without the program receiving it: 16 MiB, and 16 KiB
- *   for each further stream.
+ * - **Bounds.** What a peer may send without the program receiving it: 16 MiB, 16 KiB
+ *   for each further stream, and as much as the longest message takes of those that are
+ *   longer than the window of their stream.
  */
 export class Streams implements StreamOwner {
   readonly #options: StreamsOptions;
@@ -393,14 +394,6 @@ export class Streams implements StreamOwner {
     this.#options.met.streamMessage++;
   }
 
-  assembled({ id }: StreamPeer): void {
-    const peer = this.#peers.get(`p:${id}`);
-    if (peer === undefined) return;
-    for (const streams of [peer.own, peer.theirs]) {
-      for (const stream of streams.values()) if (stream.takeLong()) return;
-    }
-  }
-
   over(stream: StreamEnd, failure: StreamFailure | null): void {
     const { counts } = this.#options;
     if (failure !== null) counts.streamsFailed++;
@@ -566,7 +559,9 @@ export class Streams implements StreamOwner {
       id,
       inFlight: 0,
       credit: 0,
-      assembling: null,
+      long: 0,
+      waiting: new Set(),
+      kept: 0,
       own: new Map(),
       theirs: new Map(),
       taken: 0,

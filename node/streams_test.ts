@@ -186,7 +186,7 @@ Deno.test("Node.open() comes after the events sent before", async () => {
 Deno.test("Stream.release() lets later messages come in the same memory", async () => {
   await using world = virtualWorld();
   const { here, there } = await opened(world);
-  for (const length of [50_000, 300_000]) {
+  for (const length of [50_000, 300_000, 3e6, 60_000]) {
     const buffers = new Set<ArrayBufferLike>();
     for (let i = 0; i < 20; i++) {
       here.send(pattern(length, i));
@@ -219,6 +219,45 @@ Deno.test("Stream.send() waits for a reader, with about 2 MiB under way", async 
   assert(sent >= 80 && sent <= 86, `${sent}`);
   for (let i = 0; i < 50; i++) await passFor(world.clock, there.receive());
   await passFor(world.clock, sending);
+});
+
+Deno.test("Stream has the next message under way while a long one is not received", async () => {
+  await using world = virtualWorld();
+  const { here, there } = await opened(world);
+  const messages = [pattern(5e6, 1), pattern(1e6, 2), pattern(5e6, 3)];
+  let sent = 0;
+  const sending = (async () => {
+    for (; sent < messages.length; sent++) await here.send(messages[sent]);
+  })();
+  await pass(world.clock, 60_000);
+  assertEquals(sent, 2);
+  for (const message of messages) {
+    assertEquals(await passFor(world.clock, there.receive()), message);
+  }
+  await passFor(world.clock, sending);
+});
+
+Deno.test("Streams take turns with messages longer than their windows", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair<Talk>(world);
+  const taken: string[] = [];
+  two.node.onOpen("talk", async (stream) => {
+    for await (const bytes of stream) {
+      assert(bytes instanceof Uint8Array);
+      taken.push(`${bytes.length}`);
+      stream.release(bytes);
+    }
+    await stream.close();
+  });
+  const lengths = [16_777_216, 3e6, 9e6, 2_097_152, 4e6, 12e6];
+  const all = lengths.map(async (length) => {
+    const stream = await one.node.open("bob", "talk");
+    for (let i = 0; i < 3; i++) await stream.send(new Uint8Array(length));
+    await stream.close();
+    await stream.closed;
+  });
+  await passFor(world.clock, Promise.all(all));
+  assertEquals(taken.length, 3 * lengths.length);
 });
 
 Deno.test("Stream fails when more is sent without waiting than it keeps", async () => {
