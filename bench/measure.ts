@@ -223,9 +223,10 @@ async function broadcast(
   const arrived = await Promise.all(
     subscribers.map((one) => one.ask("arrived")),
   );
-  const sum = count * (count - 1) / 2;
+  // Programs of earlier commits, which are measured too, do not count from the first one.
+  const sums = [count * (count - 1) / 2, count * (2 * first + count - 1) / 2];
   for (const one of arrived) {
-    if (one.number("wrong") === 0 && one.number("sum") === sum) continue;
+    if (one.number("wrong") === 0 && sums.includes(one.number("sum"))) continue;
     throw new Error(
       `${
         one.number("wrong")
