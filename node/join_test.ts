@@ -209,10 +209,26 @@ Deno.test("Node.join() to itself is not an entry node, and is not dialled again"
   assertEquals(node.members.size, 0);
 });
 
+Deno.test("Node.join() takes a list in which the node itself is, without a warning", async () => {
+  await using world = virtualWorld();
+  const list = ["memory://ada", "memory://bob"];
+  const ada = world.add("ada");
+  await ada.node.listen("memory://ada");
+  const bob = world.add("bob");
+  await bob.node.listen("memory://bob");
+  assertEquals(await passFor(world.clock, bob.node.join(...list)), 1);
+  assertEquals(await passFor(world.clock, ada.node.join(...list)), 1);
+  assertEquals([...ada.log.of("warn"), ...bob.log.of("warn")], []);
+});
+
 Deno.test("Node.join() rejects with a JoinError that says why, and both sides log it", async () => {
   const wrongs = [
-    ["cluster", { cluster: "other" }],
-    ["format", { codec: json() }],
+    [
+      "cluster",
+      { cluster: "other" },
+      'this node belongs to cluster "other", it',
+    ],
+    ["format", { codec: json() }, "this node's data has the format"],
     ["version", {
       protocol: {
         ...v1(),
@@ -229,9 +245,9 @@ Deno.test("Node.join() rejects with a JoinError that says why, and both sides lo
           };
         },
       },
-    }],
+    }, "versions 9 and 1"],
   ] as const;
-  for (const [what, overrides] of wrongs) {
+  for (const [what, overrides, why] of wrongs) {
     await using world = virtualWorld();
     const entry = world.add("ada");
     await entry.node.listen("memory://ada");
@@ -239,7 +255,7 @@ Deno.test("Node.join() rejects with a JoinError that says why, and both sides lo
     await assertRejects(
       () => passFor(world.clock, node.join("memory://ada")),
       JoinError,
-      'Cannot join "memory://ada"',
+      `Cannot join "memory://ada": ${why}`,
     );
     await pass(world.clock, 30_000);
     assertEquals(log.of("warn").length, 1, what);

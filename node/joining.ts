@@ -261,12 +261,18 @@ export function candidatesOf(
 /** Why another attempt will not change how a dial ended, or `null`. */
 function finalReason(result: DialResult): string | null {
   if (result.type === "refused" && isFinal(result.refusal.code)) {
-    return result.refusal.detail;
+    return fromHere(result.refusal.detail);
   }
   if (result.type !== "failed") return null;
   const { error } = result;
   if (isEncrypted(error)) return ENCRYPTED;
   return isUnproven(error) || isForbidden(error) ? reasonOf(error) : null;
+}
+
+/** A refusal reads the same at both ends: here, the dialer is this node. */
+function fromHere(detail: string): string {
+  return detail.replace("the dialer", "this node")
+    .replace("the acceptor's", "its").replace("the acceptor", "it");
 }
 
 const ENCRYPTED =

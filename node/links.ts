@@ -833,9 +833,12 @@ function isOutdated(
   return refusal.code === "stale" && by === "them";
 }
 
-/** Whether a refusal is part of how two nodes come to have one link. */
+/**
+ * Whether a refusal is part of how nodes come to have one link each, also where all have
+ * the same list of entry nodes, themselves included.
+ */
 function isExpected({ code }: Refusal): boolean {
-  return code === "duplicate" || code === "stale";
+  return code === "duplicate" || code === "stale" || code === "self";
 }
 
 /** How a dial ended, for a person. */
