@@ -1597,7 +1597,12 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
     this.#inbound.forget(id);
     this.#joining.lost(id);
     this.#streams.gone((other) => other === id, `the node is gone: ${reason}`);
-    this.#failUnreachable(`it is gone: ${reason}`);
+    const why = `it is gone: ${reason}`;
+    // Through others there may be a way still, or already to its next start.
+    if (reason !== "failed" && !isDirect(this.#router)) {
+      this.#requests.rejectUnreachable((other) => other !== id, why);
+    }
+    this.#failUnreachable(why);
   }
 
   #failUnreachable(why: string): void {

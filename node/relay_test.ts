@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { NodeId, Router } from "@devts/routing";
 import { hopRouter } from "@devts/routing/hop";
-import { wrapConnection } from "@devts/transport";
+import { wrapConnection, wrapTransport } from "@devts/transport";
 import { withLinks } from "@devts/routing/testing";
 import { ROUTERS, row } from "./_row_test.ts";
 import { RequestError } from "./errors.ts";
@@ -72,6 +72,41 @@ for (const [name, make] of Object.entries(ROUTERS)) {
       assertEquals(error.reason, "lost");
     }
     assert(world.clock.now() - start <= 6000, `${world.clock.now() - start}`);
+  });
+
+  Deno.test(`Node over ${name}() fails a request to a node that closes and starts again`, async () => {
+    await using world = virtualWorld();
+    const [ada, , cyd] = await row(world, make());
+    cyd.node.on("never", () => new Promise(() => {}));
+    await pass(world.clock, 1_000);
+    const timeout = 60_000;
+    const request = ada.node.request("cyd", "never", undefined, { timeout });
+    await pass(world.clock, 100);
+    const own = world.parts("cyd").transport;
+    const again = world.add("cyd", {
+      router: make(),
+      transport: wrapTransport(own, {
+        connect: (address, options) =>
+          address === "memory://bob"
+            ? own.connect(address, options)
+            : Promise.reject(new Error("no route to host")),
+      }),
+      incarnations: {
+        ...world.parts("cyd").incarnations,
+        first: cyd.node.incarnation + 1_000_000,
+      },
+    });
+    const start = world.clock.now();
+    const closing = cyd.node.close();
+    await passFor(world.clock, again.node.join("memory://bob"));
+    await passFor(world.clock, closing);
+    const error = await assertRejects(
+      () => passFor(world.clock, request),
+      RequestError,
+      "it is gone",
+    );
+    assertEquals(error.reason, "lost");
+    assert(world.clock.now() - start < 3_000);
   });
 
   Deno.test(`Node over ${name}() knows no way to a node whose relay is gone`, async () => {
