@@ -73,8 +73,8 @@ interface Pieces {
  * A node tells all of it to each node that it meets, and to all what changes, at
  * once. What is lost on the way is repaired: a digest of a few bytes says how far the
  * node is, one second after the last change, and then after twice as long each time,
- * up to every 30 s; whoever is behind asks for all until it has it. What a node tells is ordered by
- * its incarnation and, within one start, by a sequence.
+ * up to every 30 s; whoever is behind asks for all until it has it. What a node tells is
+ * ordered by its incarnation and, within one start, by a sequence.
  */
 export class Interest {
   /** Rises with every change of who handles what. */

@@ -142,9 +142,10 @@ const RETURN_TIMEOUT = 500;
  * - **Suspicion.** A member that nobody reached by the end of the interval is a suspect,
  *   and everybody is told, itself first. It refutes by a higher incarnation. The more
  *   accuse it, the sooner it is given up: 4 s at the earliest up to 10 nodes, 6.8 s with
- *   50; 24 s and 41 s where only one does. Of those whom one node names, one counts. Helpers that failed count as accusers. Of two
- *   nodes neither can ask a third, so there it takes 12 s.
- *   A suspect is asked a last time, and one that is heard is not given up.
+ *   50; 24 s and 41 s where only one does. Of those whom one node names, one counts.
+ *   Helpers that failed count as accusers. Of two nodes neither can ask a third, so
+ *   there it takes 12 s. A suspect is asked a last time, and one that is heard is not
+ *   given up.
  * - **Nobody dies of hearsay.** A member that others gave up, or say has left, must fail
  *   to answer this node and its helpers as well, or have been a suspect here for long.
  * - **Broken links.** A link that ends is a reason to probe at once. A member whose link
@@ -184,9 +185,10 @@ const RETURN_TIMEOUT = 500;
  * What it refuses is in `counters`: `malformed`, `unknown` (message types and versions),
  * `stranger` (from a node that is no member), `stale` (older than known), `implausible`
  * (too far ahead), `contradicted` (of a node whose own link says otherwise), `full` (no
- * room for another member), `crowded` (no room for another candidate), `forgotten` (gone nodes and news forgotten early), `hasty`
- * (accused again right after a refutation), `busy` (asked for more than it does at a
- * time), `unsent` (no way to a node); and `refuted` counts accusations of this node.
+ * room for another member), `crowded` (no room for another candidate), `forgotten` (gone
+ * nodes and news forgotten early), `hasty` (accused again right after a refutation),
+ * `busy` (asked for more than it does at a time), `unsent` (no way to a node); and
+ * `refuted` counts accusations of this node.
  *
  * @example A cluster over a wide-area network
  * ```ts
