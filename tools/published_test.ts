@@ -5,7 +5,7 @@ import { scan } from "./scan.ts";
 
 /** What a published module may import from elsewhere. */
 const PUBLISHED =
-  /^jsr:@(?:std|devts)\/[a-z]+@\^\d|^npm:\/?(?:msgpackr|d3-force|fast-check|@peculiar\/x509|@nats-io\/transport-node)@\^?\d|^node:(?:sqlite|tls|stream|timers)$/;
+  /^jsr:@(?:std|devts)\/[a-z]+@\^\d|^npm:\/?(?:msgpackr|d3-force|fast-check|@peculiar\/x509|@nats-io\/transport-node)@\^?\d|^node:(?:fs\/promises|sqlite|tls|stream|timers)$/;
 
 const decoder = new TextDecoder();
 
