@@ -278,6 +278,16 @@ Deno.test("node.keyring changes the secret of a cluster while it runs", async ()
   assertEquals(await fresh.join(address), 1);
 });
 
+Deno.test("node.keyring logs a step that fails, and that nobody awaits", async () => {
+  const one = nodeWith({ secret: createSecret() });
+  await using _one = one.node;
+  keyringOf(one.node).install("short");
+  await one.logged("Cannot use the secret");
+  keyringOf(one.node).use("nothing");
+  await one.logged('Cannot use the key "nothing"');
+  assertEquals(one.node.counters.rejections, 2);
+});
+
 Deno.test("node.keyring refuses to use what a member has not installed", async () => {
   const secret = createSecret();
   const one = nodeWith({ secret });

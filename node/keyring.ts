@@ -45,6 +45,8 @@ export interface ClusterKeyringOptions {
   guests(): readonly NodeId[];
   /** Makes the links anew that were proven by a secret. */
   renew(keyId: string): Promise<void>;
+  /** Sees to a step that fails and that nobody awaits. */
+  quiet<T>(step: Promise<T>): Promise<T>;
 }
 
 /**
@@ -76,9 +78,13 @@ export class ClusterKeyring {
    * @throws {TypeError} If it is malformed.
    * @throws {RangeError} If this node's ring is full.
    */
-  async install(
+  install(
     secret: Secret,
   ): Promise<{ readonly id: string; readonly nodes: KeyringReport }> {
+    return this.#options.quiet(this.#install(secret));
+  }
+
+  async #install(secret: Secret): ReturnType<ClusterKeyring["install"]> {
     const { ring } = this.#options;
     const id = await ring.install(secret);
     const keys = await ring.secretKeys();
@@ -93,7 +99,11 @@ export class ClusterKeyring {
    * @throws {KeyringError} If a member has not installed it, or does not answer.
    * @throws {RangeError} If this node has not.
    */
-  async use(id: string): Promise<KeyringReport> {
+  use(id: string): Promise<KeyringReport> {
+    return this.#options.quiet(this.#use(id));
+  }
+
+  async #use(id: string): Promise<KeyringReport> {
     const members = await this.#ready(
       "use",
       id,
@@ -111,7 +121,11 @@ export class ClusterKeyring {
    * @throws {KeyringError} If a member still uses it, or does not answer.
    * @throws {RangeError} If this node still uses it.
    */
-  async remove(id: string): Promise<KeyringReport> {
+  remove(id: string): Promise<KeyringReport> {
+    return this.#options.quiet(this.#remove(id));
+  }
+
+  async #remove(id: string): Promise<KeyringReport> {
     const members = await this.#ready(
       "remove",
       id,

@@ -1629,6 +1629,7 @@ export class Node<E extends object = AnyEvents> implements AsyncDisposable {
         scope,
         guests: () => this.#links.guests(),
         renew: (keyId) => this.#links.renew(keyId),
+        quiet: (step) => this.#quiet(step, true),
       }));
   }
 
