@@ -111,24 +111,26 @@ const resumed: Row = {
     "it is sent at most what it had not, and 0.1 of an uncut transfer; nothing missing",
   async measure({ short, progress }) {
     const count = short ? 100_000 : 1_000_000;
-    // So slow that the kill falls in the middle of it.
-    const rate = [String(RATE_PER_KEY * count)];
     const folder = await Deno.makeTempDir();
     const kept = { path: `${folder}/state.db` };
     try {
-      await using first = start(["-A"], rate);
-      await using second = start(["-A"], rate);
+      await using first = start(["-A"], ["faults"]);
+      await using second = start(["-A"], ["faults"]);
       await first.ask("fill", { count });
       const address = (await first.ask("listen")).text("address");
       await second.ask("listen");
       await second.ask("join", { address });
       const { bytes: once } = await taken(second, count);
       progress(`two nodes hold ${count} keys`);
+      // Half of it takes 3 s, so that the newcomer is killed in the middle of it.
+      const rate = RATE_PER_KEY * count;
+      for (const source of [first, second]) await source.ask("slow", { rate });
       await using newcomer = start();
       await newcomer.ask("keep", kept);
       await newcomer.ask("join", { address });
       await taken(newcomer, count / 2);
       await newcomer.kill();
+      for (const source of [first, second]) await source.ask("fast");
       await using again = start();
       const had = (await again.ask("keep", kept)).number("size");
       await again.ask("join", { address });
