@@ -25,6 +25,9 @@ export interface FeedOptions {
   dropped(): void;
 }
 
+/** What settles once an event that waits in a feed is handled: so far, no handler runs for it. */
+export class Kept extends Promise<void> {}
+
 /** An event that waits, and whoever waits for its receipt. */
 interface Waiting {
   readonly received: Received<unknown>;
@@ -124,7 +127,7 @@ export class EventFeed implements Feed<unknown> {
     if (this.#ended) return;
     const { from, name, signal, headers, delivery } = context;
     const isDelivery = delivery !== undefined;
-    const receipt = isDelivery ? Promise.withResolvers<void>() : null;
+    const receipt = isDelivery ? Kept.withResolvers<void>() : null;
     const told = { data, from, name, signal, headers };
     const received = isDelivery ? { ...told, delivery } : told;
     const waiting = { received, receipt };

@@ -11,6 +11,7 @@ import { pair, virtualWorld, type World } from "./_world_test.ts";
 
 interface Events {
   tick(number: number): void;
+  ask(number: number): number;
 }
 
 async function two(world: World) {
@@ -113,6 +114,27 @@ Deno.test("events() ends with its signal, and with the node", async () => {
   await passFor(world.clock, bob.close());
   assertEquals((await waiting).done, true);
   assertThrows(() => bob.events("tick", { limit: 0 }), RangeError);
+});
+
+Deno.test("events() keeps more deliveries than handlers may run, and the answers come", async () => {
+  await using world = virtualWorld();
+  const { one, two } = await pair<Events>(world, { limits: { running: 10 } });
+  const feed = two.node.events("tick");
+  one.node.on("ask", (number) => number);
+  await pass(world.clock, 2_000);
+  const outcomes = Promise.all(
+    // What answers come behind: more than one message.
+    Array.from({ length: 300 }, (_, i) => one.node.deliver("tick", i)),
+  );
+  const answers: unknown[] = [];
+  const taken = (async () => {
+    for await (const { data, from } of feed) {
+      answers.push(await two.node.request(from, "ask", data));
+      if (data === 299) break;
+    }
+  })();
+  await passFor(world.clock, Promise.all([outcomes, taken]), 2_000);
+  assertEquals(answers, Array.from({ length: 300 }, (_, i) => i));
 });
 
 Deno.test("events() that another handler of the same event ends does not hold it back", async () => {

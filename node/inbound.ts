@@ -15,6 +15,7 @@ import {
   UNHANDLED,
 } from "./delivery_wire.ts";
 import { reasonOf } from "./errors.ts";
+import { Kept } from "./feed.ts";
 import { type Handlers, invoke, type Registration } from "./handlers.ts";
 import type { MetLimits } from "./limits.ts";
 import type { Receipts, Window } from "./receipts.ts";
@@ -95,6 +96,8 @@ interface Running {
   readonly origin: Origin;
   readonly name: string;
   readonly since: number;
+  /** Whether it is one of those of which only so many may run. */
+  readonly counts: boolean;
 }
 
 /** A name as a bundle uses it. */
@@ -398,7 +401,7 @@ export class Inbound implements BundleVisitor<Resolved> {
   /** A receipt leaves once all handlers have ended. */
   #attend(result: Promise<unknown>, name: string, handling: Handling): void {
     handling.open++;
-    const running = this.#begin(name);
+    const running = this.#begin(name, !(result instanceof Kept));
     result.then(
       () => {
         this.#ended(running);
@@ -615,17 +618,18 @@ export class Inbound implements BundleVisitor<Resolved> {
     this.#most = Math.max(ORIGINS, 2 * this.#origins.size);
   }
 
-  #begin(name: string): Running {
+  #begin(name: string, counts: boolean): Running {
     const origin = this.#origin;
-    const running: Running = { origin, name, since: this.#options.clock.now() };
+    const since = this.#options.clock.now();
+    const running: Running = { origin, name, since, counts };
     this.#running.add(running);
-    origin.running++;
+    if (counts) origin.running++;
     this.#watch();
     return running;
   }
 
   #follow(result: Promise<unknown>, name: string, request: number): void {
-    const running = this.#begin(name);
+    const running = this.#begin(name, true);
     const { from } = running.origin;
     result.then(
       (value) => {
@@ -646,7 +650,8 @@ export class Inbound implements BundleVisitor<Resolved> {
 
   #ended(running: Running): void {
     if (!this.#running.delete(running)) return;
-    const { origin } = running;
+    const { origin, counts } = running;
+    if (!counts) return;
     origin.running--;
     this.#drop(origin);
     this.#giveRoom(origin);
