@@ -39,8 +39,8 @@ export interface NodeOptions {
    */
   readonly cluster: string;
   /**
-   * The id of the node, unique in the cluster: 1 to 64 printable ASCII characters. Give
-   * the same after a restart, and the others know it as the same node.
+   * The id of the node, unique in the cluster: 1 to 64 printable ASCII characters other
+   * than spaces. Give the same after a restart, and the others know it as the same node.
    *
    * @default {32 random hexadecimal digits}
    */
