@@ -1,9 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import {
   cpuOf,
-  cpuOfAll,
+  cpuOfTree,
   parseCpu,
   parseCpuOfAll,
+  parseFamily,
   parseResident,
   residentOf,
 } from "./processes.ts";
@@ -19,9 +20,21 @@ Deno.test("parseCpuOfAll() adds what programs took, and what was stolen", () => 
   assertEquals(parseCpuOfAll(stat), 1_270);
 });
 
-Deno.test("cpuOfAll() is as much as this process has taken, or more", () => {
+Deno.test("parseFamily() reads the parent, and adds what children took that have ended", () => {
+  const stat = "42 (a (b) c) S 7 42 42 0 -1 4194304 1 2 3 4 150 25 30 5 20 0";
+  assertEquals(parseFamily(stat), { parent: 7, cpu: 2_100 });
+});
+
+Deno.test("cpuOfTree() counts this process and those that it started, ended ones too", async () => {
+  const before = cpuOfTree(Deno.pid);
+  assert(before >= cpuOf(Deno.pid) - 10);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "for (let i = 0; i < 1e8; i++) Math.sqrt(i);"],
+  });
   const own = cpuOf(Deno.pid);
-  assert(cpuOfAll() >= own);
+  assert((await child.output()).success);
+  const children = cpuOfTree(Deno.pid) - before - (cpuOf(Deno.pid) - own);
+  assert(children >= 20, `${children} ms`);
 });
 
 Deno.test("parseResident() reads VmRSS", () => {

@@ -59,6 +59,7 @@ export function rowOf(
       return {
         figure: `${figure}; ${service.figure}`,
         held: held && service.held,
+        skipped: held && service.skipped === true,
       };
     },
   };
