@@ -1,5 +1,7 @@
-import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 import { Child } from "../../../bench/child.ts";
+import { Others } from "../../../bench/processes.ts";
+import { late } from "../late.ts";
+import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 
 const PROCESSES = 8;
 const EVENTS = 10_000;
@@ -25,6 +27,7 @@ async function measure(
   { short, progress }: MeasureOptions,
 ): Promise<Measurement> {
   await using processes = new AsyncDisposableStack();
+  const machine = new Others();
   const count = short ? EVENTS_SHORT : EVENTS;
   const spawn = (id: string): Member => ({
     id,
@@ -62,12 +65,13 @@ async function measure(
   const right = `all ${
     PROCESSES - 1
   } times ${count} events right at ${PROCESSES} processes`;
-  return {
-    figure: `${first ?? right}; after the restart ${
-      second ?? right
-    }; noticed within ${worst} ms`,
-    held: first === null && second === null && worst <= NOTICED_WITHIN,
-  };
+  const figure = `${first ?? right}; after the restart ${
+    second ?? right
+  }; noticed within ${worst} ms`;
+  const isRight = first === null && second === null;
+  return isRight && worst > NOTICED_WITHIN
+    ? late(figure, machine)
+    : { figure, held: isRight };
 }
 
 /** The first listens, the others join its cluster port. */

@@ -3,6 +3,7 @@ import { Others } from "../../../bench/processes.ts";
 import { pause } from "../../../bench/serve.ts";
 import { seededRandom } from "@devts/routing/testing";
 import { ROUTERS } from "../../sim/parts.ts";
+import { late } from "../late.ts";
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 import { CUTS, cutTransfer } from "./stream_cuts.ts";
 import {
@@ -35,8 +36,6 @@ const TURNS = 7;
 const FEWEST_TURNS = 3;
 const LONGEST: readonly [full: number, short: number] = [120_000, 30_000];
 const OTHERS = 0.1;
-/** Where they take more of one, they can be why a stream is slower than a raw socket. */
-const DISTURBING = 0.5;
 /** How long an end may take to learn that the other one was killed, in ms. */
 const NOTICED = 15_000;
 const PATIENCE = 120_000;
@@ -112,17 +111,15 @@ async function measureThroughput(
     median(of.map((rate, i) => rate / (rawRates[i] ?? NaN)));
   const ratio = ratioOf(rates);
   const isEqual = await sameSum(row, total, size);
-  if (ratio < TARGET && isEqual && others.share > DISTURBING) {
-    return { figure: disturbed(others.share), held: false, skipped: true };
-  }
-  return {
-    figure: `${ratio.toFixed(2)} × (${median(rates).toFixed(0)} MB/s, raw ${
-      median(rawRates).toFixed(0)
-    }), ${ratioOf(keptRates).toFixed(2)} × where memory is not given back; ${
-      isEqual ? "the checksum is equal" : "THE CHECKSUM DIFFERS"
-    }`,
-    held: ratio >= TARGET && isEqual,
-  };
+  const figure = `${ratio.toFixed(2)} × (${
+    median(rates).toFixed(0)
+  } MB/s, raw ${median(rawRates).toFixed(0)}), ${
+    ratioOf(keptRates).toFixed(2)
+  } × where memory is not given back; ${
+    isEqual ? "the checksum is equal" : "THE CHECKSUM DIFFERS"
+  }`;
+  if (isEqual && ratio < TARGET) return late(figure, others);
+  return { figure, held: isEqual && ratio >= TARGET };
 }
 
 async function sameSum(
@@ -194,12 +191,6 @@ function events(isRelayed: boolean): Row {
   };
 }
 
-function disturbed(others: number): string {
-  return `other programs took ${
-    (100 * others).toFixed(0)
-  } % of a processor: what they do is not told from what the stream does`;
-}
-
 /** How long events took in a turn, in ms, and what else there was. */
 interface Turn {
   readonly count: number;
@@ -241,7 +232,10 @@ async function measureEvents(
   }
   await sender.ask("stop events");
   if (turns.length < FEWEST_TURNS) {
-    return { figure: disturbed(median(shares)), held: false, skipped: true };
+    const share = (100 * median(shares)).toFixed(0);
+    const figure =
+      `other programs took ${share} % of a processor: what they do is not told from what the stream does`;
+    return { figure, held: false, skipped: true };
   }
   const of = (what: keyof Turn): number =>
     median(turns.map((each) => each[what]));

@@ -3,7 +3,9 @@ import { Child } from "../../../bench/child.ts";
 import { devtsOver } from "../../../bench/devts_peer.ts";
 import { measure, type Work } from "../../../bench/measure.ts";
 import { rawOver } from "../../../bench/raw_peer.ts";
+import { Others } from "../../../bench/processes.ts";
 import { now, pause } from "../../../bench/serve.ts";
+import { late } from "../late.ts";
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 import { shared } from "../speed/shared.ts";
 import { together } from "../together.ts";
@@ -103,17 +105,19 @@ type Signal = "SIGKILL" | "SIGSTOP" | "SIGTERM";
 const afterSignals = shared(async () => {
   await using pairs = new AsyncDisposableStack();
   const hosts = ["127.0.0.1", "127.0.0.1"] as const;
-  const all: { signal: Signal; idle: number; pair: Pair }[] = [];
+  const running: { signal: Signal; idle: number; pair: Pair }[] = [];
   for (const idle of IDLES) {
     for (const signal of SIGNALS) {
       const pair = pairs.use(await Pair.start("quic", hosts, { idle }));
-      all.push({ signal, idle, pair });
+      running.push({ signal, idle, pair });
     }
   }
-  return await Promise.all(all.map(async ({ signal, idle, pair }) => ({
+  const others = new Others();
+  const all = await Promise.all(running.map(async ({ signal, idle, pair }) => ({
     ...{ signal, idle },
     ...await afterSignal(pair, signal, idle),
   })));
+  return { all, others: { share: others.share } };
 });
 
 /** A peer that says nothing any more is missed; one that is told to end says goodbye. */
@@ -130,14 +134,13 @@ function signalled(signal: Signal, idle: number): Row {
         limit / 1_000
       } s: the idle time of ${seconds} s, a probe, and 1 s`,
     measure: async (options) => {
-      const all = await afterSignals(options);
+      const { all, others } = await afterSignals(options);
       const { reason = "", took = NaN } =
         all.find((one) => one.signal === signal && one.idle === idle) ?? {};
       const isRight = reason === (isTold ? "left" : "failed");
-      return {
-        figure: isRight ? `${(took / 1_000).toFixed(2)} s` : reason,
-        held: isRight && took <= limit,
-      };
+      const figure = isRight ? `${(took / 1_000).toFixed(2)} s` : reason;
+      if (isRight && took > limit) return late(figure, others);
+      return { figure, held: isRight };
     },
   };
 }

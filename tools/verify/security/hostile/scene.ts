@@ -9,6 +9,8 @@ import { percentiles } from "../../../../bench/requests.ts";
 import { pause, silent } from "../../../../bench/serve.ts";
 import type { Values } from "../../../../bench/values.ts";
 import { Stranger } from "../../cluster/stranger.ts";
+import { late } from "../../late.ts";
+import type { Measurement } from "../../runner.ts";
 import type { Events } from "./events.ts";
 
 const protocol = v1();
@@ -18,8 +20,6 @@ const REQUEST_EVERY = 2;
 const ENOUGH = 200;
 /** How much longer an honest request may take than without an attack, at the 99th percentile, in ms. */
 export const SLOWER = 200;
-/** Where others take more of a processor, they can be what makes a request slow. */
-export const DISTURBING = 0.5;
 
 /** How a node that is attacked is run. */
 export interface VictimOptions {
@@ -161,7 +161,7 @@ export class Scene implements AsyncDisposable {
   }
 
   /** What must hold whatever was done: nothing uncaught, little memory, good service. */
-  async outcome(mebibytes: number, limit: number): Promise<Outcome> {
+  async outcome(mebibytes: number, limit: number): Promise<Measurement> {
     const served = await this.#service.stop();
     const growth = this.#memory.stop();
     const report = await this.victim.ask("report");
@@ -171,23 +171,14 @@ export class Scene implements AsyncDisposable {
     const isSlow = served.p99 > Math.min(limit, p99 + SLOWER);
     const held = uncaught === 0 && growth <= mebibytes &&
       served.failed === 0 && !lost;
-    if (held && isSlow && this.#others.share > DISTURBING) {
-      return {
-        figure: disturbed(served.p99, this.#others.share),
-        held: false,
-        skipped: true,
-      };
-    }
-    return {
-      figure: `memory +${
-        growth.toFixed(0)
-      } MiB, ${served.count} honest requests, ${served.failed} failed, p99 ${
-        served.p99.toFixed(0)
-      } ms (calm ${p99.toFixed(0)} ms), ${uncaught} uncaught${
-        lost ? ", honest member lost" : ""
-      }`,
-      held: held && !isSlow,
-    };
+    const figure = `memory +${
+      growth.toFixed(0)
+    } MiB, ${served.count} honest requests, ${served.failed} failed, p99 ${
+      served.p99.toFixed(0)
+    } ms (calm ${p99.toFixed(0)} ms), ${uncaught} uncaught${
+      lost ? ", honest member lost" : ""
+    }`;
+    return held && isSlow ? late(figure, this.#others) : { figure, held };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -202,19 +193,6 @@ export class Scene implements AsyncDisposable {
 export interface Outcome {
   readonly figure: string;
   readonly held: boolean;
-  /**
-   * Whether it was slow for a reason that it is not told from.
-   *
-   * @default {false}
-   */
-  readonly skipped?: boolean;
-}
-
-/** Why it is not known whether an attack made requests slow: so slow they were, in ms. */
-export function disturbed(p99: number, others: number): string {
-  return `honest p99 ${p99.toFixed(0)} ms while other programs took ${
-    (100 * others).toFixed(0)
-  } % of a processor: they may be why`;
 }
 
 /** Starts a victim, by another command where `by` is one. */

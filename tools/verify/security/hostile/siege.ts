@@ -2,16 +2,10 @@ import type { Measurement, MeasureOptions, Row } from "../../runner.ts";
 import { Child } from "../../../../bench/child.ts";
 import { Others } from "../../../../bench/processes.ts";
 import type { Values } from "../../../../bench/values.ts";
+import { late } from "../../late.ts";
 import { Networks } from "../../routing/networks.ts";
 import { all } from "./attack.ts";
-import {
-  disturbed,
-  DISTURBING,
-  Memory,
-  type Outcome,
-  SLOWER,
-  startVictim,
-} from "./scene.ts";
+import { Memory, type Outcome, SLOWER, startVictim } from "./scene.ts";
 
 /** How long all attacks go on at once, in ms. */
 const LONG = 60_000;
@@ -94,7 +88,7 @@ async function lay(
   const key = secret ? crypto.getRandomValues(new Uint8Array(32)).toHex() : "";
   const start = (host: string): Child =>
     processes.use(startVictim([host, key], networks.on(host)));
-  const [victim, honest, late] = [
+  const [victim, honest, newcomer] = [
     start("victim"),
     start("honest"),
     start("late"),
@@ -143,7 +137,7 @@ async function lay(
   for (const { horde, attacks } of hordes) {
     await horde.ask("attack", { attacks: attacks.join() });
   }
-  const joining = joins(late, [tcp, quic]);
+  const joining = joins(newcomer, [tcp, quic]);
   const served = { count: 0, failed: 0, p99: 0 };
   const serve = async (ms: number): Promise<void> => {
     const part = await honest.ask("request", { to: "victim", ms });
@@ -177,7 +171,6 @@ async function lay(
   const report = await victim.ask("report");
   const lost = report.text("left").split(",").includes("honest");
   const own = check(seen);
-  const { share } = others;
   const isSlow = served.p99 > Math.min(250, calm.number("p99") + SLOWER);
   const bounds = all({
     [`memory +${growth.toFixed(0)} MiB`]: growth <= bound,
@@ -185,21 +178,16 @@ async function lay(
       `${served.count} honest requests, ${served.failed} failed, p99 ${
         served.p99.toFixed(0)
       } ms (calm ${calm.number("p99").toFixed(0)} ms)`
-    ]: served.failed === 0 && (!isSlow || share > DISTURBING),
+    ]: served.failed === 0,
     [`${report.number("uncaught")} uncaught`]: report.number("uncaught") === 0,
     "no member lost": !lost,
     [`a new one joined after ${joined.toFixed(0)} ms`]: joined < 15_000,
   });
+  const figure = `${own.figure}; ${bounds.figure}; ${
+    seen.seconds.toFixed(0)
+  } s, ${(seen.cpu / seen.seconds / 10).toFixed(0)} % of a processor`;
   const held = own.held && bounds.held;
-  if (held && isSlow) {
-    return { figure: disturbed(served.p99, share), held: false, skipped: true };
-  }
-  return {
-    figure: `${own.figure}; ${bounds.figure}; ${seen.seconds.toFixed(0)} s, ${
-      (seen.cpu / seen.seconds / 10).toFixed(0)
-    } % of a processor`,
-    held,
-  };
+  return held && isSlow ? late(figure, others) : { figure, held };
 }
 
 function program(
