@@ -10,6 +10,9 @@ import { type Head, readHead, writeHead } from "./_page.ts";
 /** Nodes of a tree, or buckets, that one message asks about. */
 export const MAX_ASKED = 1_024;
 
+/** What a message takes for a summary, in bytes. */
+export const SUMMARY_SIZE = 12;
+
 /** Nodes of a tree that are asked about. */
 export interface Asked {
   readonly head: Head;
@@ -17,7 +20,7 @@ export interface Asked {
   readonly indices: readonly number[];
 }
 
-/** An entry that the asking node has. */
+/** An entry that the asking node has, or needs not. */
 export interface Summary {
   readonly keyHash: number;
   readonly low: number;
@@ -80,13 +83,12 @@ export function differing(
   return found;
 }
 
-/** The slots of some buckets that have a value, and what is told of them. */
+/** The slots of some buckets, tombstones included, and what is told of them. */
 export function summarize(
   entries: Entries,
   buckets: readonly number[],
 ): { slots: number[]; summaries: Summary[] } {
-  const slots = entries.slotsOf(new Set(buckets))
-    .filter((slot) => !entries.isTombstone(slot));
+  const slots = entries.slotsOf(new Set(buckets));
   const summaries = slots.map((slot) => ({
     keyHash: entries.hashAt(slot),
     ...entries.versionAt(slot),
@@ -100,7 +102,9 @@ export function writeBuckets(
   buckets: readonly number[],
   summaries: readonly Summary[],
 ): Uint8Array {
-  const writer = new Writer(256 + 4 * buckets.length + 12 * summaries.length);
+  const writer = new Writer(
+    256 + 4 * buckets.length + SUMMARY_SIZE * summaries.length,
+  );
   writeHead(writer, head);
   writeNumbers(writer, buckets);
   writer.u32(summaries.length);

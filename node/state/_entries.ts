@@ -275,6 +275,15 @@ export class Entries {
     return { low: this.#low, high: this.#high };
   }
 
+  /** The hashes of the key and of the version of a write. */
+  summaryOf(
+    { key, replica, time, counter }: Readonly<Write>,
+  ): Digest & { readonly keyHash: number } {
+    const keyHash = hashText(key);
+    this.#hash(keyHash, time, counter, replica);
+    return { keyHash, low: this.#low, high: this.#high };
+  }
+
   /** The slots of some buckets, tombstones included. */
   slotsOf(buckets: ReadonlySet<number>): number[] {
     const slots: number[] = [];
@@ -362,10 +371,22 @@ export class Entries {
   }
 
   #hashVersion(slot: number, replica: Replica): void {
-    const time = this.timeAt(slot);
+    this.#hash(
+      this.hashAt(slot),
+      this.timeAt(slot),
+      this.counterAt(slot),
+      replica,
+    );
+  }
+
+  #hash(
+    keyHash: number,
+    time: number,
+    counter: number,
+    replica: Replica,
+  ): void {
     const when = hashPair(time / 2 ** 32 | 0, time | 0);
-    const who = hashPair(replica.hash, this.counterAt(slot));
-    const keyHash = this.hashAt(slot);
+    const who = hashPair(replica.hash, counter);
     this.#low = hashPair(hashPair(keyHash, when), who);
     this.#high = hashPair(hashPair(who, keyHash), when);
   }

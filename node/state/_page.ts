@@ -32,7 +32,10 @@ export const NEW = 64;
 const IS_DELETE = 1;
 const MAX_REPLICAS = 65_535;
 
-/** The writes of a replica that a message tells of: those after `from`, up to `to`. */
+/**
+ * The writes of a replica that a message tells of: those after `from`, up to `to`. Where
+ * it says what the sender holds in all, tombstones up to `from` have been collected.
+ */
 export interface Span {
   readonly id: string;
   readonly from: number;

@@ -93,6 +93,8 @@ export interface ScanOptions {
 export class Scan {
   /** What all nodes that it came from had of each replica. */
   readonly marks = new Map<string, number>();
+  /** Up to where one of them had collected tombstones. */
+  readonly floors = new Map<string, number>();
   /** Lives of nodes that all of them took for over. */
   readonly settled = new Map<string, Settled>();
   /** When the last page came. */
@@ -214,6 +216,9 @@ export class Scan {
   /** What is complete in the end is what was so for each page. */
   #note({ spans, settled }: Head): void {
     const marks = new Map(spans.map(({ id, to }) => [id, to]));
+    for (const { id, from } of spans) {
+      if (from > (this.floors.get(id) ?? 0)) this.floors.set(id, from);
+    }
     if (this.#hasPage) {
       lower(this.marks, marks);
       lowerSettled(this.settled, new Map(settled));

@@ -4,11 +4,13 @@ import { shown } from "./_checks.ts";
 import {
   type Asked,
   differing,
+  MAX_ASKED,
   readAsked,
   readBuckets,
   readNumbers,
   summarize,
   type Summary,
+  SUMMARY_SIZE,
   writeAsked,
   writeBuckets,
   writeHashes,
@@ -185,6 +187,8 @@ export class Store {
   readonly #early = new Map<Replica, Early[]>();
   #earlyBytes = 0;
   readonly #write: Write;
+  /** Takes what was told and not taken, where somebody wants to know. */
+  #refused: Summary[] | null = null;
   readonly #scratch = new Writer(PAGE_SIZE + 65_536);
 
   constructor(options: StoreOptions) {
@@ -531,7 +535,6 @@ export class Store {
       const seq = told.seqs[i] ?? 0;
       const key = told.keys[i] ?? "";
       if (!replica) continue;
-      if (seq <= (known[span] ?? 0) && entries.find(key) < 0) continue;
       const isDelete = told.deletes[i] === 1;
       const value = told.values[i];
       write.key = key;
@@ -541,7 +544,11 @@ export class Store {
       write.counter = told.counters[i] ?? 0;
       write.isDelete = isDelete;
       write.value = value;
-      if (entries.merge(write) !== "taken") continue;
+      const isPast = seq <= (known[span] ?? 0) && entries.find(key) < 0;
+      if (isPast || entries.merge(write) !== "taken") {
+        this.#refused?.push(entries.summaryOf(write));
+        continue;
+      }
       this.changed?.(key, value, isDelete, false);
       changes++;
     }
@@ -618,17 +625,22 @@ export class Store {
   /**
    * A transfer is complete: this node holds what the other held.
    *
+   * @param floors Up to which numbers the other one had collected tombstones: this node has
+   * not seen them either, and cannot tell of them by lists.
    * @returns The replicas of which more is known now.
    */
   complete(
     cursor: ReadonlyMap<string, number>,
     settled: Head["settled"],
+    floors?: ReadonlyMap<string, number>,
   ): Replica[] {
     const { replicas } = this.entries;
     const moved: Replica[] = [];
     for (const [id, to] of cursor) {
       const replica = replicas.intern(id);
       if (replica === this.self || to <= replica.mark) continue;
+      const floor = Math.min(to, floors?.get(id) ?? 0);
+      if (floor > replica.floor) replica.floor = floor;
       this.#advance(replica, to);
       this.#drain(replica);
       moved.push(replica);
@@ -805,16 +817,12 @@ export class Store {
     const order = this.#ordered();
     const spans = Array.from(
       this.entries.replicas,
-      (replica) => ({
-        id: replica.id,
-        from: 0,
-        to: order.marks.get(replica) ?? 0,
-      }),
+      (replica) => spanOf(replica, order.marks.get(replica) ?? 0),
     );
-    const spanOf = this.#spanIndex(spans);
+    const indexOf = this.#spanIndex(spans);
     const scratch = this.#scratch;
     scratch.at = 0;
-    const next = this.#addRange(scratch, order, spanOf, { from, to });
+    const next = this.#addRange(scratch, order, indexOf, { from, to });
     const writer = new Writer(512 + scratch.at);
     const flags = SCAN | (next ? 0 : DONE);
     writeHead(writer, { ...this.#answerHead(), flags, spans });
@@ -827,7 +835,7 @@ export class Store {
   #addRange(
     writer: Writer,
     order: KeyOrder,
-    spanOf: ReadonlyMap<number, number>,
+    indexOf: ReadonlyMap<number, number>,
     { from, to }: Range,
   ): Place | null {
     const { entries } = this;
@@ -839,7 +847,7 @@ export class Store {
         const key = entries.keyAt(slot) ?? "";
         if (hash >= to) return null;
         if (!isAfter(hash, key, from)) continue;
-        const span = spanOf.get(entries.originAt(slot)) ?? 0;
+        const span = indexOf.get(entries.originAt(slot)) ?? 0;
         const isAdded = writer.at < PAGE_SIZE &&
           this.#addSlot(writer, span, slot);
         if (!isAdded) return last;
@@ -899,13 +907,24 @@ export class Store {
     return lacking(this.entries, buckets);
   }
 
-  /** Asks for what differs in some buckets: at most 1,024. */
+  /** So many buckets can be asked about at once: what is here of them takes half a message. */
+  get bucketsAtOnce(): number {
+    const room = this.#options.maxValue / 2 / SUMMARY_SIZE;
+    const each = Math.max(1, this.entries.slots / BUCKETS);
+    return Math.max(1, Math.min(MAX_ASKED, Math.floor(room / each)));
+  }
+
+  /** Asks for what differs in some buckets, at most 1,024, but for what has been `refused`. */
   askBuckets(
     buckets: readonly number[],
+    refused: readonly Summary[],
   ): { question: Uint8Array; slots: readonly number[] } {
     const { slots, summaries } = summarize(this.entries, buckets);
-    const question = writeBuckets(this.#answerHead(), buckets, summaries);
-    return { question, slots };
+    const question = writeBuckets(this.#answerHead(), buckets, [
+      ...summaries,
+      ...refused,
+    ]);
+    return { question, slots: [...slots, ...refused.map(() => -1)] };
   }
 
   /**
@@ -920,7 +939,7 @@ export class Store {
     const known = new Set(summaries.map(versionKey));
     const held = new Set<number>();
     const spans = this.#allSpans();
-    const spanOf = this.#spanIndex(spans);
+    const indexOf = this.#spanIndex(spans);
     const scratch = this.#scratch;
     scratch.at = 0;
     let isDone = true;
@@ -930,7 +949,7 @@ export class Store {
       if (known.has(versionKey({ keyHash, ...entries.versionAt(slot) }))) {
         continue;
       }
-      const span = spanOf.get(entries.originAt(slot)) ?? 0;
+      const span = indexOf.get(entries.originAt(slot)) ?? 0;
       const isAdded = scratch.at < PAGE_SIZE &&
         this.#addSlot(scratch, span, slot);
       if (!isAdded) isDone = false;
@@ -951,7 +970,7 @@ export class Store {
    * longer.
    *
    * @param repairs Whether it keeps that, and takes again what has been here before.
-   * @returns How many entries changed.
+   * @returns How many entries changed, and which were not taken.
    * @throws {SyntaxError} If it is malformed; then nothing of it is merged.
    * @throws {DriftError} If it is from too far in the future; likewise.
    */
@@ -961,11 +980,18 @@ export class Store {
     head: Head,
     slots: readonly number[],
     repairs: boolean,
-  ): number {
+  ): { changes: number; refused: readonly Summary[] } {
     const absent = readNumbers(reader, slots.length + 1);
     const seqs = absent.map((index) => this.entries.seqAt(slots[index] ?? -1));
-    let changes = this.takePage(bytes, reader, head, repairs);
-    if (repairs) return changes;
+    const refused: Summary[] = [];
+    this.#refused = refused;
+    let changes = 0;
+    try {
+      changes = this.takePage(bytes, reader, head, repairs);
+    } finally {
+      this.#refused = null;
+    }
+    if (repairs) return { changes, refused };
     const marks = new Map(head.spans.map(({ id, to }) => [`r:${id}`, to]));
     const over = overOf(head);
     absent.forEach((index, i) => {
@@ -974,6 +1000,8 @@ export class Store {
       const key = this.entries.keyAt(slot);
       const seq = this.entries.seqAt(slot);
       if (!replica || key === undefined || seq !== seqs[i]) return;
+      // That it has been deleted is forgotten here in its time.
+      if (this.entries.isTombstone(slot)) return;
       const settled = over.get(`n:${replica.node}`);
       const wasKnown = isOver(settled, replica, seq) ||
         (marks.get(`r:${replica.id}`) ?? 0) >= seq;
@@ -982,14 +1010,14 @@ export class Store {
       this.changed?.(key, undefined, true, false);
       changes++;
     });
-    return changes;
+    return { changes, refused };
   }
 
   /** Everything this node has of each replica. */
   #allSpans(): Span[] {
     return Array.from(
       this.entries.replicas,
-      ({ id, mark }) => ({ id, from: 0, to: mark }),
+      (replica) => spanOf(replica, replica.mark),
     );
   }
 
@@ -1074,4 +1102,9 @@ function versionKey({ keyHash, low, high }: Summary): string {
 
 function overOf({ settled }: Head): Map<string, Settled> {
   return new Map(settled.map(([node, one]) => [`n:${node}`, one]));
+}
+
+/** What a node has of a replica: `from` says up to where it has collected tombstones. */
+function spanOf({ id, floor }: Replica, mark: number): Span {
+  return { id, from: Math.min(floor, mark), to: mark };
 }

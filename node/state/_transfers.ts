@@ -1,5 +1,5 @@
 /** Taking over what another node has: by changes, by pages of everything, or by hashes. */
-import { MAX_ASKED } from "./_compare.ts";
+import { MAX_ASKED, type Summary } from "./_compare.ts";
 import type { Reader } from "./_bytes.ts";
 import { DEPTH } from "./_merkle.ts";
 import {
@@ -136,7 +136,9 @@ export class Transfers {
     const { members, now } = this.#options;
     const others = [...members()].filter((one) => one !== id);
     const isDone = await scan.run([id, ...others.slice(0, SCANNED - 1)]);
-    if (isDone) this.#store.complete(scan.marks, [...scan.settled]);
+    if (isDone) {
+      this.#store.complete(scan.marks, [...scan.settled], scan.floors);
+    }
     // What nobody has whole comes by lists, and by comparisons.
     const isOver = isDone || now() - scan.movedAt >= PATIENCE;
     if (isOver) this.#scan = null;
@@ -223,8 +225,9 @@ export class Transfers {
     if (repairs) return;
     // What the other node had at the beginning, this one has now.
     this.#store.complete(
-      new Map(head.spans.map((span) => [span.id, span.to])),
+      new Map(head.spans.map(({ id, to }) => [id, to])),
       head.settled,
+      new Map(head.spans.map(({ id, from }) => [id, from])),
     );
   }
 
@@ -257,21 +260,24 @@ export class Transfers {
   ): Promise<void> {
     const store = this.#store;
     const { ask, changed } = this.#options;
-    for (const asked of inParts(buckets)) {
+    for (const asked of inParts(buckets, store.bucketsAtOnce)) {
+      // What the other node has that is older than what is here it would tell again.
+      const known: Summary[] = [];
       for (let isDone = false; !isDone;) {
-        const { question, slots } = store.askBuckets(asked);
+        const { question, slots } = store.askBuckets(asked, known);
         const page = await ask(id, "buckets", question);
         isDone = (page.head.flags & DONE) !== 0;
         const { bytes, reader, head } = page;
-        const changes = store.takeBuckets(
+        const { changes, refused } = store.takeBuckets(
           bytes,
           reader,
           head,
           slots,
           repairs,
         );
+        known.push(...refused);
         if (changes > 0) changed();
-        else if (!isDone) {
+        else if (!isDone && refused.length === 0) {
           throw new SyntaxError(`Cannot compare with "${id}": it does not end`);
         }
       }
@@ -300,9 +306,12 @@ function advance(cursor: Map<string, number>, { spans }: Head): boolean {
 }
 
 /** Cut into as many as one message asks about. */
-function* inParts(numbers: readonly number[]): Generator<readonly number[]> {
-  for (let i = 0; i < numbers.length; i += MAX_ASKED) {
-    yield numbers.slice(i, i + MAX_ASKED);
+function* inParts(
+  numbers: readonly number[],
+  most = MAX_ASKED,
+): Generator<readonly number[]> {
+  for (let i = 0; i < numbers.length; i += most) {
+    yield numbers.slice(i, i + most);
   }
 }
 

@@ -147,7 +147,7 @@ const resumed: Row = {
         figure: `${ratio.toFixed(3)} of the bytes; it had ${had} of ${count}${
           isSame ? "" : "; the maps differ"
         }`,
-        held: isSame && ratio <= share + 0.1 && had > count / 10,
+        held: isSame && ratio <= share + 0.1 && had > 0,
       };
     } finally {
       await Deno.remove(folder, { recursive: true });
