@@ -5,7 +5,7 @@ import {
   wrapConnection,
   wrapTransport,
 } from "@devts/transport";
-import { RequestError } from "./errors.ts";
+import { JoinError, RequestError } from "./errors.ts";
 import { isSettled, pass, passFor, turn } from "./_support_test.ts";
 import { pair, tally, virtualWorld, type World } from "./_world_test.ts";
 
@@ -94,6 +94,28 @@ Deno.test("Node.close() called by a handler's abort listener is the same close",
   assertEquals(tally(two.told)["close"], 1);
   await passFor(world.clock, one.node.close());
   assertEquals(world.clock.pending, 0);
+});
+
+Deno.test("Node.close() lets go of a connection that it refused, and whose other end goes on", async () => {
+  await using world = virtualWorld();
+  const closes: (string | null)[] = [];
+  const transport = wrapTransport(memory(world.network), {
+    connection: (connection) =>
+      wrapConnection(connection, {
+        close(reason) {
+          closes.push(reason?.message ?? null);
+          return reason ? connection.close(reason) : new Promise(() => {});
+        },
+      }),
+  });
+  const { node } = world.add("ada", { transport });
+  await passFor(world.clock, node.listen("memory://ada"));
+  const stranger = world.add("bob", { cluster: "blue" }).node;
+  const joining = assertRejects(() => stranger.join("memory://ada"), JoinError);
+  await passFor(world.clock, joining);
+  assertEquals(closes, [null]);
+  await passFor(world.clock, node.close());
+  assertEquals(closes, [null, "the node leaves the cluster"]);
 });
 
 Deno.test("Node.close() lets what is queued arrive, in order", async () => {

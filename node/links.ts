@@ -33,6 +33,8 @@ const MAX_ADDRESSES = 4;
 const PROBE_TIMEOUT = 500;
 /** One in so many links is kept for members and for nodes that this one dials. */
 const KEPT_PART = 4;
+/** So many refused connections may close in order at a time. */
+const MAX_REFUSED = 256;
 /** A link that breaks within so many ms may break again and again. */
 const SHORT_LIVED = 1_000;
 /** How often links are looked at for messages that do not get on, in ms. */
@@ -166,6 +168,8 @@ export class Links {
   /** Bytes queued for all links. */
   readonly #queued = { bytes: 0 };
   readonly #waits = new Set<() => void>();
+  /** Connections that close in order, so that a refusal arrives. */
+  readonly #refused = new Set<Connection>();
   readonly #dialing = new Set<AbortController>();
   readonly #turns = new Fifo<() => void>();
   #connecting = 0;
@@ -304,6 +308,7 @@ export class Links {
     const introduced = this.#handshakes.close(reason);
     this.#cancelLook?.();
     for (const cancel of [...this.#waits]) cancel();
+    for (const connection of this.#refused) close(connection, reason);
     const links = [...this.#links.values()];
     await Promise.all([introduced, ...links.map((link) => link.close(reason))]);
   }
@@ -336,7 +341,7 @@ export class Links {
           reason: refusalText(introduced),
           expected: isExpected(introduced.refusal),
         });
-        return closeRefused(connection);
+        return this.#closeRefused(connection);
       }
       this.#establish(connection, introduced);
     } catch (error) {
@@ -510,15 +515,15 @@ export class Links {
         this.#establish(connection, introduced);
         return { type: "linked", id: introduced.peer.id };
       }
-      closeRefused(connection);
-      return this.#refused(dial, address, introduced);
+      this.#closeRefused(connection);
+      return this.#outcomeOf(dial, address, introduced);
     } catch (error) {
       close(connection, reasonOf(error));
       throw error;
     }
   }
 
-  #refused(
+  #outcomeOf(
     dial: Dial,
     address: Address,
     introduced: Extract<Introduced, { refusal: Refusal }>,
@@ -796,6 +801,16 @@ export class Links {
     });
   }
 
+  /** Lets the refusal reach the other end. */
+  #closeRefused(connection: Connection): void {
+    if (this.#closed || this.#refused.size >= MAX_REFUSED) {
+      return close(connection, "it was refused");
+    }
+    this.#refused.add(connection);
+    const closed = (): void => void this.#refused.delete(connection);
+    connection.close().then(closed, closed);
+  }
+
   #reject(connection: Connection, reason: string): void {
     this.#owner.rejected({
       address: connection.remote,
@@ -902,11 +917,6 @@ function dialableFrom(
 
 function schemeOf(address: Address): string {
   return address.slice(0, Math.max(0, address.indexOf(":")));
-}
-
-/** Lets the refusal reach the other end. */
-function closeRefused(connection: Connection): void {
-  connection.close().catch(() => {});
 }
 
 function close(connection: Connection, reason: string): void {
