@@ -99,7 +99,10 @@ export interface ReplicatedState extends AsyncDisposable {
   readonly ready: Promise<void>;
   /** What it did and met. */
   readonly counters: StateCounters;
-  /** Resolves once this node holds what every member held when it was called. */
+  /**
+   * Resolves once this node holds what every member held when it was called; those that
+   * cannot be reached meanwhile are left out.
+   */
   sync(): Promise<void>;
   /** Sixteen hexadecimal digits that are equal on nodes that hold the same. */
   hash(): string;
