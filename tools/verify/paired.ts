@@ -6,7 +6,9 @@ import {
   type Work,
 } from "../../bench/measure.ts";
 import { WORKS } from "../../bench/works.ts";
+import { Others } from "../../bench/processes.ts";
 import { ROOT } from "../members.ts";
+import { late } from "./late.ts";
 import type { MeasureOptions, Row } from "./runner.ts";
 import { ratioOf } from "./speed/results.ts";
 
@@ -68,6 +70,7 @@ async function compare(
   ];
   const works = short ? WORKS.filter(isShort) : WORKS;
   const lines: string[] = [];
+  const others = new Others();
   let worst = 0;
   for (const work of works) {
     const take = (repetitions: number): Promise<readonly Result[]> =>
@@ -90,7 +93,8 @@ async function compare(
     progress(lines.at(-1) ?? "");
   }
   const most = short ? MOST_SHORT : MOST;
-  return { figure: `of ${base}: ${lines.join("; ")}`, held: worst <= most };
+  const figure = `of ${base}: ${lines.join("; ")}`;
+  return worst > most ? late(figure, others) : { figure, held: worst <= most };
 }
 
 /** By what factor each figure has grown. */

@@ -50,7 +50,11 @@ async function live(size: number): Promise<Closed> {
   }
   const isComplete = (node: Node<Events>): boolean =>
     node.members.size === others;
+  // A link may be about to take the place of another one.
+  const isLinked = (node: Node<Events>): boolean =>
+    [...node.members.keys()].every((id) => node.explain(id).isReachable);
   await until(() => nodes.every(isComplete), 60_000);
+  await until(() => nodes.every(isLinked), 60_000);
   const joined = performance.now() - startedAt;
   const reached = await Promise.all(nodes.map((node) => node.emit("hello")));
   const expected = nodes.length * others;
