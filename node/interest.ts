@@ -481,8 +481,8 @@ export class Interest {
     for (const id of [...this.#known.keys(), ...this.#toldTo.keys()]) {
       if (!nodes.has(id)) this.#forget(id);
     }
-    if (nodes.size === 0) return;
-    this.#options.send("all", writeDigest(this.#version));
+    // Without any, it goes on: they may be there again and nobody has seen them go.
+    if (nodes.size > 0) this.#options.send("all", writeDigest(this.#version));
     for (const id of nodes) {
       if (!this.knows(id) && !this.#asked.has(id)) this.#want(id);
     }

@@ -20,6 +20,8 @@ import {
 class Net {
   readonly clock = new VirtualClock();
   readonly nodes = new Map<string, Interest>();
+  /** Whom each of them has a way to. */
+  readonly ways = new Map<string, Set<string>>();
   readonly met = { subscriptions: 0 };
   /** Messages handed to the network. */
   sent = 0;
@@ -58,6 +60,7 @@ class Net {
 
   #add(id: string, ids: string, limit: number): void {
     const others = new Set([...ids].filter((other) => other !== id));
+    this.ways.set(id, others);
     this.nodes.set(
       id,
       new Interest({
@@ -96,6 +99,20 @@ function plain(name: string): Subscription {
 function inGroup(name: string, group: string): Subscription {
   return { name, group: { name: group, strategy: "random", key: "" } };
 }
+
+Deno.test("Interest repairs what changed while nobody could be reached, though nobody was met anew", async () => {
+  const net = new Net("ab");
+  net.clock.tick(100);
+  net.ways.get("a")?.clear();
+  net.node("a").add(plain("x"));
+  await Promise.resolve();
+  net.clock.tick(60_000);
+  assertEquals(net.handling("b", "x"), "");
+  net.ways.get("a")?.add("b");
+  net.clock.tick(34_000);
+  assertEquals(net.handling("b", "x"), "a");
+  net.close();
+});
 
 Deno.test("Interest is known to all, also what changes", async () => {
   const net = new Net("abc");
