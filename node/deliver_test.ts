@@ -412,12 +412,17 @@ Deno.test("deliver() sends no more than a window at a time to a node", async () 
 const MANY = 5_000;
 const STUCK = (): Promise<void> => new Promise(() => {});
 
+/** Two nodes, of which the second one never ends what the first one delivers. */
+async function stuckPair(world: ReturnType<typeof virtualWorld>) {
+  const nodes = await pair(world, { limits: { running: 2 * MANY } });
+  nodes.two.node.on("set", STUCK);
+  await pass(world.clock, 2_000);
+  return nodes;
+}
+
 Deno.test("deliver() fails what waits for room, too, when its node leaves", async () => {
   await using world = virtualWorld();
-  const limits = { running: 2 * MANY };
-  const { one, two } = await pair(world, { limits });
-  two.node.on("set", STUCK);
-  await pass(world.clock, 2_000);
+  const { one, two } = await stuckPair(world);
   const outcomes = Promise.allSettled(
     Array.from({ length: MANY }, (_, i) => one.node.deliver("set", i)),
   );
@@ -456,10 +461,7 @@ Deno.test("deliver() gives what waits for room at a member that leaves to anothe
 
 Deno.test("deliver() sends what waits for room to the node that comes back", async () => {
   await using world = virtualWorld();
-  const limits = { running: 2 * MANY };
-  const { one, two } = await pair(world, { limits });
-  two.node.on("set", STUCK);
-  await pass(world.clock, 2_000);
+  const { one, two } = await stuckPair(world);
   const outcomes = Promise.all(
     Array.from({ length: MANY }, (_, i) => one.node.deliver("set", i)),
   );

@@ -3,6 +3,7 @@ import { map, WriteError } from "@devts/node/state";
 import { sqlite } from "@devts/node/storage/sqlite";
 import { silent } from "../../../bench/serve.ts";
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
+import { inFolder } from "./shared.ts";
 
 /** What was told to be kept. */
 type Kept = ReadonlyMap<string, string>;
@@ -132,15 +133,6 @@ async function command(
     args: [...args],
   }).output();
   return success ? null : new TextDecoder().decode(stderr).trim();
-}
-
-async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await Deno.makeTempDir();
-  try {
-    return await work(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 interface Cart {

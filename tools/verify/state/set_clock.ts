@@ -1,5 +1,6 @@
 import type { Measurement, MeasureOptions, Row } from "../runner.ts";
 import { KvProcess } from "./kv_process.ts";
+import { inFolder } from "./shared.ts";
 
 const HOUR = 3_600;
 /** How long a node may take to find out that something has changed, in ms. */
@@ -19,13 +20,10 @@ export const setClock: Row = {
         "not measured: there is no libfaketime here (apt-get install libfaketime)";
       return { figure, held: false, skipped: true };
     }
-    const folder = await Deno.makeTempDir();
-    try {
+    return await inFolder(async (folder) => {
       await using run = new Run(folder, library);
       return await run.measure(options);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    });
   },
 };
 

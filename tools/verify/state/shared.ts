@@ -54,3 +54,15 @@ export async function inTurn(
   const ratios = ones.map((value, i) => value / (others[i] ?? NaN));
   return { one: median(ones), other: median(others), ratio: median(ratios) };
 }
+
+/** Works in a folder of its own, which is there no more afterwards. */
+export async function inFolder<T>(
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = await Deno.makeTempDir();
+  try {
+    return await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,5 +1,12 @@
 import type { Row } from "../runner.ts";
-import { type Compared, IN_SHORT, inTurn, reaches, start } from "./shared.ts";
+import {
+  type Compared,
+  IN_SHORT,
+  inFolder,
+  inTurn,
+  reaches,
+  start,
+} from "./shared.ts";
 
 const KEYS = 20_000;
 
@@ -53,12 +60,11 @@ const synced: Row = {
   what: "writes of a replicated map at `fsync`, in transactions of 1,000",
   target:
     `at least 0.7 of \`node:sqlite\` with transactions of 1,000 ${IN_SHORT}`,
-  async measure({ short }) {
-    await using writer = start();
-    const folder = await Deno.makeTempDir();
-    const count = short ? 50_000 : 200_000;
-    const size = 1_000;
-    try {
+  measure: ({ short }) =>
+    inFolder(async (folder) => {
+      await using writer = start();
+      const count = short ? 50_000 : 200_000;
+      const size = 1_000;
       const compared = await inTurn(
         5,
         (round) =>
@@ -78,10 +84,7 @@ const synced: Row = {
       );
       const { ratio, figure } = compare(compared, "node:sqlite");
       return { figure, held: reaches(ratio, 0.7, short) };
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
+    }),
 };
 
 /** How fast a replicated map is. */

@@ -1,6 +1,6 @@
 import { pause } from "../../../bench/serve.ts";
 import type { Row } from "../runner.ts";
-import { IN_SHORT, inTurn, reaches, start } from "./shared.ts";
+import { IN_SHORT, inFolder, inTurn, reaches, start } from "./shared.ts";
 
 const WITH_GC = ["-A", "--v8-flags=--expose-gc"];
 const MIB = 1_048_576;
@@ -85,12 +85,7 @@ const cut: Row = {
     await third.ask("fast");
     const { bytes } = await taken(newcomer, count);
     await newcomer.ask("sync");
-    const hashes = await Promise.all(
-      [third, newcomer].map(async (child) =>
-        (await child.ask("size")).text("hash")
-      ),
-    );
-    const isSame = hashes[0] === hashes[1];
+    const isSame = await holdTheSame(third, newcomer);
     const ratio = bytes / once;
     return {
       figure: `${
@@ -109,11 +104,10 @@ const resumed: Row = {
     "a newcomer that is killed while it takes over everything goes on with what its storage has",
   target:
     "it is sent at most what it had not, and 0.1 of an uncut transfer; nothing missing",
-  async measure({ short, progress }) {
-    const count = short ? 100_000 : 1_000_000;
-    const folder = await Deno.makeTempDir();
-    const kept = { path: `${folder}/state.db` };
-    try {
+  measure: ({ short, progress }) =>
+    inFolder(async (folder) => {
+      const count = short ? 100_000 : 1_000_000;
+      const kept = { path: `${folder}/state.db` };
       await using first = start(["-A"], ["faults"]);
       await using second = start(["-A"], ["faults"]);
       await first.ask("fill", { count });
@@ -136,12 +130,7 @@ const resumed: Row = {
       await again.ask("join", { address });
       const { bytes } = await taken(again, count);
       await again.ask("sync");
-      const hashes = await Promise.all(
-        [first, again].map(async (child) =>
-          (await child.ask("size")).text("hash")
-        ),
-      );
-      const isSame = hashes[0] === hashes[1];
+      const isSame = await holdTheSame(first, again);
       const [share, ratio] = [1 - had / count, bytes / once];
       return {
         figure: `${ratio.toFixed(3)} of the bytes; it had ${had} of ${count}${
@@ -149,14 +138,17 @@ const resumed: Row = {
         }`,
         held: isSame && ratio <= share + 0.1 && had > 0,
       };
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
+    }),
 };
 
 /** Transfers to newcomers. */
 export const transfers: readonly Row[] = [whole, cut, resumed];
+
+/** Whether the maps of two programs are equal. */
+async function holdTheSame(one: Program, other: Program): Promise<boolean> {
+  const [a, b] = await Promise.all([one.ask("size"), other.ask("size")]);
+  return a.text("hash") === b.text("hash");
+}
 
 /** Waits until a newcomer has so many keys. */
 async function taken(
